@@ -1,0 +1,157 @@
+// The port to the Asterisk farms, in ARI's own words: operations, parameters, events and models keep ARI's names.
+
+/** ARI model Channel, as much of it as core reads (rest-api/api-docs/channels.json). */
+export interface AriChannel {
+  readonly id: string;
+  readonly name: string;
+  /** Down, Rsrved, OffHook, Dialing, Ring, Ringing, Up, Busy, Dialing Offhook, Pre-ring, Unknown */
+  readonly state: string;
+  readonly caller: { readonly name: string; readonly number: string };
+  readonly connected: { readonly name: string; readonly number: string };
+  readonly dialplan: { readonly context: string; readonly exten: string };
+  /** ISO 8601 with milliseconds. */
+  readonly creationtime: string;
+  /** Set by `channelvars` in ari.conf. */
+  readonly channelvars?: Readonly<Record<string, string>>;
+}
+
+/** ARI model Bridge. */
+export interface AriBridge {
+  readonly id: string;
+  readonly technology: string;
+  readonly bridge_type: string;
+  readonly name: string;
+  readonly channels: readonly string[];
+}
+
+interface AriEventBase {
+  /** ISO 8601 with milliseconds, by the Asterisk's clock. */
+  readonly timestamp: string;
+  readonly asterisk_id?: string;
+}
+
+/** The events that core reads (rest-api/api-docs/events.json); the client skips all others. */
+export type AriEvent = AriEventBase &
+  (
+    | { readonly type: 'StasisStart'; readonly args: readonly string[]; readonly channel: AriChannel }
+    | { readonly type: 'StasisEnd'; readonly channel: AriChannel }
+    | { readonly type: 'ChannelStateChange'; readonly channel: AriChannel }
+    | { readonly type: 'ChannelHangupRequest'; readonly channel: AriChannel; readonly cause?: number }
+    | {
+        readonly type: 'ChannelDestroyed';
+        readonly channel: AriChannel;
+        /** Q.850 cause */
+        readonly cause: number;
+        readonly cause_txt: string;
+        /** Status of the technology: for PJSIP the SIP status, e.g. 486. */
+        readonly tech_cause?: number;
+      }
+    | {
+        readonly type: 'Dial';
+        readonly peer: AriChannel;
+        readonly caller?: AriChannel;
+        /** '', RINGING, PROGRESS, ANSWER, BUSY, CONGESTION, NOANSWER, CANCEL, CHANUNAVAIL, … */
+        readonly dialstatus: string;
+      }
+    | {
+        readonly type: 'ChannelDtmfReceived';
+        readonly channel: AriChannel;
+        readonly digit: string;
+        readonly duration_ms: number;
+      }
+    | { readonly type: 'ChannelEnteredBridge'; readonly channel: AriChannel; readonly bridge: AriBridge }
+    | { readonly type: 'ChannelLeftBridge'; readonly channel: AriChannel; readonly bridge: AriBridge }
+    | { readonly type: 'BridgeDestroyed'; readonly bridge: AriBridge }
+    | { readonly type: 'PlaybackFinished'; readonly playback: { readonly id: string; readonly state: string } }
+  );
+
+/**
+ * ARI operations on one Asterisk. Each has a deadline of its own and throws HoldfastError: ARI_TIMEOUT, ARI_UNREACHABLE,
+ * or ARI_REFUSED with `details.status` (the HTTP status, e.g. 404 for a channel that is gone).
+ */
+export interface AriClient {
+  readonly channels: {
+    list(): Promise<readonly AriChannel[]>;
+    get(params: { channelId: string }): Promise<AriChannel>;
+    /** POST /channels/create: a channel in our application, not dialled yet. */
+    create(params: {
+      endpoint: string;
+      app: string;
+      appArgs?: string;
+      channelId: string;
+      originator?: string;
+      formats?: string;
+      variables?: Readonly<Record<string, string>>;
+    }): Promise<AriChannel>;
+    dial(params: { channelId: string; caller?: string; timeout?: number }): Promise<void>;
+    originate(params: {
+      endpoint: string;
+      app: string;
+      appArgs?: string;
+      channelId: string;
+      callerId?: string;
+      timeout?: number;
+      originator?: string;
+      formats?: string;
+      variables?: Readonly<Record<string, string>>;
+    }): Promise<AriChannel>;
+    answer(params: { channelId: string }): Promise<void>;
+    ring(params: { channelId: string }): Promise<void>;
+    progress(params: { channelId: string }): Promise<void>;
+    /** `reason_code` is a Q.850 cause. */
+    hangup(params: { channelId: string; reason_code?: string; reason?: string }): Promise<void>;
+    continueInDialplan(params: {
+      channelId: string;
+      context: string;
+      extension: string;
+      priority?: number;
+    }): Promise<void>;
+    getChannelVar(params: { channelId: string; variable: string }): Promise<{ value: string }>;
+    setChannelVar(params: { channelId: string; variable: string; value: string }): Promise<void>;
+    sendDTMF(params: { channelId: string; dtmf: string }): Promise<void>;
+    play(params: { channelId: string; media: string; playbackId?: string }): Promise<{ id: string }>;
+  };
+  readonly bridges: {
+    list(): Promise<readonly AriBridge[]>;
+    /** POST /bridges/{bridgeId}: idempotent by its id. */
+    createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<AriBridge>;
+    addChannel(params: { bridgeId: string; channel: string }): Promise<void>;
+    removeChannel(params: { bridgeId: string; channel: string }): Promise<void>;
+    destroy(params: { bridgeId: string }): Promise<void>;
+  };
+  readonly asterisk: {
+    getInfo(): Promise<{ status: { startup_time: string }; system: { version: string; entity_id: string } }>;
+    ping(): Promise<void>;
+  };
+}
+
+/** What an Asterisk held when its event stream was (re-)opened. Events follow without a gap. */
+export interface AriSnapshot {
+  readonly channels: readonly AriChannel[];
+  readonly bridges: readonly AriBridge[];
+  /** `startup_time` of /asterisk/info: another value than before means that it restarted. */
+  readonly startupTime: string;
+}
+
+/** One Asterisk as core sees it: its operations, its events, and whether its event stream is open. */
+export interface AsteriskNode {
+  readonly name: string;
+  readonly ari: AriClient;
+  readonly connected: boolean;
+  /** Starts to connect and goes on reconnecting without end until `close()`. */
+  open(listener: AsteriskListener): void;
+  close(): Promise<void>;
+}
+
+export interface AsteriskListener {
+  /** The event stream is open and the snapshot was taken after it opened. */
+  connected(snapshot: AriSnapshot): void;
+  /** The event stream closed, or was half-open too long. */
+  disconnected(reason: string): void;
+  event(event: AriEvent): void;
+}
+
+/** Makes a node's client; addresses and passwords are the adapter's. */
+export interface AsteriskFarm {
+  node(name: string): AsteriskNode;
+}

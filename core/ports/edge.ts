@@ -1,0 +1,103 @@
+// The port to the Kamailio farm: what the edge must know, as plain values, and the operations on its instances.
+import type { FarmName, NodeState } from '../farm/farm-plan.js';
+
+/** One RTPEngine process from its start to its end. An incarnation's name is never used again. */
+export interface EngineIncarnation {
+  /** Short and url-safe, e.g. `e1-3fk2`; travels in the signed Route parameters. */
+  readonly id: string;
+  /** Node that it runs (or ran) on. */
+  readonly node: string;
+  readonly state: NodeState;
+  /** For a dead one: the incarnation that took its sessions over. */
+  readonly successor?: string;
+}
+
+/** Which codecs the outside may speak on a leg, best first. Inside is always PCMU. */
+export interface TranscodingPolicy {
+  /** `[a-z0-9]{1,12}`: travels in the signed Route parameters. */
+  readonly id: string;
+  /** RTP encoding names (RFC 3551, RFC 7587), e.g. `opus`, `G722`, `PCMA`, `PCMU`. */
+  readonly codecs: readonly string[];
+}
+
+/** A source address let in without a challenge, and the trunk it stands for. */
+export interface EdgeSource {
+  readonly address: string;
+  readonly trunk: string;
+  readonly policy: string;
+}
+
+/** A subscriber who authenticates by digest. Only the digest leaves the daemon (RFC 2617 §3.2.2.2 A1 hashed). */
+export interface EdgeSubscriber {
+  readonly user: string;
+  readonly realm: string;
+  /** MD5 of `user:realm:secret`, hex. */
+  readonly ha1: string;
+  readonly policy: string;
+}
+
+export interface EdgeNode {
+  readonly name: string;
+  readonly farm: FarmName;
+  readonly address: string;
+  readonly state: NodeState;
+}
+
+/** All that every Kamailio must know and hold equal. Instances are derived from `nodes` of farm kamailio. */
+export interface EdgeState {
+  readonly nodes: readonly EdgeNode[];
+  readonly engines: readonly EngineIncarnation[];
+  readonly sources: readonly EdgeSource[];
+  readonly subscribers: readonly EdgeSubscriber[];
+  readonly policies: readonly TranscodingPolicy[];
+  /** Policy of a leg for which nothing else names one. */
+  readonly defaultPolicy: string;
+  /** Names of fenced Asterisk nodes: nothing they send is passed on. */
+  readonly fenced: readonly string[];
+}
+
+/** A row of a dispatcher list as an instance reports it. */
+export interface DispatcherRow {
+  readonly setid: number;
+  readonly destination: string;
+  /** Kamailio's flags, e.g. `AP`, `IX`, `DX`. */
+  readonly flags: string;
+  readonly priority: number;
+}
+
+/** One instance's dispatcher list against what it should hold. */
+export interface DispatcherReport {
+  readonly instance: string;
+  readonly reachable: boolean;
+  readonly rows: readonly DispatcherRow[];
+  /** Differences in words, one per line; empty when equal. */
+  readonly drift: readonly string[];
+}
+
+/** What one apply did on one instance. */
+export interface InstanceReport {
+  readonly instance: string;
+  /** True when lists and tables were read back and equal what they should be. */
+  readonly equal: boolean;
+  readonly error?: string;
+}
+
+export interface EdgeFarm {
+  /**
+   * Makes every running instance hold exactly `state` (lists and tables), one operation at a time per instance, reading
+   * back. An instance that is down is reported, not waited for. Refuses (DISPATCHER_REFUSED) a state that would leave a
+   * set empty or broken; the last good one stays.
+   */
+  apply(state: EdgeState, signal?: AbortSignal): Promise<readonly InstanceReport[]>;
+  /** Asks every instance for its lists and compares them with the last applied state. Changes nothing. */
+  dispatcher(signal?: AbortSignal): Promise<readonly DispatcherReport[]>;
+  /** True when `instance` answers and holds the last applied state: only then may it get traffic. */
+  ready(instance: string, signal?: AbortSignal): Promise<boolean>;
+  /** Answers within `deadlineMs`, else throws RPC_TIMEOUT. */
+  ping(instance: string, deadlineMs: number): Promise<void>;
+  /** Pins an unanswered dialog's Call-ID to a node on every instance, for `seconds`. */
+  pin(callId: string, node: string, seconds: number): Promise<void>;
+  unpin(callId: string): Promise<void>;
+  /** Counters of one instance, e.g. `refused.signature`, by name. */
+  counters(instance: string): Promise<Readonly<Record<string, number>>>;
+}

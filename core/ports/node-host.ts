@@ -1,0 +1,73 @@
+// The port through which core starts, observes and ends server processes and writes their files, wherever they run.
+import type { FarmNode } from '../farm/farm-plan.js';
+
+/** A file of one node, relative to the node's folder. */
+export interface NodeFile {
+  readonly path: string;
+  readonly content: string;
+  /** Permission bits, e.g. 0o600; the owner is the process's user. */
+  readonly mode: number;
+}
+
+/** How a node's process is started. */
+export interface ProcessSpec {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** System user the process runs as, e.g. `holdfast-asterisk`. */
+  readonly user: string;
+}
+
+/** Everything a node needs to run: rendered by the folder that knows the server. */
+export interface NodeSetup {
+  readonly files: readonly NodeFile[];
+  readonly process: ProcessSpec;
+  /** Folders (relative to the node's folder) that must exist, owned by the process's user. */
+  readonly folders: readonly string[];
+}
+
+/** Renders one node's files and process from plain values; `folder` is the node's folder as its process will see it. */
+export interface NodeRenderer {
+  setup(node: FarmNode, folder: string): NodeSetup;
+}
+
+export interface NodeProcess {
+  readonly pid: number;
+  /** Start time as the kernel has it (clock ticks since boot), which with the pid names the process for good. */
+  readonly startTicks: number;
+}
+
+export interface ProcessExit extends NodeProcess {
+  readonly node: string;
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface NodeHost {
+  /** The node's folder as its processes see it. */
+  folder(node: string): string;
+  /** Writes files atomically (temporary file and rename), each with its mode, owned by `user`. */
+  writeFiles(node: string, files: readonly NodeFile[], user: string): Promise<void>;
+  /** Reads one of the node's files, or undefined where there is none. */
+  readFile(node: string, path: string): Promise<string | undefined>;
+  /** Writes the setup and starts the process; resolves once it runs (not: once it is ready). Throws HOST_FAILED. */
+  start(node: string, setup: NodeSetup): Promise<NodeProcess>;
+  /** SIGTERM, and SIGKILL after `graceMs`; resolves when the process is gone. A node that does not run is fine. */
+  stop(node: string, graceMs?: number): Promise<void>;
+  /** SIGKILL at once. */
+  kill(node: string): Promise<void>;
+  /** The node's process if it runs now, also one that an earlier daemon started. */
+  process(node: string): NodeProcess | undefined;
+  /** Names of all nodes whose process this state folder started and that still run. */
+  running(): readonly string[];
+  /** The last lines of what the node's process wrote, for an error message. */
+  logTail(node: string, lines: number): Promise<string>;
+  onExit(listener: (exit: ProcessExit) => void): () => void;
+}
+
+/** The layer-4 balancer in front of the Kamailios: per packet, stateless. */
+export interface Balancer {
+  /** Makes the VIPs spread their packets over exactly these Kamailios; none takes the VIPs down. Throws BALANCER_FAILED. */
+  apply(members: readonly FarmNode[]): Promise<void>;
+  remove(): Promise<void>;
+}
