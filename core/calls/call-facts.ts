@@ -1,0 +1,101 @@
+// What a plugin may know of a call and answer about it: plain values, part of the public plugin API.
+
+/** Where an initial INVITE came from, as the edge established it (source address or digest). */
+export type CallSource =
+  { readonly kind: 'trunk'; readonly trunk: string } | { readonly kind: 'subscriber'; readonly subscriber: string };
+
+/** An inbound call at the moment it asks for a route. */
+export interface IncomingCall {
+  /** The call's one id of ours. */
+  readonly id: string;
+  readonly sipCallId: string;
+  readonly source: CallSource;
+  /** User part of the Request-URI: what was dialled. */
+  readonly dialled: string;
+  readonly callerNumber: string;
+  readonly callerName: string;
+}
+
+/** One place a call may be connected to: a SIP URI, one leg. */
+export interface ConnectTarget {
+  /** Request-URI of the INVITE, e.g. `sip:70001@192.0.2.8:5060`. */
+  readonly uri: string;
+  /** Trunk or subscriber this leg belongs to: decides its transcoding policy and its Asterisk endpoint. */
+  readonly trunk?: string;
+  readonly subscriber?: string;
+  /** Seconds it may ring before it is cancelled (CANCEL) and the next one is tried. */
+  readonly ringTimeoutSeconds?: number;
+}
+
+/** Connect the caller: targets one after the other, or all at once (first answer wins, the others are cancelled). */
+export interface ConnectStep {
+  readonly action: 'connect';
+  readonly targets: readonly ConnectTarget[];
+  readonly strategy: 'in-order' | 'at-once';
+  /** Seconds for each target that has none of its own. Default 30. */
+  readonly ringTimeoutSeconds?: number;
+  /** Number presented to the targets; default: the caller's. */
+  readonly callerNumber?: string;
+}
+
+/** Join a room: a conference that others may be in already. */
+export interface ConferenceJoinStep {
+  readonly action: 'conference_join';
+  readonly room: string;
+}
+
+/** Answer and send the caller's audio back to them. */
+export interface EchoStep {
+  readonly action: 'echo';
+}
+
+/** What to do with a call. Run in order; a call whose steps are done is hung up. */
+export type FlowStep = ConnectStep | ConferenceJoinStep | EchoStep;
+
+/** Refuse with exactly this SIP status (400-699). */
+export interface RejectAnswer {
+  readonly reject: number;
+  /** For the log and the CDR. */
+  readonly reason: string;
+}
+
+export type RouteAnswer = RejectAnswer | { readonly flow: readonly FlowStep[]; readonly routeName: string };
+
+/** Where a conference is to be mixed: on its call node, or on the conference farm. */
+export interface Placement {
+  readonly mixing: 'call-node' | 'conference-farm';
+}
+
+export interface ConferenceFacts {
+  readonly id: string;
+  /** Room name; two-party calls have none. */
+  readonly room?: string;
+  /** Names of the call nodes its participants are on. */
+  readonly callNodes: readonly string[];
+}
+
+/** Why and how a call ended: one per call, exactly once. Times are ISO 8601 in UTC with milliseconds. */
+export interface CallDetailRecord {
+  readonly callId: string;
+  readonly sipCallIds: readonly string[];
+  readonly source: CallSource;
+  readonly callerNumber: string;
+  readonly dialled: string;
+  readonly route: string | null;
+  readonly answeredBy: string | null;
+  readonly startedAt: string;
+  readonly answeredAt: string | null;
+  readonly endedAt: string;
+  /** Earliest possible end where the daemon was away at the time; equals endedAt otherwise. */
+  readonly endedNotBefore: string;
+  readonly durationSeconds: number;
+  readonly billSeconds: number;
+  /** answered, busy, no-answer, declined, cancelled, failed, rejected */
+  readonly outcome: CallOutcome;
+  /** Final SIP status sent to the caller; 200 where answered. */
+  readonly sipStatus: number;
+  readonly endedBy: 'caller' | 'callee' | 'holdfast';
+  readonly nodes: readonly string[];
+}
+
+export type CallOutcome = 'answered' | 'busy' | 'no-answer' | 'declined' | 'cancelled' | 'failed' | 'rejected';

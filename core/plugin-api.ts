@@ -1,0 +1,108 @@
+// The public plugin API: all that a plugin, built in or not, may import.
+import type { ZodType } from 'zod';
+import type { CallDetailRecord, ConferenceFacts, IncomingCall, Placement, RouteAnswer } from './calls/call-facts.js';
+import type { TranscodingPolicy } from './ports/edge.js';
+
+export type * from './calls/call-facts.js';
+export type { TranscodingPolicy } from './ports/edge.js';
+export { HoldfastError, messageOf } from './errors.js';
+
+/** Version of this API; a plugin names the one it was written for. Raised when something a plugin uses changes. */
+export const pluginApiVersion = 1;
+
+/**
+ * The closed list of hooks. A hook is a question with a deadline, asked in config order; the first answer that is not
+ * `undefined` wins. A plugin that throws or is late fails that call, never the daemon.
+ */
+export interface Hooks {
+  /** Where does this call go? No answer from anybody: 404. */
+  route(call: IncomingCall, signal: AbortSignal): Promise<RouteAnswer | undefined> | RouteAnswer | undefined;
+  /** Where is this conference mixed? No answer: on the call node. */
+  place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
+}
+
+/** The events: facts, told after they happened. A listener that throws is logged by name. */
+export interface Events {
+  'call.started': [IncomingCall];
+  'call.answered': [{ readonly id: string; readonly answeredBy: string }];
+  'call.ended': [CallDetailRecord];
+  'conference.created': [ConferenceFacts & { readonly node: string }];
+  'conference.ended': [{ readonly id: string; readonly room?: string }];
+  'node.changed': [{ readonly node: string; readonly from: string; readonly to: string; readonly reason: string }];
+}
+
+/** A typed name under which plugins offer services to each other. */
+export interface ServiceToken<T> {
+  readonly name: string;
+  /** Type only; never set. */
+  readonly service?: T;
+}
+
+export function serviceToken<T>(name: string): ServiceToken<T> {
+  return { name };
+}
+
+/** Decides codecs: a pure function over trunk and subscriber, and the policies it may answer with. */
+export interface TranscodingPolicies {
+  readonly policies: readonly TranscodingPolicy[];
+  readonly defaultPolicy: string;
+  policyFor(leg: { readonly trunk?: string; readonly subscriber?: string }): string;
+}
+export const transcodingPolicies = serviceToken<TranscodingPolicies>('transcoding-policies');
+
+/** The location service (RFC 3261 §10.2): contacts bound to a subscriber now. */
+export interface Location {
+  /** Contact URIs of `subscriber`, best first; empty when not registered. */
+  contacts(subscriber: string): readonly string[];
+}
+export const location = serviceToken<Location>('location');
+
+/** Trunks and subscribers of the config, for plugins that route by them. */
+export interface Directory {
+  readonly domain: string;
+  readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
+  readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
+}
+export const directory = serviceToken<Directory>('directory');
+
+/** A logger of the plugin's own; its name is in each line. Fields first, then the message, as in pino. */
+export interface PluginLogger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** What a plugin's `setup` is given. Everything registered here is undone by the host when the plugin stops. */
+export interface PluginContext<Config> {
+  readonly config: Config;
+  readonly log: PluginLogger;
+  hook<Name extends keyof Hooks>(name: Name, answer: Hooks[Name]): void;
+  on<Name extends keyof Events>(name: Name, listener: (...facts: Events[Name]) => void): void;
+  provide<T>(token: ServiceToken<T>, service: T): void;
+  /** A service that this plugin named in `needs`; throws SERVICE_MISSING for any other. */
+  use<T>(token: ServiceToken<T>): T;
+  /** Run at stop, last registered first, each with a deadline. */
+  onStop(cleanUp: () => Promise<void> | void): void;
+}
+
+export interface Plugin<Config = unknown> {
+  /** The plugin's name: its config key and, for a built-in, its folder. */
+  readonly name: string;
+  /** `pluginApiVersion` it was written for. */
+  readonly apiVersion: number;
+  /** Strict schema of its config block; unknown keys are reported with file and line. */
+  readonly config: ZodType<Config>;
+  /** Tokens it uses; their providers are set up first. */
+  readonly needs?: readonly ServiceToken<unknown>[];
+  /** Tokens it provides. */
+  readonly provides?: readonly ServiceToken<unknown>[];
+  /** Registers hooks, events and services. Its deadline is `startTimeoutMs` (default 5000). */
+  readonly startTimeoutMs?: number;
+  setup(context: PluginContext<Config>): Promise<void> | void;
+}
+
+/** Gives a plugin its types; the host checks it when it is loaded. */
+export function definePlugin<Config>(plugin: Plugin<Config>): Plugin<Config> {
+  return plugin;
+}
