@@ -1,0 +1,120 @@
+// The daemon's log: JSON lines by pino, one line per transition at info, secrets redacted.
+import { pino, type DestinationStream } from 'pino';
+
+/** What every part of the daemon logs through. Fields first, then the message; a call's lines bear its id as `call`. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+  /** A logger whose lines all bear `fields` too, e.g. `{call: id}` or `{plugin: name}`. */
+  child(fields: Readonly<Record<string, unknown>>): Logger;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** File that lines are appended to; standard output where there is none. */
+  readonly file?: string;
+  /** Where lines go instead of file or standard output. */
+  readonly destination?: DestinationStream;
+}
+
+/** The daemon's own logger: what owns the destination. */
+export interface RootLogger extends Logger {
+  /** A new level for this logger and the children made after it and before (reload). */
+  setLevel(level: LogLevel): void;
+  /** Opens the file again, after logrotate moved it. */
+  reopen(): void;
+  /** Writes what is buffered, at exit. */
+  flush(): void;
+}
+
+const secretKeys = ['secret', 'password', 'ha1', 'authorization', 'token'];
+const redactedPaths = secretKeys.flatMap(key => [key, `*.${key}`, `*.*.${key}`]);
+
+/** Makes the root logger. Lines: `time` in ISO 8601, `level` as a word, errors with code, details, remedy and stack. */
+export function createLogger(options: LogOptions): RootLogger {
+  const file =
+    options.destination === undefined
+      ? pino.destination({ ...(options.file === undefined ? {} : { dest: options.file }), mkdir: true, sync: true })
+      : undefined;
+  // Children of pino keep the level they were born with, so the level is asked at each line through one shared value.
+  const state = { rank: ranks[options.level] };
+  const root = pino(
+    {
+      level: 'debug',
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: label => ({ level: label }) },
+      redact: { paths: redactedPaths, censor: '[redacted]' },
+      serializers: { error: describeError, err: describeError },
+    },
+    options.destination ?? file,
+  );
+  return Object.assign(new LevelledLogger(root, state), {
+    setLevel: (level: LogLevel) => void (state.rank = ranks[level]),
+    reopen: () => {
+      if (options.file !== undefined) file?.reopen(options.file);
+    },
+    flush: () => file?.flushSync(),
+  });
+}
+
+/** A logger that says nothing, for tests and for what runs before there is a config. */
+export const silentLogger: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silentLogger,
+};
+
+const ranks: Readonly<Record<LogLevel, number>> = { debug: 1, info: 2, warn: 3, error: 4, silent: 5 };
+
+type Line = (fields: object, message: string) => void;
+interface PinoLines {
+  debug: Line;
+  info: Line;
+  warn: Line;
+  error: Line;
+  child(fields: object): PinoLines;
+}
+
+class LevelledLogger implements Logger {
+  readonly #lines: PinoLines;
+  readonly #state: { readonly rank: number };
+
+  constructor(lines: PinoLines, state: { readonly rank: number }) {
+    this.#lines = lines;
+    this.#state = state;
+  }
+
+  debug(fields: object, message: string): void {
+    if (this.#state.rank <= 1) this.#lines.debug(fields, message);
+  }
+
+  info(fields: object, message: string): void {
+    if (this.#state.rank <= 2) this.#lines.info(fields, message);
+  }
+
+  warn(fields: object, message: string): void {
+    if (this.#state.rank <= 3) this.#lines.warn(fields, message);
+  }
+
+  error(fields: object, message: string): void {
+    if (this.#state.rank <= 4) this.#lines.error(fields, message);
+  }
+
+  child(fields: Readonly<Record<string, unknown>>): Logger {
+    return new LevelledLogger(this.#lines.child(fields), this.#state);
+  }
+}
+
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const described = pino.stdSerializers.err(error);
+  const { code, remedy, details } = error as { code?: unknown; remedy?: unknown; details?: unknown };
+  return { type: described.type, code, message: described.message, remedy, details, stack: described.stack };
+}
