@@ -1,0 +1,174 @@
+// What the daemon can be asked over its control socket: every operation with its parameters, result and deadline.
+import { z } from 'zod';
+
+const farm = z.enum(['kamailio', 'call', 'conference', 'registrar', 'rtpengine']);
+const nodeState = z.enum(['up', 'suspect', 'dead', 'draining']);
+const list = <T extends z.ZodType>(element: T) => z.array(element).readonly();
+const none = z.strictObject({});
+
+/** A node as `status` and `nodes` show it. `pid` is null while its process does not run. */
+const nodeStatus = z.object({
+  name: z.string(),
+  farm,
+  state: nodeState,
+  pid: z.number().int().nullable(),
+  address: z.string(),
+  external: z.string().optional(),
+  /** Why it is in this state, in words; shown by `nodes`. */
+  reason: z.string().optional(),
+  /** Calls (a Kamailio: none; an RTPEngine: its sessions) on it now. */
+  calls: z.number().int().optional(),
+});
+
+const status = z.object({
+  /** True once every node of the config was up and the VIPs take calls; false again while the daemon leaves. */
+  ready: z.boolean(),
+  subnet: z.string(),
+  daemon: z.object({ pid: z.number().int(), configPath: z.string(), startedAt: z.string() }),
+  /** `IP:port` of the VIPs. */
+  edge: z.object({ public: z.string(), private: z.string() }),
+  nodes: list(nodeStatus),
+  calls: z.object({ active: z.number().int() }),
+});
+
+const call = z.object({
+  id: z.string(),
+  state: z.string(),
+  conference: z.string().nullable(),
+  legs: list(
+    z.object({
+      /** SIP Call-ID of the leg. */
+      callId: z.string(),
+      direction: z.enum(['inbound', 'outbound']),
+      node: z.string(),
+      state: z.string(),
+      /** The other end: number or SIP URI. */
+      peer: z.string(),
+    }),
+  ),
+});
+
+const conference = z.object({
+  id: z.string(),
+  /** Two-party calls have no room. */
+  room: z.string().optional(),
+  node: z.string(),
+  participants: list(z.object({ callId: z.string(), muted: z.boolean(), role: z.string() })),
+});
+
+const registration = z.object({
+  subscriber: z.string(),
+  contact: z.string(),
+  expiresSeconds: z.number(),
+  node: z.string(),
+});
+
+const recovery = z.object({
+  node: z.string(),
+  farm,
+  epoch: z.string(),
+  /** Milliseconds since the death where it is known, else since the first sign. */
+  detectedMs: z.number().nullable(),
+  sessions: z.object({ found: z.number(), recovered: z.number(), ended: z.number(), failed: z.number() }),
+  lastUpMs: z.number().nullable(),
+});
+
+const recoveryPlan = z.object({
+  node: z.string(),
+  sessions: list(
+    z.object({
+      callId: z.string(),
+      action: z.enum(['recover', 'end', 'skip']),
+      target: z.string().nullable(),
+      reason: z.string(),
+    }),
+  ),
+});
+
+const dispatcherReport = z.object({
+  instance: z.string(),
+  reachable: z.boolean(),
+  rows: list(
+    z.object({ setid: z.number().int(), destination: z.string(), flags: z.string(), priority: z.number().int() }),
+  ),
+  /** Differences in words; empty when the instance holds what it should. */
+  drift: list(z.string()),
+});
+
+const instanceReport = z.object({ instance: z.string(), equal: z.boolean(), error: z.string().optional() });
+
+const drained = z.object({
+  node: z.string(),
+  state: nodeState,
+  /** Calls still on the node. */
+  calls: z.number().int(),
+});
+
+/**
+ * The operations. `deadlineMs` is the daemon's: then `signal` aborts and the caller gets DAEMON_REFUSED. An operation
+ * that `survivesCaller` goes on when the caller's connection ends; any other is aborted.
+ */
+export const operationTable = {
+  status: { params: none, result: status, deadlineMs: 2_000, survivesCaller: false },
+  nodes: { params: none, result: list(nodeStatus), deadlineMs: 2_000, survivesCaller: false },
+  calls: { params: none, result: list(call), deadlineMs: 5_000, survivesCaller: false },
+  conferences: { params: none, result: list(conference), deadlineMs: 5_000, survivesCaller: false },
+  registrations: { params: none, result: list(registration), deadlineMs: 5_000, survivesCaller: false },
+  recoveries: { params: none, result: list(recovery), deadlineMs: 5_000, survivesCaller: false },
+  recoveryPlan: {
+    params: z.strictObject({ node: z.string().min(1).max(64) }),
+    result: recoveryPlan,
+    deadlineMs: 10_000,
+    survivesCaller: false,
+  },
+  dispatcherList: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
+  dispatcherDiff: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
+  dispatcherReload: { params: none, result: list(instanceReport), deadlineMs: 30_000, survivesCaller: true },
+  drain: {
+    /** With `wait` the answer comes when no call is left on the node. */
+    params: z.strictObject({ node: z.string().min(1).max(64), wait: z.boolean() }),
+    result: drained,
+    deadlineMs: 3_600_000,
+    survivesCaller: false,
+  },
+  undrain: {
+    params: z.strictObject({ node: z.string().min(1).max(64) }),
+    result: drained,
+    deadlineMs: 60_000,
+    survivesCaller: true,
+  },
+  reload: {
+    params: none,
+    /** What the new config changed, in words; empty when nothing. */
+    result: z.object({ changes: list(z.string()) }),
+    deadlineMs: 120_000,
+    survivesCaller: true,
+  },
+  /** Ends the farm: intake, processes, balancer. The daemon exits with code 0 after its answer. */
+  down: { params: none, result: z.object({ ended: list(z.string()) }), deadlineMs: 60_000, survivesCaller: true },
+} as const;
+
+export type OperationName = keyof typeof operationTable;
+export type ParamsOf<Op extends OperationName> = z.output<(typeof operationTable)[Op]['params']>;
+export type ResultOf<Op extends OperationName> = z.output<(typeof operationTable)[Op]['result']>;
+
+/** What an operation is given beside its parameters. */
+export interface OperationContext {
+  /** Shows one line to the caller while the operation runs. */
+  progress(line: string): void;
+  /** Aborted at the deadline and, unless the operation survives its caller, when the caller's connection ends. */
+  readonly signal: AbortSignal;
+}
+
+/** What the daemon implements and the control server calls. A HoldfastError reaches the caller with code and remedy. */
+export type Operations = {
+  readonly [Op in OperationName]: (params: ParamsOf<Op>, context: OperationContext) => Promise<ResultOf<Op>>;
+};
+
+export type FarmStatus = ResultOf<'status'>;
+export type NodeStatus = z.output<typeof nodeStatus>;
+export type CallStatus = z.output<typeof call>;
+export type ConferenceStatus = z.output<typeof conference>;
+export type RegistrationStatus = z.output<typeof registration>;
+export type RecoveryStatus = z.output<typeof recovery>;
+export type RecoveryPlan = z.output<typeof recoveryPlan>;
