@@ -1,0 +1,143 @@
+// The store on LMDB: embedded, one folder, nothing to set up; a resolved write outlives the daemon's process.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { open, type RootDatabase } from 'lmdb';
+import { HoldfastError, messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import { RecordStore, type RawRecord, type RawStore } from './record-table.js';
+import type { Store, StoreWrite } from './store.js';
+
+/** What stands under one LMDB key: the record's own key too, because a long one is stored under its hash. */
+type Stored = readonly [key: string, value: unknown];
+type Lmdb = RootDatabase<Stored, Buffer>;
+
+/** LMDB takes keys of at most 1978 bytes: a longer one is cut here (keeping the order and prefixes) and hashed. */
+const mostKeyBytes = 1500;
+
+/** Opens (or makes) the store in the folder `path`. Throws STORE_FAILED when it cannot be opened. */
+export function openLmdbStore(path: string, log: Logger): Store {
+  probe(path);
+  try {
+    const database: Lmdb = open({ path, keyEncoding: 'binary', encoding: 'json', useVersions: true });
+    let lastVersion = 0;
+    for (const { version } of database.getRange({ versions: true })) lastVersion = Math.max(lastVersion, version ?? 0);
+    return new RecordStore(new LmdbRawStore(database, path), log, lastVersion);
+  } catch (error) {
+    throw storeFailed(path, 'cannot be opened', error);
+  }
+}
+
+/** Has another process read the whole store first: see lmdb-probe.ts. About 0.1 s, once per start. */
+function probe(path: string): void {
+  if (!existsSync(join(path, 'data.mdb'))) return;
+  const script = fileURLToPath(new URL('lmdb-probe.js', import.meta.url));
+  const { status, signal, stderr } = spawnSync(process.execPath, [script, path], { encoding: 'utf8', timeout: 60_000 });
+  if (status === 0) return;
+  const cause =
+    signal === null ? (/^\w*Error: .*$/m.exec(stderr)?.[0] ?? stderr.trim()) : `reading it ended in ${signal}`;
+  throw storeFailed(path, 'cannot be read', new Error(`${cause} (MDB_CORRUPTED)`));
+}
+
+class LmdbRawStore implements RawStore {
+  readonly #database: Lmdb;
+  readonly #path: string;
+
+  constructor(database: Lmdb, path: string) {
+    this.#database = database;
+    this.#path = path;
+  }
+
+  read(table: string, key: string): RawRecord | undefined {
+    try {
+      const entry = this.#database.getEntry(lmdbKey(table, key));
+      return entry === undefined ? undefined : { key, value: entry.value[1], version: entry.version ?? 0 };
+    } catch (error) {
+      throw storeFailed(this.#path, `${table}/${key} cannot be read`, error);
+    }
+  }
+
+  *scan(table: string, prefix: string): Generator<RawRecord> {
+    const start = keyBytes(table, prefix).subarray(0, mostKeyBytes);
+    // No UTF-8 text contains the byte 0xff, so this ends right after the last key with the prefix.
+    const end = Buffer.concat([start, Buffer.of(0xff)]);
+    try {
+      for (const { value, version } of this.#database.getRange({ start, end, versions: true, snapshot: false })) {
+        if (value[0].startsWith(prefix)) yield { key: value[0], value: value[1], version: version ?? 0 };
+      }
+    } catch (error) {
+      throw storeFailed(this.#path, `${table} cannot be read`, error);
+    }
+  }
+
+  async commit(writes: readonly StoreWrite[], version: number): Promise<boolean> {
+    try {
+      const outcomes: Promise<boolean>[] = [];
+      this.#underConditions(writes, outcomes, () => {
+        for (const write of writes) outcomes.push(this.#write(write, version));
+      });
+      return (await Promise.all(outcomes)).every(held => held);
+    } catch (error) {
+      throw storeFailed(this.#path, 'a write failed', error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+
+  /** LMDB checks nested conditions in its own write transaction; a condition that fails skips all that is inside it. */
+  #underConditions(writes: readonly StoreWrite[], outcomes: Promise<boolean>[], action: () => void): void {
+    const index = writes.findIndex(write => write.ifVersion !== undefined);
+    const write = writes[index];
+    if (write?.ifVersion === undefined) {
+      if (outcomes.length > 0 || writes.length === 0) action();
+      else outcomes.push(this.#database.batch(action));
+      return;
+    }
+    const rest = (): void => this.#underConditions(writes.slice(index + 1), outcomes, action);
+    const key = lmdbKey(write.table, write.key);
+    outcomes.push(
+      write.ifVersion === 0
+        ? this.#database.ifNoExists(key, rest)
+        : this.#database.ifVersion(key, write.ifVersion, rest),
+    );
+  }
+
+  #write({ table, key, value }: StoreWrite, version: number): Promise<boolean> {
+    const at = lmdbKey(table, key);
+    return value === undefined ? this.#database.remove(at) : this.#database.put(at, [key, value], version);
+  }
+}
+
+function keyBytes(table: string, key: string): Buffer {
+  return Buffer.from(`${table}/${key}`, 'utf8');
+}
+
+function lmdbKey(table: string, key: string): Buffer {
+  const bytes = keyBytes(table, key);
+  if (bytes.length <= mostKeyBytes) return bytes;
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  return Buffer.concat([bytes.subarray(0, mostKeyBytes), Buffer.from(`#${hash}`)]);
+}
+
+function storeFailed(path: string, what: string, cause: unknown): HoldfastError {
+  if (HoldfastError.is(cause)) return cause;
+  const message = messageOf(cause);
+  return new HoldfastError('STORE_FAILED', `store ${path}: ${what}: ${message}`, {
+    cause,
+    details: { path },
+    remedy: remedyFor(path, message),
+  });
+}
+
+function remedyFor(path: string, message: string): string {
+  if (/no space|ENOSPC|quota/i.test(message)) return `make room on the disk that holds ${path}`;
+  if (/EACCES|permission/i.test(message)) return `let the daemon's user read and write ${path}`;
+  if (/MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PANIC|BAD)/i.test(message)) {
+    return `the files in ${path} are damaged: stop the daemon, move the folder away and start again; calls in progress are then not taken up`;
+  }
+  return `check that ${path} is a folder on a working disk that the daemon's user may write`;
+}
