@@ -1,0 +1,292 @@
+// The call's state table: one pure function from a call and an event to the call after it and what is to be done.
+import type { ConnectStep, RouteAnswer } from './call-facts.js';
+import { callerLeg, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
+import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
+
+/** What can happen to a call. */
+export type CallEvent =
+  | { readonly type: 'started' }
+  | { readonly type: 'routed'; readonly answer: RouteAnswer | undefined }
+  | { readonly type: 'routeFailed'; readonly reason: string }
+  | { readonly type: 'legRinging'; readonly leg: string }
+  | { readonly type: 'legProgress'; readonly leg: string }
+  | { readonly type: 'legAnswered'; readonly leg: string }
+  | { readonly type: 'legCallId'; readonly leg: string; readonly sipCallId: string }
+  /** `notBeforeMs`: earliest time it can have ended, where we were blind meanwhile. */
+  | { readonly type: 'legEnded'; readonly leg: string; readonly sipStatus: number; readonly notBeforeMs?: number }
+  | { readonly type: 'ringTimeout'; readonly leg: string }
+  | { readonly type: 'joined'; readonly conferenceId: string }
+  | { readonly type: 'joinFailed'; readonly reason: string }
+  | { readonly type: 'hangup'; readonly reason: string };
+
+/** What is to be done for a call, in this order, after the record is in the store. */
+export type CallAction =
+  | { readonly do: 'route' }
+  | { readonly do: 'dial'; readonly legs: readonly string[] }
+  | { readonly do: 'ring' }
+  | { readonly do: 'progress' }
+  | { readonly do: 'answer' }
+  | { readonly do: 'join'; readonly legs: readonly string[] }
+  | { readonly do: 'hangup'; readonly leg: string; readonly cause: number }
+  | { readonly do: 'reject'; readonly sipStatus: number }
+  | { readonly do: 'leave' }
+  | { readonly do: 'finish' };
+
+export interface Transition {
+  readonly call: CallRecord;
+  readonly actions: readonly CallAction[];
+}
+
+/** Q.850 causes we hang up with. */
+const normalClearing = 16;
+const answeredElsewhere = 26;
+const noAnswer = 19;
+
+const defaultRingSeconds = 30;
+
+/** The events that still matter to a call that is ending. */
+const stillHeard: ReadonlySet<CallEvent['type']> = new Set(['legEnded', 'legAnswered', 'legCallId']);
+
+/** Advances a call by one event. Pure; an event that does not apply (late, doubled) changes nothing. */
+export function advance(call: CallRecord, event: CallEvent, nowMs: number): Transition {
+  if (call.ending && !stillHeard.has(event.type)) return unchanged(call);
+  switch (event.type) {
+    case 'started':
+      return { call, actions: [{ do: 'route' }] };
+    case 'routed':
+      return routed(call, event.answer, nowMs);
+    case 'routeFailed':
+      return refuse(call, 500, event.reason, nowMs);
+    case 'legRinging':
+      return legRinging(call, event.leg);
+    case 'legProgress':
+      return legProgress(call, event.leg);
+    case 'legAnswered':
+      return legAnswered(call, event.leg, nowMs);
+    case 'legCallId':
+      return { call: withLeg(call, event.leg, { sipCallId: event.sipCallId }), actions: [] };
+    case 'legEnded':
+      return legEnded(call, event.leg, event.sipStatus, nowMs, event.notBeforeMs ?? nowMs);
+    case 'ringTimeout':
+      return ringTimeout(call, event.leg);
+    case 'joined':
+      return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
+    case 'joinFailed':
+      return end(call, 'holdfast', event.reason, nowMs, nowMs);
+    case 'hangup':
+      return end(call, 'holdfast', event.reason, nowMs, nowMs);
+  }
+}
+
+function unchanged(call: CallRecord): Transition {
+  return { call, actions: [] };
+}
+
+function withLeg(call: CallRecord, legId: string, change: Partial<LegRecord>): CallRecord {
+  return { ...call, legs: call.legs.map(leg => (leg.id === legId ? { ...leg, ...change } : leg)) };
+}
+
+function liveOutbound(call: CallRecord): LegRecord[] {
+  return call.legs.slice(1).filter(isLive);
+}
+
+function routed(call: CallRecord, answer: RouteAnswer | undefined, nowMs: number): Transition {
+  if (!answer) return refuse(call, 404, 'no route', nowMs);
+  if ('reject' in answer) return refuse(call, answer.reject, answer.reason, nowMs);
+  return nextStep({ ...call, flow: [...answer.flow], routeName: answer.routeName, step: -1 }, 480, nowMs);
+}
+
+/** Begins the step after the present one; after the last one the call ends, with `status` where it was never answered. */
+function nextStep(call: CallRecord, status: number, nowMs: number): Transition {
+  const step = call.flow[call.step + 1];
+  const moved = { ...call, step: call.step + 1 };
+  if (!step) {
+    return call.answeredMs === null
+      ? refuse(call, status, 'every target failed', nowMs)
+      : end(call, 'holdfast', 'flow done', nowMs, nowMs);
+  }
+  switch (step.action) {
+    case 'connect':
+      return step.targets.length === 0 ? nextStep(moved, 480, nowMs) : dialTargets(moved, step, nowMs);
+    case 'echo':
+      return dialLegs(moved, [outboundLeg(moved, { peer: 'echo', targetIndex: null, ringUntilMs: null })]);
+    case 'conference_join':
+      return answerInto(moved, [callerLeg(moved).id], nowMs);
+  }
+}
+
+function dialTargets(call: CallRecord, step: ConnectStep, nowMs: number): Transition {
+  const tried = new Set(call.legs.filter(leg => leg.step === call.step).map(leg => leg.targetIndex));
+  const next = step.targets.findIndex((_, index) => !tried.has(index));
+  const indexes = step.strategy === 'at-once' ? step.targets.map((_, index) => index) : [next];
+  const legs = indexes.map((targetIndex, offset) => {
+    const target = step.targets[targetIndex];
+    const seconds = target?.ringTimeoutSeconds ?? step.ringTimeoutSeconds ?? defaultRingSeconds;
+    return outboundLeg(call, { peer: target?.uri ?? '', targetIndex, ringUntilMs: nowMs + seconds * 1000 }, offset);
+  });
+  return dialLegs(call, legs);
+}
+
+function outboundLeg(
+  call: CallRecord,
+  own: Pick<LegRecord, 'peer' | 'targetIndex' | 'ringUntilMs'>,
+  offset = 0,
+): LegRecord {
+  return {
+    ...own,
+    id: `${call.id}-${call.legs.length + offset}`,
+    direction: 'outbound',
+    step: call.step,
+    node: callerLeg(call).node,
+    state: 'trying',
+    sipCallId: null,
+    sipStatus: null,
+    ending: false,
+  };
+}
+
+function dialLegs(call: CallRecord, legs: LegRecord[]): Transition {
+  return {
+    call: { ...call, legs: [...call.legs, ...legs] },
+    actions: [{ do: 'dial', legs: legs.map(leg => leg.id) }],
+  };
+}
+
+function legRinging(call: CallRecord, legId: string): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (leg?.state !== 'trying') return unchanged(call);
+  const rung = withLeg(call, legId, { state: 'proceeding' });
+  if (call.state !== 'trying') return { call: rung, actions: [] };
+  return { call: { ...rung, state: 'proceeding' }, actions: [{ do: 'ring' }] };
+}
+
+/** A 183 with SDP: its audio is passed to the caller before the answer, of the first leg that has any. */
+function legProgress(call: CallRecord, legId: string): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg || leg.ending || (leg.state !== 'trying' && leg.state !== 'proceeding')) return unchanged(call);
+  const another = call.legs.some(one => one.state === 'early' && isLive(one) && one.direction === 'outbound');
+  const early = withLeg(call, legId, { state: 'early' });
+  if (call.state === 'confirmed' || another) return { call: early, actions: [] };
+  return {
+    call: { ...withLeg(early, callerLeg(call).id, { state: 'early' }), state: 'early' },
+    actions: [{ do: 'progress' }, { do: 'join', legs: [callerLeg(call).id, legId] }],
+  };
+}
+
+function legAnswered(call: CallRecord, legId: string, nowMs: number): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg || leg.state === 'confirmed' || leg.state === 'terminated' || leg.direction === 'inbound') {
+    return unchanged(call);
+  }
+  const up = withLeg(call, legId, { state: 'confirmed', ringUntilMs: null });
+  // The 200 crossed our CANCEL, or another target was faster: Asterisk acknowledges, we hang up.
+  if (call.ending || leg.ending || call.legs.some(one => one.direction === 'outbound' && one.state === 'confirmed')) {
+    return hangupLegs(up, [legId], answeredElsewhere);
+  }
+  const losers = liveOutbound(call).filter(one => one.id !== legId && !one.ending);
+  const joined = answerInto(up, [callerLeg(call).id, legId], nowMs);
+  const cancelled = hangupLegs(
+    joined.call,
+    losers.map(one => one.id),
+    answeredElsewhere,
+  );
+  return { call: cancelled.call, actions: [...joined.actions, ...cancelled.actions] };
+}
+
+/** Answers the caller, if that has not been done, and puts these legs into the call's conference. */
+function answerInto(call: CallRecord, legs: readonly string[], nowMs: number): Transition {
+  const first = call.answeredMs === null;
+  const confirmed: CallRecord = {
+    ...withLeg(call, callerLeg(call).id, { state: 'confirmed' }),
+    state: 'confirmed',
+    answeredMs: call.answeredMs ?? nowMs,
+  };
+  return { call: confirmed, actions: [...(first ? [{ do: 'answer' } as const] : []), { do: 'join', legs }] };
+}
+
+function hangupLegs(call: CallRecord, legIds: readonly string[], cause: number): Transition {
+  const marked = legIds.reduce((next, id) => withLeg(next, id, { ending: true }), call);
+  return { call: marked, actions: legIds.map(leg => ({ do: 'hangup', leg, cause })) };
+}
+
+function ringTimeout(call: CallRecord, legId: string): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg || leg.ending || leg.state === 'confirmed' || leg.state === 'terminated') return unchanged(call);
+  const timedOut = withLeg(call, legId, { sipStatus: 480 });
+  return hangupLegs(timedOut, [legId], noAnswer);
+}
+
+function legEnded(call: CallRecord, legId: string, status: number, nowMs: number, notBeforeMs: number): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg || leg.state === 'terminated') return unchanged(call);
+  const wasUp = leg.state === 'confirmed';
+  const gone = withLeg(call, legId, {
+    state: 'terminated',
+    ringUntilMs: null,
+    sipStatus: wasUp ? null : (leg.sipStatus ?? status),
+  });
+  if (call.ending) return finishIfEmpty(gone);
+  if (leg.direction === 'inbound') {
+    return end(gone, 'caller', wasUp ? 'caller hung up' : 'caller cancelled', nowMs, notBeforeMs);
+  }
+  if (wasUp && !leg.ending) return end(gone, 'callee', 'callee hung up', nowMs, notBeforeMs);
+  return targetFailed(gone, nowMs);
+}
+
+/** A target ended unanswered: the next one, or the caller hears the best of the failures. */
+function targetFailed(call: CallRecord, nowMs: number): Transition {
+  if (call.state === 'confirmed' && call.legs.some(leg => leg.direction === 'outbound' && leg.state === 'confirmed')) {
+    return unchanged(call);
+  }
+  const statuses = call.legs.slice(1).flatMap(leg => (leg.sipStatus === null ? [] : [leg.sipStatus]));
+  const step = call.flow[call.step];
+  const live = liveOutbound(call);
+  if (statuses.some(isGlobalFailure)) {
+    return refuse(call, bestStatus(statuses), 'a target refused for the whole call', nowMs);
+  }
+  if (live.length > 0) return unchanged(call);
+  const tried = call.legs.filter(leg => leg.step === call.step).length;
+  if (step?.action === 'connect' && step.strategy === 'in-order' && tried < step.targets.length)
+    return dialTargets(call, step, nowMs);
+  return nextStep(call, bestStatus(statuses), nowMs);
+}
+
+/** Ends a call that was never answered with a final status to the caller. */
+function refuse(call: CallRecord, status: number, reason: string, nowMs: number): Transition {
+  if (call.answeredMs !== null) return end(call, 'holdfast', reason, nowMs, nowMs);
+  const outcome = call.legs.length > 1 ? outcomeOf(status) : 'rejected';
+  const ended = withEnding(call, {
+    by: call.legs.length > 1 ? 'callee' : 'holdfast',
+    outcome,
+    sipStatus: status,
+    reason,
+    atMs: nowMs,
+    notBeforeMs: nowMs,
+  });
+  const others = hangupLegs(
+    withLeg(ended, callerLeg(call).id, { ending: true }),
+    liveOutbound(call).map(leg => leg.id),
+    normalClearing,
+  );
+  return { call: others.call, actions: [{ do: 'reject', sipStatus: status }, ...others.actions, { do: 'leave' }] };
+}
+
+function end(call: CallRecord, by: CallEnding['by'], reason: string, nowMs: number, notBeforeMs: number): Transition {
+  const answered = call.answeredMs !== null;
+  const outcome = answered ? 'answered' : by === 'caller' ? 'cancelled' : 'failed';
+  const sipStatus = answered ? 200 : by === 'caller' ? 487 : 500;
+  const ended = withEnding(call, { by, outcome, sipStatus, reason, atMs: nowMs, notBeforeMs });
+  const live = call.legs.filter(leg => isLive(leg) && !leg.ending).map(leg => leg.id);
+  const hungUp = hangupLegs(ended, live, normalClearing);
+  const finished = finishIfEmpty(hungUp.call);
+  return { call: finished.call, actions: [...hungUp.actions, { do: 'leave' }, ...finished.actions] };
+}
+
+function withEnding(call: CallRecord, ending: CallEnding): CallRecord {
+  return { ...call, ending };
+}
+
+function finishIfEmpty(call: CallRecord): Transition {
+  if (call.legs.some(isLive)) return unchanged(call);
+  return { call: { ...call, state: 'terminated' }, actions: [{ do: 'finish' }] };
+}

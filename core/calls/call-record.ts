@@ -1,0 +1,100 @@
+// A call and its legs as plain values: what the store holds, what the call machine reads and returns.
+import { z } from 'zod';
+import type { CallSource, ConnectTarget, FlowStep } from './call-facts.js';
+
+/** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
+const dialogState = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated']);
+export type DialogState = z.infer<typeof dialogState>;
+
+const connectTarget = z.object({
+  uri: z.string(),
+  trunk: z.string().optional(),
+  subscriber: z.string().optional(),
+  ringTimeoutSeconds: z.number().optional(),
+});
+
+const flowStep = z.discriminatedUnion('action', [
+  z.object({
+    action: z.literal('connect'),
+    targets: z.array(connectTarget),
+    strategy: z.enum(['in-order', 'at-once']),
+    ringTimeoutSeconds: z.number().optional(),
+    callerNumber: z.string().optional(),
+  }),
+  z.object({ action: z.literal('conference_join'), room: z.string() }),
+  z.object({ action: z.literal('echo') }),
+]) as unknown as z.ZodType<FlowStep>;
+
+const legRecord = z.object({
+  /** The ARI channel id; ours for a leg we originate, the Asterisk's for the caller's. */
+  id: z.string(),
+  direction: z.enum(['inbound', 'outbound']),
+  node: z.string(),
+  state: dialogState,
+  /** Caller's number, or the target's URI; `echo` for the echo test's inner leg. */
+  peer: z.string(),
+  sipCallId: z.string().nullable(),
+  /** Index into the call's flow of the step that made it; -1 for the caller's leg. */
+  step: z.number(),
+  /** Position in the connect step's targets; null for the caller's leg. */
+  targetIndex: z.number().nullable(),
+  /** When its ringing ends (ms since the epoch), or null. */
+  ringUntilMs: z.number().nullable(),
+  /** Final status of a leg that was never answered; null before, and for an answered one. */
+  sipStatus: z.number().nullable(),
+  /** True once we asked for its end. */
+  ending: z.boolean(),
+});
+export type LegRecord = z.infer<typeof legRecord>;
+
+const ending = z.object({
+  by: z.enum(['caller', 'callee', 'holdfast']),
+  outcome: z.enum(['answered', 'busy', 'no-answer', 'declined', 'cancelled', 'failed', 'rejected']),
+  /** What the caller got as the final response to the INVITE. */
+  sipStatus: z.number(),
+  reason: z.string(),
+  atMs: z.number(),
+  /** Earlier than atMs where the end was found only after a blind time of the daemon. */
+  notBeforeMs: z.number(),
+});
+export type CallEnding = z.infer<typeof ending>;
+
+/** Schema of the store's table `calls`. legs[0] is the caller's. */
+export const callRecordSchema = z.object({
+  id: z.string(),
+  state: dialogState,
+  source: z.union([
+    z.object({ kind: z.literal('trunk'), trunk: z.string() }),
+    z.object({ kind: z.literal('subscriber'), subscriber: z.string() }),
+  ]) as z.ZodType<CallSource>,
+  dialled: z.string(),
+  callerNumber: z.string(),
+  callerName: z.string(),
+  startedMs: z.number(),
+  answeredMs: z.number().nullable(),
+  routeName: z.string().nullable(),
+  flow: z.array(flowStep),
+  /** Index into `flow` of the step that runs now; -1 before the route is known. */
+  step: z.number(),
+  conferenceId: z.string().nullable(),
+  legs: z.array(legRecord),
+  ending: ending.nullable(),
+});
+export type CallRecord = z.infer<typeof callRecordSchema>;
+
+/** The caller's leg. */
+export function callerLeg(call: CallRecord): LegRecord {
+  const leg = call.legs[0];
+  if (!leg) throw new RangeError(`call ${call.id} has no caller leg`);
+  return leg;
+}
+
+/** The target a leg was made for, or undefined for the caller's and the echo test's. */
+export function targetOf(call: CallRecord, leg: LegRecord): ConnectTarget | undefined {
+  const step = call.flow[call.step];
+  return step?.action === 'connect' && leg.targetIndex !== null ? step.targets[leg.targetIndex] : undefined;
+}
+
+export function isLive(leg: LegRecord): boolean {
+  return leg.state !== 'terminated';
+}

@@ -1,0 +1,44 @@
+// What a record and a snapshot of its node together ask for: pure, for a daemon that comes back to calls in progress.
+import type { AriChannel } from '../ports/asterisk.js';
+import type { CallAction, CallEvent } from './call-machine.js';
+import { callerLeg, isLive, type CallRecord } from './call-record.js';
+
+/**
+ * The events a call missed, as far as a node's channels tell: legs that are gone, that ring, that were answered.
+ * `isDialling` excuses a leg whose channel is just being made.
+ */
+export function missedEvents(
+  call: CallRecord,
+  node: string,
+  channels: ReadonlyMap<string, AriChannel>,
+  blindSinceMs: number,
+  isDialling: (legId: string) => boolean,
+): CallEvent[] {
+  return call.legs
+    .filter(leg => leg.node === node && isLive(leg) && !isDialling(leg.id))
+    .flatMap((leg): CallEvent[] => {
+      const channel = channels.get(leg.id);
+      if (!channel) return [{ type: 'legEnded', leg: leg.id, sipStatus: 480, notBeforeMs: blindSinceMs }];
+      if (leg.direction === 'inbound') return [];
+      if (channel.state === 'Up' && leg.state !== 'confirmed') return [{ type: 'legAnswered', leg: leg.id }];
+      if (channel.state === 'Ringing') return [{ type: 'legRinging', leg: leg.id }];
+      return [];
+    });
+}
+
+/** What an earlier daemon may have written and not done any more. Each action is harmless when done twice. */
+export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, AriChannel>): CallAction[] {
+  const live = call.legs.filter(leg => isLive(leg) && channels.has(leg.id));
+  if (call.ending) {
+    const hangups = live.map((leg): CallAction => ({ do: 'hangup', leg: leg.id, cause: 16 }));
+    const unanswered = call.answeredMs === null && live.some(leg => leg.direction === 'inbound');
+    const reject: CallAction[] = unanswered ? [{ do: 'reject', sipStatus: call.ending.sipStatus }] : [];
+    return [...reject, ...hangups, { do: 'leave' }, ...(call.legs.some(isLive) ? [] : [{ do: 'finish' } as const])];
+  }
+  if (call.step < 0) return [{ do: 'route' }];
+  if (call.answeredMs === null) return [];
+  const caller = channels.get(callerLeg(call).id);
+  const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
+  const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);
+  return [...answer, { do: 'join', legs: confirmed }];
+}

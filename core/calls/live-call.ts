@@ -1,0 +1,180 @@
+// One call in motion: takes events in order, keeps its record in the store ahead of its actions, and runs its timers.
+import { HoldfastError, messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import { advance, type CallAction, type CallEvent } from './call-machine.js';
+import type { CallRecord } from './call-record.js';
+
+/** What a call acts upon; each method throws HoldfastError when the server refused or did not answer. */
+export interface CallWorld {
+  /** Asks for the route; its answer comes back as an event. */
+  route(call: CallRecord): Promise<CallEvent>;
+  dial(call: CallRecord, legId: string): Promise<void>;
+  ring(call: CallRecord): Promise<void>;
+  progress(call: CallRecord): Promise<void>;
+  answer(call: CallRecord): Promise<void>;
+  /** Resolves with the conference's id. */
+  join(call: CallRecord, legIds: readonly string[]): Promise<string>;
+  hangup(call: CallRecord, legId: string, cause: number): Promise<void>;
+  reject(call: CallRecord, sipStatus: number): Promise<void>;
+  leave(call: CallRecord): Promise<void>;
+  save(call: CallRecord): Promise<void>;
+  /** Writes the CDR and forgets the call. */
+  finish(call: CallRecord): Promise<void>;
+}
+
+/** Events that change nothing a recovery needs: they are not worth a write. */
+const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCallId', 'joined']);
+
+export class LiveCall {
+  #call: CallRecord;
+  readonly #world: CallWorld;
+  readonly #log: Logger;
+  readonly #dialling = new Set<string>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(call: CallRecord, world: CallWorld, log: Logger) {
+    this.#call = call;
+    this.#world = world;
+    this.#log = log.child({ call: call.id });
+  }
+
+  get record(): CallRecord {
+    return this.#call;
+  }
+
+  /** True while a leg's channel is being created: a snapshot taken now need not hold it. */
+  isDialling(legId: string): boolean {
+    return this.#dialling.has(legId);
+  }
+
+  /** Resolves when everything dispatched so far has been acted upon. */
+  settled(): Promise<void> {
+    return this.#tail;
+  }
+
+  dispatch(event: CallEvent): void {
+    const before = this.#call;
+    const { call, actions } = advance(before, event, Date.now());
+    if (call === before && actions.length === 0) return;
+    this.#call = call;
+    this.#tell(before, event);
+    this.#setTimers();
+    for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
+    const save = !notDurable.has(event.type) && !actions.some(action => action.do === 'finish');
+    this.#queue(call, actions, save);
+  }
+
+  /** Does again what the record says must be done: an earlier daemon may have died between the write and the act. */
+  resume(actions: readonly CallAction[]): void {
+    this.#setTimers();
+    this.#queue(this.#call, actions, false);
+  }
+
+  dispose(): void {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+  }
+
+  #queue(call: CallRecord, actions: readonly CallAction[], save: boolean): void {
+    this.#tail = this.#tail.then(async () => {
+      if (save) await this.#guarded('save', () => this.#world.save(call));
+      for (const action of actions) await this.#guarded(action.do, () => this.#run(action), action);
+    });
+  }
+
+  async #run(action: CallAction): Promise<void> {
+    const call = this.#call;
+    switch (action.do) {
+      case 'route':
+        // Not awaited: a caller who hangs up meanwhile must not wait for the plugin.
+        void this.#world.route(call).then(event => this.dispatch(event));
+        return;
+      case 'dial':
+        await Promise.all(action.legs.map(leg => this.#dial(leg)));
+        return;
+      case 'ring':
+        return this.#world.ring(call);
+      case 'progress':
+        return this.#world.progress(call);
+      case 'answer':
+        return this.#world.answer(call);
+      case 'join': {
+        const conferenceId = await this.#world.join(call, action.legs);
+        this.dispatch({ type: 'joined', conferenceId });
+        return;
+      }
+      case 'hangup':
+        return this.#world.hangup(call, action.leg, action.cause);
+      case 'reject':
+        return this.#world.reject(call, action.sipStatus);
+      case 'leave':
+        return this.#world.leave(call);
+      case 'finish':
+        this.dispose();
+        return this.#world.finish(call);
+    }
+  }
+
+  async #dial(leg: string): Promise<void> {
+    try {
+      // Its end may have been asked for before its turn came: a CANCEL then costs no INVITE.
+      if (this.#call.ending) this.dispatch({ type: 'legEnded', leg, sipStatus: 487 });
+      else await this.#world.dial(this.#call, leg);
+    } catch (error) {
+      this.#log.warn({ leg, error }, `leg ${leg} could not be dialled: ${messageOf(error)}`);
+      this.dispatch({ type: 'legEnded', leg, sipStatus: 503 });
+    } finally {
+      this.#dialling.delete(leg);
+    }
+  }
+
+  /** A failed action is turned into the event that it means for the call; the queue goes on. */
+  async #guarded(what: string, work: () => Promise<void>, action?: CallAction): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const gone = HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404;
+      if (gone && action?.do === 'hangup') return this.dispatch({ type: 'legEnded', leg: action.leg, sipStatus: 487 });
+      if (gone && this.#call.ending) return;
+      this.#log.warn({ action: what, error }, `${what} failed: ${messageOf(error)}`);
+      if (action?.do === 'join') this.dispatch({ type: 'joinFailed', reason: messageOf(error) });
+      if (action?.do === 'answer') this.dispatch({ type: 'hangup', reason: `answer failed: ${messageOf(error)}` });
+    }
+  }
+
+  #setTimers(): void {
+    for (const leg of this.#call.legs) {
+      const timer = this.#timers.get(leg.id);
+      if (leg.ringUntilMs === null || leg.state === 'terminated') {
+        clearTimeout(timer);
+        this.#timers.delete(leg.id);
+      } else if (!timer) {
+        const fire = (): void => this.dispatch({ type: 'ringTimeout', leg: leg.id });
+        this.#timers.set(leg.id, setTimeout(fire, Math.max(0, leg.ringUntilMs - Date.now())));
+      }
+    }
+  }
+
+  /** One info line per transition of the call or of a leg, from which its life can be told. */
+  #tell(before: CallRecord, event: CallEvent): void {
+    const call = this.#call;
+    for (const leg of call.legs) {
+      const was = before.legs.find(one => one.id === leg.id);
+      if (was?.state === leg.state) continue;
+      const status = leg.state === 'terminated' && leg.sipStatus !== null ? { sipStatus: leg.sipStatus } : {};
+      this.#log.info(
+        { leg: leg.id, node: leg.node, peer: leg.peer, state: leg.state, sipCallId: leg.sipCallId, ...status },
+        `${leg.direction} leg ${leg.peer} is ${leg.state}`,
+      );
+    }
+    if (event.type === 'routed' && !call.ending) {
+      this.#log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
+    }
+    if (event.type === 'ringTimeout') this.#log.info({ leg: event.leg }, 'not answered in time');
+    if (call.ending && !before.ending) {
+      const { by, outcome, sipStatus, reason } = call.ending;
+      this.#log.info({ by, outcome, sipStatus, reason }, `call ends: ${reason}`);
+    }
+  }
+}

@@ -1,0 +1,33 @@
+// A conference and its participants as plain values: what the store's table `conferences` holds.
+import { z } from 'zod';
+
+const participant = z.object({
+  /** Channel id of the participant's leg on its call node. */
+  legId: z.string(),
+  callId: z.string(),
+  callNode: z.string(),
+  muted: z.boolean(),
+  role: z.enum(['moderator', 'speaker', 'listener']),
+});
+export type Participant = z.infer<typeof participant>;
+
+export const conferenceRecordSchema = z.object({
+  id: z.string(),
+  room: z.string().nullable(),
+  mixing: z.enum(['call-node', 'conference-farm']),
+  /** Where its bridge is: the call node itself, or a conference node. */
+  node: z.string(),
+  createdMs: z.number(),
+  participants: z.array(participant),
+});
+export type ConferenceRecord = z.infer<typeof conferenceRecordSchema>;
+
+/** Id of the leg that joins a participant's call node to the conference node. */
+export function innerLegId(legId: string): string {
+  return `${legId}-inner`;
+}
+
+/** Id of the two-channel bridge on the call node that joins a participant's leg with its inner leg. */
+export function innerBridgeId(legId: string): string {
+  return `${legId}-bridge`;
+}
