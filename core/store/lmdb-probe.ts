@@ -5,5 +5,5 @@ import { open } from 'lmdb';
 const path = process.argv[2];
 if (path === undefined) throw new TypeError('usage: lmdb-probe FOLDER');
 const database = open({ path, keyEncoding: 'binary', encoding: 'json', useVersions: true });
-for (const { key } of database.getRange()) if (key === undefined) process.exitCode = 1;
+database.getRange().forEach(() => undefined);
 await database.close();

@@ -21,7 +21,15 @@ const mostKeyBytes = 1500;
 export function openLmdbStore(path: string, log: Logger): Store {
   probe(path);
   try {
-    const database: Lmdb = open({ path, keyEncoding: 'binary', encoding: 'json', useVersions: true });
+    const database: Lmdb = open({
+      path,
+      keyEncoding: 'binary',
+      encoding: 'json',
+      useVersions: true,
+      // With it, lmdb-js opens a batch of its own per event turn and drops its promise: a full disk would then end the
+      // daemon as an unhandled rejection.
+      eventTurnBatching: false,
+    });
     let lastVersion = 0;
     for (const { version } of database.getRange({ versions: true })) lastVersion = Math.max(lastVersion, version ?? 0);
     return new RecordStore(new LmdbRawStore(database, path), log, lastVersion);
@@ -80,7 +88,7 @@ class LmdbRawStore implements RawStore {
       });
       return (await Promise.all(outcomes)).every(held => held);
     } catch (error) {
-      throw storeFailed(this.#path, 'a write failed', error);
+      throw storeFailed(this.#path, 'a write failed', await commitCause(error));
     }
   }
 
@@ -112,6 +120,16 @@ class LmdbRawStore implements RawStore {
   }
 }
 
+/** lmdb-js rejects with an error whose `commitError` is a promise that rejects with the true one. */
+async function commitCause(error: unknown): Promise<unknown> {
+  try {
+    await (error as { commitError?: Promise<never> }).commitError;
+    return error;
+  } catch (cause) {
+    return cause;
+  }
+}
+
 function keyBytes(table: string, key: string): Buffer {
   return Buffer.from(`${table}/${key}`, 'utf8');
 }
@@ -134,7 +152,10 @@ function storeFailed(path: string, what: string, cause: unknown): HoldfastError 
 }
 
 function remedyFor(path: string, message: string): string {
-  if (/no space|ENOSPC|quota/i.test(message)) return `make room on the disk that holds ${path}`;
+  if (/no space|ENOSPC|quota|input\/output error/i.test(message)) {
+    // LMDB says "Input/output error" for a write cut short, which is how most file systems report that they are full.
+    return `make room on the disk that holds ${path}, or check the disk`;
+  }
   if (/EACCES|permission/i.test(message)) return `let the daemon's user read and write ${path}`;
   if (/MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PANIC|BAD)/i.test(message)) {
     return `the files in ${path} are damaged: stop the daemon, move the folder away and start again; calls in progress are then not taken up`;
