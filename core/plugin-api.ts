@@ -6,6 +6,8 @@ import type { TranscodingPolicy } from './ports/edge.js';
 export type * from './calls/call-facts.js';
 export type { TranscodingPolicy } from './ports/edge.js';
 export { HoldfastError, messageOf } from './errors.js';
+/** zod, for a plugin's config schema: the same copy as the host's. */
+export { z } from 'zod';
 
 /** Version of this API; a plugin names the one it was written for. Raised when something a plugin uses changes. */
 export const pluginApiVersion = 1;
@@ -57,9 +59,11 @@ export interface Location {
 }
 export const location = serviceToken<Location>('location');
 
-/** Trunks and subscribers of the config, for plugins that route by them. */
+/** Trunks and subscribers of the config, for plugins that route by them. Provided by the daemon itself. */
 export interface Directory {
   readonly domain: string;
+  /** Full form of an address as the config writes it: `.208:5060` is host 208 of the farm's subnet. */
+  address(text: string): string;
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
 }
@@ -82,8 +86,19 @@ export interface PluginContext<Config> {
   provide<T>(token: ServiceToken<T>, service: T): void;
   /** A service that this plugin named in `needs`; throws SERVICE_MISSING for any other. */
   use<T>(token: ServiceToken<T>): T;
+  /** A service that this plugin named in `needs` or `wants`; undefined when no plugin provides it. */
+  find<T>(token: ServiceToken<T>): T | undefined;
   /** Run at stop, last registered first, each with a deadline. */
   onStop(cleanUp: () => Promise<void> | void): void;
+}
+
+/** Something wrong in a plugin's config block; the host adds file, line and column. */
+export interface PluginConfigProblem {
+  /** Keys and indexes from the plugin's block to the place, e.g. `['routes', 2, 'to']`. */
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  /** What was probably meant, e.g. the closest name there is. */
+  readonly hint?: string;
 }
 
 export interface Plugin<Config = unknown> {
@@ -95,10 +110,17 @@ export interface Plugin<Config = unknown> {
   readonly config: ZodType<Config>;
   /** Tokens it uses; their providers are set up first. */
   readonly needs?: readonly ServiceToken<unknown>[];
+  /** Tokens it uses where somebody provides them; those providers are set up first. */
+  readonly wants?: readonly ServiceToken<unknown>[];
   /** Tokens it provides. */
   readonly provides?: readonly ServiceToken<unknown>[];
   /** Registers hooks, events and services. Its deadline is `startTimeoutMs` (default 5000). */
   readonly startTimeoutMs?: number;
+  /**
+   * What the schema cannot see: names of the config that must exist, and the like. Asked by `holdfast check` too, so
+   * it is a pure function that opens nothing.
+   */
+  check?(config: Config, directory: Directory): readonly PluginConfigProblem[];
   setup(context: PluginContext<Config>): Promise<void> | void;
 }
 
