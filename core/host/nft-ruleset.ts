@@ -1,0 +1,90 @@
+// The nftables rules of the local balancer as text: per packet, stateless, no connection tracking. Pure.
+import { planFarm, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
+
+/** `holdfast_127_40_0_0`: farms side by side have a table each. */
+export function tableName(subnet: string): string {
+  return `holdfast_${subnet.replace(/\/.*$/, '').replaceAll('.', '_')}`;
+}
+
+/** The two VIPs, each with the Kamailio addresses behind it. */
+export function vipMembers(
+  plan: FarmPlan,
+  members: readonly FarmNode[],
+): readonly { vip: string; addresses: readonly string[] }[] {
+  return [
+    { vip: plan.publicVip, addresses: members.map(node => node.external ?? node.address) },
+    { vip: plan.privateVip, addresses: members.map(node => node.address) },
+  ];
+}
+
+/** Every address that a Kamailio of this subnet may have, member now or not: one that leaves may still be sending. */
+function allKamailios(subnet: string): readonly FarmNode[] {
+  return planFarm(subnet, { kamailio: 9, call: 0, conference: 0, registrar: 0, rtpengine: 0 }).nodes;
+}
+
+/** A VIP on an interface other than the loopback. */
+export interface LanInterface {
+  readonly name: string;
+  /** Kept with the rules, for whoever removes them. */
+  readonly comment: string;
+}
+
+/**
+ * One nft transaction that replaces the farm's table: no packet meets a half-made one. With `lan`, 127.0.0.0/8 is closed
+ * to packets from other interfaces, which route_localnet would let in.
+ */
+export function formatRuleset(plan: FarmPlan, members: readonly FarmNode[], lan?: LanInterface): string {
+  const table = tableName(plan.subnet);
+  const possible = allKamailios(plan.subnet);
+  const all = [
+    plan.publicVip,
+    plan.privateVip,
+    ...possible.flatMap(node => [node.external ?? node.address, node.address]),
+  ];
+  const untracked = [
+    `ip daddr { ${all.join(', ')} } udp dport ${ports.sip} notrack`,
+    `ip saddr { ${all.join(', ')} } udp sport ${ports.sip} notrack`,
+  ];
+  const balance = vipMembers(plan, members).flatMap(({ vip, addresses }) =>
+    addresses.length === 0 ? [] : [`ip daddr ${vip} udp dport ${ports.sip} ip daddr set ${choice(addresses)}`],
+  );
+  // A user agent that answers to a packet's source would tie the transaction to one instance. What an instance sends to
+  // the daemon (HEP and answers to probes come from the same port 5060) keeps the instance's address: it says who.
+  const masquerade = vipMembers(plan, possible).map(
+    ({ vip, addresses }) =>
+      `ip saddr { ${addresses.join(', ')} } udp sport ${ports.sip} ip daddr != ${plan.daemonAddress} ip saddr set ${vip}`,
+  );
+  const guard = lan
+    ? ['saddr', 'daddr'].map(field => `iifname "${lan.name}" ip ${field} 127.0.0.0/8 drop comment "${lan.comment}"`)
+    : [];
+  // Any use of connection tracking makes the kernel put fragments together before this hook: their later parts have no port.
+  const defragment = lan ? ['ct state untracked accept'] : [];
+  return [
+    `add table ip ${table}`,
+    `delete table ip ${table}`,
+    `table ip ${table} {`,
+    ...chain('members', [], balance),
+    ...chain(
+      'output',
+      ['type filter hook output priority raw; policy accept;'],
+      [...untracked, 'jump members', ...masquerade],
+    ),
+    ...chain(
+      'prerouting',
+      ['type filter hook prerouting priority raw; policy accept;'],
+      [...guard, ...untracked, 'jump members', ...defragment],
+    ),
+    '}',
+    '',
+  ].join('\n');
+}
+
+/** Round robin by packet; numgen refuses nothing, but one address needs no counter. */
+function choice(addresses: readonly string[]): string {
+  if (addresses.length === 1) return addresses[0] ?? '';
+  return `numgen inc mod ${addresses.length} map { ${addresses.map((address, i) => `${i} : ${address}`).join(', ')} }`;
+}
+
+function chain(name: string, head: readonly string[], rules: readonly string[]): readonly string[] {
+  return [`  chain ${name} {`, ...[...head, ...rules].map(line => `    ${line}`), '  }'];
+}
