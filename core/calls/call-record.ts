@@ -25,6 +25,9 @@ const flowStep = z.discriminatedUnion('action', [
   z.object({ action: z.literal('echo') }),
 ]) as unknown as z.ZodType<FlowStep>;
 
+/** A flow as plugins give it and the store keeps it. */
+export const flowSchema = z.array(flowStep);
+
 const legRecord = z.object({
   /** The ARI channel id; ours for a leg we originate, the Asterisk's for the caller's. */
   id: z.string(),
@@ -73,7 +76,7 @@ export const callRecordSchema = z.object({
   startedMs: z.number(),
   answeredMs: z.number().nullable(),
   routeName: z.string().nullable(),
-  flow: z.array(flowStep),
+  flow: flowSchema,
   /** Index into `flow` of the step that runs now; -1 before the route is known. */
   step: z.number(),
   conferenceId: z.string().nullable(),

@@ -20,6 +20,8 @@ export interface CallWorld {
   save(call: CallRecord): Promise<void>;
   /** Writes the CDR and forgets the call. */
   finish(call: CallRecord): Promise<void>;
+  /** Told of each change of the record, at once. */
+  changed(before: CallRecord, after: CallRecord): void;
 }
 
 /** Events that change nothing a recovery needs: they are not worth a write. */
@@ -58,6 +60,7 @@ export class LiveCall {
     const { call, actions } = advance(before, event, Date.now());
     if (call === before && actions.length === 0) return;
     this.#call = call;
+    this.#world.changed(before, call);
     this.#tell(before, event);
     this.#setTimers();
     for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));

@@ -1,0 +1,109 @@
+// Carries a call's actions out on its Asterisk, in ARI operations.
+import { z } from 'zod';
+import type { Conferences } from '../conferences/conferences.js';
+import { HoldfastError, messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
+import type { IncomingCall, RouteAnswer } from './call-facts.js';
+import type { CallEvent } from './call-machine.js';
+import { callerLeg, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
+import type { CallWorld } from './live-call.js';
+
+export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed'> {
+  readonly asterisks: AsteriskFarm;
+  readonly conferences: Conferences;
+  readonly log: Logger;
+  readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
+  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string;
+}
+
+/** Name of our Stasis application on every Asterisk. */
+const app = 'holdfast';
+
+/** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
+const routeAnswer = z.union([
+  z.object({ reject: z.int().min(400).max(699), reason: z.string() }),
+  z.object({ flow: flowSchema, routeName: z.string() }),
+]);
+
+export function ariWorld(options: AriWorldOptions): CallWorld {
+  const ariOf = (call: CallRecord): AriClient => options.asterisks.node(callerLeg(call).node).ari;
+  const caller = (call: CallRecord): { channelId: string } => ({ channelId: callerLeg(call).id });
+  return {
+    save: options.save,
+    finish: options.finish,
+    changed: options.changed,
+    route: call => route(call, options),
+    dial: (call, legId) => dial(call, legId, ariOf(call), options),
+    ring: call => ariOf(call).channels.ring(caller(call)),
+    progress: call => ariOf(call).channels.progress(caller(call)),
+    answer: call => ariOf(call).channels.answer(caller(call)),
+    join: (call, legIds) => {
+      const legs = call.legs.filter(leg => legIds.includes(leg.id)).map(leg => ({ id: leg.id, node: leg.node }));
+      const step = call.flow[call.step];
+      const room = step?.action === 'conference_join' ? { room: step.room } : {};
+      return options.conferences.join({ callId: call.id, legs, ...room });
+    },
+    leave: call => options.conferences.leave(call.id),
+    hangup: (call, legId, cause) => ariOf(call).channels.hangup({ channelId: legId, reason_code: String(cause) }),
+    // ARI's hang-up takes a cause and no SIP status: the dialplan's PJSIPHangup() sends exactly this one.
+    reject: (call, sipStatus) =>
+      ariOf(call).channels.continueInDialplan({ ...caller(call), context: 'reject', extension: String(sipStatus) }),
+  };
+}
+
+async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Promise<CallEvent> {
+  try {
+    const answer = await askRoute({
+      id: call.id,
+      sipCallId: callerLeg(call).sipCallId ?? '',
+      source: call.source,
+      dialled: call.dialled,
+      callerNumber: call.callerNumber,
+      callerName: call.callerName,
+    });
+    if (answer === undefined) return { type: 'routed', answer };
+    const checked = routeAnswer.safeParse(answer);
+    if (checked.success) return { type: 'routed', answer };
+    throw new HoldfastError('PLUGIN_FAILED', `the route hook's answer is not valid: ${z.prettifyError(checked.error)}`);
+  } catch (error) {
+    log.error({ call: call.id, error }, `no route: ${messageOf(error)}`);
+    return { type: 'routeFailed', reason: messageOf(error) };
+  }
+}
+
+async function dial(call: CallRecord, legId: string, ari: AriClient, options: AriWorldOptions): Promise<void> {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg) return;
+  await ari.channels.create({
+    endpoint: endpointOf(leg),
+    app,
+    appArgs: 'leg',
+    channelId: leg.id,
+    formats: 'ulaw',
+    variables: leg.peer === 'echo' ? {} : legVariables(call, leg, options),
+  });
+  await ari.channels.dial({ channelId: leg.id });
+}
+
+/** The echo test is a party of its own: the far end of a Local channel runs Echo() in the dialplan. */
+function endpointOf(leg: LegRecord): string {
+  return leg.peer === 'echo' ? 'Local/s@echo/n' : `PJSIP/edge/${leg.peer}`;
+}
+
+function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldOptions): Record<string, string> {
+  const target = targetOf(call, leg);
+  const step = call.flow[call.step];
+  const number = (step?.action === 'connect' ? step.callerNumber : undefined) ?? call.callerNumber;
+  const policy = policyFor({
+    ...(target?.trunk === undefined ? {} : { trunk: target.trunk }),
+    ...(target?.subscriber === undefined ? {} : { subscriber: target.subscriber }),
+  });
+  return {
+    'CONNECTEDLINE(num,i)': number,
+    'CONNECTEDLINE(name,i)': call.callerName,
+    'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
+    'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
+    'PJSIP_HEADER(add,X-Holdfast-Policy)': policy,
+  };
+}

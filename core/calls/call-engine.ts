@@ -1,0 +1,329 @@
+// The call engine: turns what the Asterisks tell into events of calls, and brings calls back after a blind time.
+import { messageOf } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
+import type { Logger } from '../log.js';
+import type { AriChannel, AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import type { Store, Table } from '../store/store.js';
+import type { Conferences } from '../conferences/conferences.js';
+import type { CallDetailRecord, IncomingCall, RouteAnswer } from './call-facts.js';
+import { ariWorld } from './ari-world.js';
+import { cdrOf } from './cdr-of.js';
+import { newCallId } from './call-id.js';
+import type { CallEvent } from './call-machine.js';
+import { callerLeg, callRecordSchema, isLive, type CallRecord } from './call-record.js';
+import { missedEvents, resumeActions } from './call-resume.js';
+import { readInvite } from './inbound-invite.js';
+import { LiveCall, type CallWorld } from './live-call.js';
+import { finalStatus } from './sip-status.js';
+
+export interface CallEngineOptions {
+  readonly store: Store;
+  readonly asterisks: AsteriskFarm;
+  readonly nodes: NodeStates;
+  readonly conferences: Conferences;
+  readonly log: Logger;
+  readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
+  /** Transcoding policy of a leg to a trunk or subscriber. */
+  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string;
+  /** The SIP Call-ID of a leg as seen on the wire, if it was. */
+  readonly sipCallIdOf: (legId: string) => string | undefined;
+  readonly events: {
+    started(call: IncomingCall): void;
+    answered(call: { readonly id: string; readonly answeredBy: string }): void;
+    ended(record: CallDetailRecord): void;
+  };
+  /** Puts the CDR in the outbox and deletes the call's record, in one step. */
+  readonly finish: (call: CallRecord, record: CallDetailRecord) => Promise<void>;
+}
+
+/** A channel that nobody knows is given this long to turn out to be a call that is just arriving. */
+const orphanGraceMs = 3000;
+
+export class CallEngine {
+  readonly #options: CallEngineOptions;
+  readonly #log: Logger;
+  readonly #table: Table<CallRecord>;
+  readonly #calls = new Map<string, LiveCall>();
+  /** Caller's channel id and SIP Call-ID → call. */
+  readonly #callOfCaller = new Map<string, string>();
+  readonly #connectedNodes = new Set<string>();
+  /** When we last knew what happened on a node, ms since the epoch. */
+  readonly #blindSinceMs = new Map<string, number>();
+  readonly #world: CallWorld;
+  readonly #resuming = new Set<string>();
+  #loadedBlindSinceMs = Date.now();
+  #arrived: (node: string, sipCallId: string) => void = () => undefined;
+
+  constructor(options: CallEngineOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#table = options.store.table('calls', callRecordSchema);
+    this.#world = ariWorld({
+      ...options,
+      save: async call => void (await this.#table.put(call.id, call)),
+      finish: call => this.#finish(call),
+      changed: (before, after) => {
+        if (before.answeredMs === null && after.answeredMs !== null) this.#tellAnswered(after);
+      },
+    });
+    options.conferences.onLost((callId, reason) => this.#calls.get(callId)?.dispatch({ type: 'joinFailed', reason }));
+  }
+
+  /** Reads the calls an earlier daemon left; they are taken up as their nodes connect. `blindSinceMs`: when it last lived. */
+  async load(blindSinceMs: number): Promise<void> {
+    this.#loadedBlindSinceMs = blindSinceMs;
+    await this.#options.conferences.load();
+    for await (const [, { value }] of this.#table.range()) {
+      this.#adopt(value);
+      this.#resuming.add(value.id);
+    }
+    if (this.#calls.size > 0)
+      this.#log.info({ calls: this.#calls.size }, `found ${this.#calls.size} calls in the store`);
+  }
+
+  /** Who is told of each INVITE that reached a node: a draining node's calls are pinned as they come. */
+  onArrival(listener: (node: string, sipCallId: string) => void): void {
+    this.#arrived = listener;
+  }
+
+  list(): CallRecord[] {
+    return [...this.#calls.values()].map(live => live.record);
+  }
+
+  get activeCalls(): number {
+    return this.#calls.size;
+  }
+
+  /** Call-IDs of inbound dialogs on a node whose INVITE has no final response yet. */
+  unanswered(node: string): string[] {
+    return this.list().flatMap(call => {
+      const caller = call.legs[0];
+      return caller?.node === node && caller.sipCallId !== null && call.answeredMs === null ? [caller.sipCallId] : [];
+    });
+  }
+
+  callsOn(node: string): number {
+    return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg))).length;
+  }
+
+  /** Ends a call; false where there is none of that id. */
+  hangup(callId: string, reason: string): boolean {
+    const call = this.#calls.get(callId);
+    call?.dispatch({ type: 'hangup', reason });
+    return call !== undefined;
+  }
+
+  /** What the engine wants to hear of one Asterisk. */
+  listener(node: string): AsteriskListener {
+    return {
+      connected: snapshot => {
+        void this.#connected(node, snapshot).catch((error: unknown) =>
+          this.#log.error({ node, error }, `calls of ${node} not taken up: ${messageOf(error)}`),
+        );
+      },
+      disconnected: () => {
+        this.#connectedNodes.delete(node);
+        this.#blindSinceMs.set(node, Date.now());
+      },
+      event: event => this.#event(node, event),
+    };
+  }
+
+  /** A node is dead: its legs are gone, and with them the conferences mixed there. */
+  lostNode(node: string): void {
+    this.#options.conferences.lostNode(node, `${node} died`);
+    for (const live of this.#calls.values()) {
+      for (const leg of live.record.legs.filter(one => one.node === node && isLive(one))) {
+        live.dispatch({ type: 'legEnded', leg: leg.id, sipStatus: 503 });
+      }
+    }
+  }
+
+  #adopt(call: CallRecord): LiveCall {
+    const live = new LiveCall(call, this.#world, this.#log);
+    this.#calls.set(call.id, live);
+    for (const key of callerKeys(call)) this.#callOfCaller.set(key, call.id);
+    return live;
+  }
+
+  /** The call a leg belongs to: the legs we originate are named `<call id>-<n>`. */
+  #callOf(legId: string): LiveCall | undefined {
+    return this.#calls.get(this.#callOfCaller.get(legId) ?? legId.slice(0, Math.max(0, legId.lastIndexOf('-'))));
+  }
+
+  #event(node: string, event: AriEvent): void {
+    if (this.#options.conferences.handle(node, event)) return;
+    switch (event.type) {
+      case 'StasisStart':
+        if (event.args[0] === 'inbound') this.#incoming(node, event.channel, event.args);
+        return;
+      case 'Dial':
+        this.#dialled(event.peer.id, event.dialstatus);
+        return;
+      case 'ChannelStateChange':
+        if (event.channel.state === 'Up') this.#answered(event.channel.id);
+        return;
+      case 'ChannelDestroyed':
+        this.#dispatch(event.channel.id, {
+          type: 'legEnded',
+          leg: event.channel.id,
+          sipStatus: finalStatus(event.tech_cause, event.cause),
+        });
+        return;
+      default:
+        return;
+    }
+  }
+
+  #dispatch(legId: string, event: CallEvent): void {
+    this.#callOf(legId)?.dispatch(event);
+  }
+
+  #tellAnswered(call: CallRecord): void {
+    const by = call.legs.find(leg => leg.direction === 'outbound' && leg.state === 'confirmed');
+    this.#options.events.answered({ id: call.id, answeredBy: by?.peer ?? call.dialled });
+  }
+
+  #dialled(legId: string, status: string): void {
+    if (status === '') this.#learnCallId(legId);
+    if (status === 'RINGING') this.#dispatch(legId, { type: 'legRinging', leg: legId });
+    if (status === 'PROGRESS') this.#dispatch(legId, { type: 'legProgress', leg: legId });
+    if (status === 'ANSWER') this.#answered(legId);
+  }
+
+  #answered(legId: string): void {
+    this.#dispatch(legId, { type: 'legAnswered', leg: legId });
+  }
+
+  /** The Call-ID of a leg of ours, from the wire. */
+  #learnCallId(legId: string): void {
+    const sipCallId = this.#options.sipCallIdOf(legId);
+    if (sipCallId !== undefined) this.learnCallId(legId, sipCallId);
+  }
+
+  learnCallId(legId: string, sipCallId: string): void {
+    this.#dispatch(legId, { type: 'legCallId', leg: legId, sipCallId });
+  }
+
+  #incoming(node: string, channel: AriChannel, args: readonly string[]): void {
+    if (this.#callOf(channel.id)) return;
+    const invite = readInvite(args, channel);
+    if (!invite) {
+      this.#log.warn({ node, channel: channel.id, args }, `${node} reported an INVITE without its Call-ID or source`);
+      void this.#options.asterisks
+        .node(node)
+        .ari.channels.hangup({ channelId: channel.id })
+        .catch(() => undefined);
+      return;
+    }
+    this.#arrived(node, invite.sipCallId);
+    const twin = this.#callOfCaller.get(sipKey(invite.sipCallId));
+    if (twin !== undefined) {
+      this.#log.error({ node, sipCallId: invite.sipCallId, call: twin }, `a second call with the Call-ID of ${twin}`);
+    }
+    const facts: IncomingCall = { id: newCallId(), ...invite };
+    const call = recordOf(facts, node, channel.id);
+    const live = this.#adopt(call);
+    this.#log.info(
+      {
+        call: call.id,
+        node,
+        sipCallId: invite.sipCallId,
+        from: invite.callerNumber,
+        dialled: invite.dialled,
+        source: invite.source,
+      },
+      `call from ${invite.callerNumber} to ${invite.dialled} on ${node}`,
+    );
+    this.#options.events.started(facts);
+    live.dispatch({ type: 'started' });
+  }
+
+  async #connected(node: string, snapshot: AriSnapshot): Promise<void> {
+    const blindSinceMs = this.#blindSinceMs.get(node) ?? this.#loadedBlindSinceMs;
+    const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
+    this.#connectedNodes.add(node);
+    for (const live of this.#calls.values()) this.#takeUp(live, node, channels, blindSinceMs);
+    await this.#options.conferences.reconcile(node, snapshot);
+    setTimeout(() => void this.#endOrphans(node, snapshot.channels), orphanGraceMs).unref();
+  }
+
+  #takeUp(live: LiveCall, node: string, channels: ReadonlyMap<string, AriChannel>, blindSinceMs: number): void {
+    if (!live.record.legs.some(leg => leg.node === node)) return;
+    for (const event of missedEvents(live.record, node, channels, blindSinceMs, leg => live.isDialling(leg))) {
+      live.dispatch(event);
+    }
+    if (!this.#resuming.delete(live.record.id)) return;
+    live.resume(resumeActions(live.record, channels));
+    this.#log.info({ call: live.record.id, node, state: live.record.state }, `took up call ${live.record.id} again`);
+  }
+
+  /** Ends channels that no call knows: they came while no daemon listened, or their call ended meanwhile. */
+  async #endOrphans(node: string, seen: readonly AriChannel[]): Promise<void> {
+    const { ari } = this.#options.asterisks.node(node);
+    const orphans = seen.filter(
+      channel =>
+        channel.name.startsWith('PJSIP/') && !this.#callOf(channel.id) && !this.#options.conferences.owns(channel.id),
+    );
+    for (const channel of orphans) {
+      if (this.#options.nodes.node(node)?.farm !== 'call') continue;
+      this.#log.info({ node, channel: channel.id }, `ending ${channel.name} on ${node}: no call knows it`);
+      await ari.channels.hangup({ channelId: channel.id }).catch(() => undefined);
+    }
+  }
+
+  async #finish(call: CallRecord): Promise<void> {
+    const learned = call.legs.map(leg => ({
+      ...leg,
+      sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
+    }));
+    const record = cdrOf({ ...call, legs: learned });
+    await this.#options.finish(call, record);
+    this.#calls.delete(call.id);
+    for (const key of callerKeys(call)) this.#callOfCaller.delete(key);
+    this.#log.info({ call: call.id, outcome: record.outcome, billSeconds: record.billSeconds }, 'call is over');
+    this.#options.events.ended(record);
+  }
+}
+
+function sipKey(sipCallId: string): string {
+  return `sip:${sipCallId}`;
+}
+
+function callerKeys(call: CallRecord): string[] {
+  const caller = callerLeg(call);
+  return [caller.id, ...(caller.sipCallId === null ? [] : [sipKey(caller.sipCallId)])];
+}
+
+function recordOf(facts: IncomingCall, node: string, channelId: string): CallRecord {
+  return {
+    id: facts.id,
+    state: 'trying',
+    source: facts.source,
+    dialled: facts.dialled,
+    callerNumber: facts.callerNumber,
+    callerName: facts.callerName,
+    startedMs: Date.now(),
+    answeredMs: null,
+    routeName: null,
+    flow: [],
+    step: -1,
+    conferenceId: null,
+    legs: [
+      {
+        id: channelId,
+        direction: 'inbound',
+        step: -1,
+        node,
+        state: 'trying',
+        peer: facts.callerNumber,
+        sipCallId: facts.sipCallId,
+        targetIndex: null,
+        ringUntilMs: null,
+        sipStatus: null,
+        ending: false,
+      },
+    ],
+    ending: null,
+  };
+}

@@ -1,0 +1,150 @@
+// Keeps all Kamailios equal to what the daemon knows, and the balancer on exactly those that are.
+import { messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import type { EdgeFarm, EdgeState, InstanceReport } from '../ports/edge.js';
+import type { Balancer } from '../ports/node-host.js';
+import type { EngineBook } from './engine-book.js';
+import type { NodeStates } from './node-states.js';
+
+/** The part of the edge's state that comes from config and plugins. */
+export type EdgeSettings = Pick<EdgeState, 'sources' | 'subscribers' | 'policies' | 'defaultPolicy'>;
+
+export interface EdgeSyncOptions {
+  readonly edge: EdgeFarm;
+  readonly states: NodeStates;
+  readonly book: EngineBook;
+  readonly balancer: Balancer;
+  readonly settings: () => EdgeSettings;
+  /** Calls in set-up: their later requests must not be hashed to another node by a new list. */
+  readonly unanswered: () => readonly { readonly sipCallId: string; readonly node: string }[];
+  readonly log: Logger;
+}
+
+/** How long after a final response a request of its transaction may still come: 64*T1 (RFC 3261 §17.1.1.2). */
+const transactionMs = 32_000;
+/** A pin that nobody takes back ends by itself. */
+const pinSeconds = 600;
+/** INVITEs that were under way while the lists changed arrive within this time. */
+const arrivalWindowMs = 1_000;
+
+export class EdgeSync {
+  readonly #options: EdgeSyncOptions;
+  readonly #equal = new Set<string>();
+  /** Pinned Call-ID → when its call was last seen unanswered. */
+  readonly #pins = new Map<string, number>();
+  #members = '';
+  #rows = '';
+  #pinArrivalsUntilMs = 0;
+  #running: Promise<readonly InstanceReport[]> | undefined;
+  #again = false;
+  #balancing: Promise<void> = Promise.resolve();
+
+  constructor(options: EdgeSyncOptions) {
+    this.#options = options;
+  }
+
+  /** What every Kamailio should hold now. */
+  state(): EdgeState {
+    const { states, book, settings } = this.#options;
+    const nodes = states.nodes().map(({ name, farm, address }) => ({ name, farm, address, state: states.state(name) }));
+    return { ...settings(), nodes, engines: book.list(name => states.state(name)), fenced: [] };
+  }
+
+  /** Brings all instances up to date; calls that come while one runs are served by one further run. */
+  async apply(reason: string): Promise<readonly InstanceReport[]> {
+    if (this.#running) {
+      this.#again = true;
+      await this.#running.catch(() => undefined);
+      return this.#running ?? [];
+    }
+    this.#running = this.#applyUntilQuiet(reason).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  /** True when the instance held the applied state at its last reading. */
+  isEqual(instance: string): boolean {
+    return this.#equal.has(instance);
+  }
+
+  forget(instance: string): void {
+    this.#equal.delete(instance);
+  }
+
+  /** An INVITE reached a node: pinned where a list is changing, or its node takes no new calls. */
+  arrived(node: string, sipCallId: string): void {
+    if (Date.now() < this.#pinArrivalsUntilMs || this.#options.states.state(node) === 'draining') {
+      void this.#pin(sipCallId, node);
+    }
+  }
+
+  /** Takes pins back whose transactions can bring nothing any more. Called every few seconds. */
+  async unpinDone(): Promise<void> {
+    const now = Date.now();
+    for (const { sipCallId } of this.#options.unanswered())
+      if (this.#pins.has(sipCallId)) this.#pins.set(sipCallId, now);
+    for (const [sipCallId, seenMs] of this.#pins) {
+      if (now - seenMs < transactionMs) continue;
+      this.#pins.delete(sipCallId);
+      await this.#options.edge.unpin(sipCallId).catch(() => undefined);
+    }
+  }
+
+  /** Puts exactly the Kamailios that are up behind the VIPs. */
+  async balance(): Promise<void> {
+    this.#balancing = this.#balancing.then(async () => {
+      const members = this.#options.states.up('kamailio');
+      const key = members.map(node => node.name).join(' ');
+      if (key === this.#members) return;
+      try {
+        await this.#options.balancer.apply(members);
+        this.#members = key;
+        this.#options.log.info({ members: members.map(node => node.name) }, `the VIPs are on ${key || 'no Kamailio'}`);
+      } catch (error) {
+        this.#options.log.error({ error }, `the balancer could not be changed: ${messageOf(error)}`);
+      }
+    });
+    return this.#balancing;
+  }
+
+  async #applyUntilQuiet(reason: string): Promise<readonly InstanceReport[]> {
+    let reports: readonly InstanceReport[];
+    do {
+      this.#again = false;
+      reports = await this.#applyOnce(reason);
+    } while (this.#again as boolean);
+    return reports;
+  }
+
+  async #applyOnce(reason: string): Promise<readonly InstanceReport[]> {
+    const state = this.state();
+    const rows = state.nodes.map(node => `${node.name}=${node.state}`).join(' ');
+    if (rows !== this.#rows && this.#rows !== '') {
+      this.#pinArrivalsUntilMs = Number.POSITIVE_INFINITY;
+      await Promise.all(this.#options.unanswered().map(({ sipCallId, node }) => this.#pin(sipCallId, node)));
+    }
+    try {
+      const reports = await this.#options.edge.apply(state);
+      this.#rows = rows;
+      for (const report of reports) this.#note(report, reason);
+      return reports;
+    } finally {
+      this.#pinArrivalsUntilMs = Date.now() + arrivalWindowMs;
+    }
+  }
+
+  #note(report: InstanceReport, reason: string): void {
+    if (report.equal) this.#equal.add(report.instance);
+    else this.#equal.delete(report.instance);
+    this.#options.log.debug(
+      { ...report, reason },
+      `${report.instance}: ${report.equal ? 'equal' : (report.error ?? 'differs')}`,
+    );
+  }
+
+  async #pin(sipCallId: string, node: string): Promise<void> {
+    this.#pins.set(sipCallId, Date.now());
+    await this.#options.edge.pin(sipCallId, node, pinSeconds).catch((error: unknown) => {
+      this.#options.log.warn({ sipCallId, node, error }, `could not pin a call in set-up: ${messageOf(error)}`);
+    });
+  }
+}

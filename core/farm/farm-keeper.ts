@@ -1,0 +1,319 @@
+// Runs the farm: starts every server, watches its signs of life, restarts what died, and tells the edge.
+import { messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import type { AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import type { EdgeFarm } from '../ports/edge.js';
+import type { MediaEngines } from '../ports/media.js';
+import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js';
+import type { EdgeSync } from './edge-sync.js';
+import type { EngineBook } from './engine-book.js';
+import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
+import { judgeAsterisk } from './node-health.js';
+import type { NodeStates } from './node-states.js';
+import type { OptionsProbe } from './options-probe.js';
+
+export interface FarmKeeperOptions {
+  readonly host: NodeHost;
+  readonly renderers: Readonly<Record<FarmName, NodeRenderer>>;
+  readonly states: NodeStates;
+  readonly sync: EdgeSync;
+  readonly edge: EdgeFarm;
+  readonly media: MediaEngines;
+  readonly asterisks: AsteriskFarm;
+  readonly book: EngineBook;
+  readonly options: OptionsProbe;
+  readonly log: Logger;
+  /** What the calls want to hear of an Asterisk. */
+  readonly listener: (node: string) => AsteriskListener;
+  readonly lostNode: (node: string) => void;
+  /** Calls on a node now: a node that is taken out of the config goes when there are none. */
+  readonly callsOn: (node: string) => number;
+}
+
+const probeEveryMs = 250;
+const pingDeadlineMs = 1_000;
+const optionsPatienceMs = 1_500;
+/** Pauses before a server that died is started again; the last one repeats. */
+const restartPausesMs = [100, 500, 2_000, 10_000];
+/** A server that ran this long starts its pauses from the first again. */
+const stableMs = 30_000;
+
+interface Kept {
+  readonly node: FarmNode;
+  starts: number;
+  startedMs: number;
+  ariConnected: boolean;
+  probing: boolean;
+  misses: number;
+  retiring: boolean;
+}
+
+export class FarmKeeper {
+  readonly #options: FarmKeeperOptions;
+  readonly #kept = new Map<string, Kept>();
+  #timer: NodeJS.Timeout | undefined;
+  #unwatch: (() => void)[] = [];
+  #closed = false;
+  #sinceUnpin = 0;
+
+  constructor(options: FarmKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Starts what does not run yet, takes over what does, and watches all of it. Rejects when a process cannot be started. */
+  async start(plan: FarmPlan, progress: (line: string) => void): Promise<void> {
+    const { host, states, log } = this.#options;
+    this.#unwatch = [
+      host.onExit(exit => this.#exited(exit)),
+      states.onChange('farm', change => {
+        if (change.node.farm === 'kamailio') void this.#options.sync.balance();
+        void this.#applyEdge(`${change.node.name} is ${change.to}`);
+      }),
+    ];
+    for (const node of plan.nodes) this.#keep(node);
+    const missing = plan.nodes.filter(node => !host.process(node.name));
+    progress(`starting ${missing.length} servers (${plan.nodes.length - missing.length} run already)`);
+    for (const node of plan.nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
+    await this.#observeEngines();
+    for (const node of plan.nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
+    this.#timer = setInterval(() => this.#probeAll(), probeEveryMs);
+    log.info({ nodes: plan.nodes.length, started: missing.length }, 'farm started');
+  }
+
+  /** Makes the farm the new plan's: new nodes are started; missing ones take no new calls and go when they are empty. */
+  async reshape(plan: FarmPlan, progress: (line: string) => void): Promise<void> {
+    const wanted = new Set(plan.nodes.map(node => node.name));
+    for (const node of plan.nodes) {
+      const kept = this.#kept.get(node.name);
+      if (kept && !kept.retiring) continue;
+      progress(`adding ${node.name}`);
+      if (kept) {
+        kept.retiring = false;
+        this.#options.states.setDraining(node.name, false, 'in the config again');
+      } else this.#keep(node);
+      await this.#ensureStarted(node);
+    }
+    for (const kept of this.#kept.values()) {
+      if (wanted.has(kept.node.name) || kept.retiring) continue;
+      progress(`${kept.node.name} takes no new calls and ends when its calls have`);
+      void this.#retire(kept);
+    }
+  }
+
+  /** Resolves when every node is up (or draining) and every Kamailio equal and behind the VIPs; rejects at the deadline. */
+  async ready(deadlineMs: number, progress: (line: string) => void): Promise<void> {
+    const { states } = this.#options;
+    const shown = new Set<string>();
+    const endMs = Date.now() + deadlineMs;
+    for (;;) {
+      const nodes = states.nodes();
+      for (const node of nodes.filter(one => !shown.has(one.name) && states.state(one.name) !== 'dead')) {
+        shown.add(node.name);
+        progress(`${node.name} is ${states.state(node.name)}`);
+      }
+      const waiting = nodes.filter(node => !['up', 'draining'].includes(states.state(node.name)));
+      if (waiting.length === 0) return this.#options.sync.balance();
+      if (Date.now() > endMs) {
+        const first = waiting[0]?.name ?? '';
+        const tail = await this.#options.host.logTail(first, 15);
+        throw new Error(`not up: ${waiting.map(node => node.name).join(', ')}; the last lines of ${first}:\n${tail}`);
+      }
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Stops watching; the servers go on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    for (const unwatch of this.#unwatch) unwatch();
+    const asterisks = [...this.#kept.values()].filter(kept => isAsterisk(kept.node.farm));
+    await Promise.all(asterisks.map(kept => this.#options.asterisks.node(kept.node.name).close()));
+  }
+
+  /** Ends every server of the farm, also those an earlier plan started. */
+  async stopAll(): Promise<readonly string[]> {
+    const running = this.#options.host.running();
+    await Promise.all(running.map(name => this.#options.host.stop(name)));
+    return running;
+  }
+
+  #keep(node: FarmNode): void {
+    this.#kept.set(node.name, {
+      node,
+      starts: 0,
+      startedMs: 0,
+      ariConnected: false,
+      probing: false,
+      misses: 0,
+      retiring: false,
+    });
+    this.#options.states.add(node);
+  }
+
+  async #ensureStarted(node: FarmNode): Promise<void> {
+    const { host, renderers } = this.#options;
+    const kept = this.#kept.get(node.name);
+    if (!kept) return;
+    if (!host.process(node.name)) {
+      await host.start(node.name, renderers[node.farm].setup(node, host.folder(node.name)));
+      kept.starts += 1;
+    }
+    kept.startedMs = Date.now();
+    if (isAsterisk(node.farm)) this.#listen(kept);
+  }
+
+  #listen(kept: Kept): void {
+    const name = kept.node.name;
+    const calls = this.#options.listener(name);
+    this.#options.asterisks.node(name).open({
+      connected: (snapshot: AriSnapshot) => {
+        kept.ariConnected = true;
+        this.#judge(kept);
+        calls.connected(snapshot);
+      },
+      disconnected: (reason: string) => {
+        kept.ariConnected = false;
+        calls.disconnected(reason);
+        this.#judge(kept);
+      },
+      event: (event: AriEvent) => calls.event(event),
+    });
+  }
+
+  #exited(exit: ProcessExit): void {
+    const kept = this.#kept.get(exit.node);
+    if (!kept || this.#closed) return;
+    const { states, log, lostNode } = this.#options;
+    const how = exit.signal ?? `code ${exit.code ?? '?'}`;
+    log.warn({ node: exit.node, pid: exit.pid, signal: exit.signal, code: exit.code }, `${exit.node} ended (${how})`);
+    states.setHealth(exit.node, 'dead', `its process ended (${how})`);
+    this.#options.sync.forget(exit.node);
+    if (isAsterisk(kept.node.farm)) lostNode(exit.node);
+    if (kept.node.farm === 'rtpengine') void this.#observeEngines();
+    if (!kept.retiring) this.#restart(kept);
+  }
+
+  #restart(kept: Kept): void {
+    if (Date.now() - kept.startedMs > stableMs) kept.starts = 0;
+    const pause = restartPausesMs[Math.min(kept.starts, restartPausesMs.length - 1)] ?? 10_000;
+    setTimeout(() => {
+      if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
+      this.#ensureStarted(kept.node).catch((error: unknown) => {
+        this.#options.log.error(
+          { node: kept.node.name, error },
+          `${kept.node.name} not restarted: ${messageOf(error)}`,
+        );
+        kept.starts += 1;
+        this.#restart(kept);
+      });
+    }, pause).unref();
+  }
+
+  #probeAll(): void {
+    for (const kept of this.#kept.values()) {
+      if (kept.probing) continue;
+      kept.probing = true;
+      void this.#probe(kept)
+        .catch((error: unknown) => this.#options.log.debug({ node: kept.node.name, error }, 'probe failed'))
+        .finally(() => (kept.probing = false));
+    }
+    if (Date.now() - this.#sinceUnpin > 5_000) {
+      this.#sinceUnpin = Date.now();
+      void this.#options.sync.unpinDone();
+    }
+  }
+
+  async #probe(kept: Kept): Promise<void> {
+    switch (kept.node.farm) {
+      case 'kamailio':
+        return this.#probeKamailio(kept);
+      case 'rtpengine':
+        return this.#probeEngine(kept);
+      case 'call':
+      case 'conference':
+      case 'registrar':
+        this.#options.options.send(kept.node.address);
+        this.#judge(kept);
+    }
+  }
+
+  #judge(kept: Kept): void {
+    const verdict = judgeAsterisk({
+      processRuns: this.#options.host.process(kept.node.name) !== undefined,
+      ariConnected: kept.ariConnected,
+      optionsAnswered: this.#options.options.answeredWithin(kept.node.address, optionsPatienceMs),
+    });
+    this.#options.states.setHealth(kept.node.name, verdict.health, verdict.reason);
+  }
+
+  /** A Kamailio is up when it answers and was read back equal: only then may it get traffic. */
+  async #probeKamailio(kept: Kept): Promise<void> {
+    const { edge, states, sync } = this.#options;
+    const name = kept.node.name;
+    if (!(await this.#answers(kept, () => edge.ping(name, pingDeadlineMs)))) return;
+    if (!sync.isEqual(name)) await this.#applyEdge(`${name} is not equal yet`);
+    if (sync.isEqual(name)) states.setHealth(name, 'up', 'it answers and holds what it should');
+    else states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
+  }
+
+  async #probeEngine(kept: Kept): Promise<void> {
+    await this.#observeEngines();
+    if (await this.#answers(kept, () => this.#options.media.ping(kept.node.name, pingDeadlineMs))) {
+      this.#options.states.setHealth(kept.node.name, 'up', 'it answers');
+    }
+  }
+
+  /** Three silent probes in a row make a node dead, one makes it suspect; a missing process needs none. */
+  async #answers(kept: Kept, ask: () => Promise<void>): Promise<boolean> {
+    const { states, host } = this.#options;
+    try {
+      if (!host.process(kept.node.name)) throw new Error('its process is gone');
+      await ask();
+      kept.misses = 0;
+      return true;
+    } catch (error) {
+      kept.misses += 1;
+      const gone = !host.process(kept.node.name);
+      const wasUp = states.state(kept.node.name) !== 'dead';
+      if (wasUp) states.setHealth(kept.node.name, gone || kept.misses >= 3 ? 'dead' : 'suspect', messageOf(error));
+      this.#options.sync.forget(kept.node.name);
+      return false;
+    }
+  }
+
+  async #observeEngines(): Promise<void> {
+    const { states, book, host } = this.#options;
+    let changed = false;
+    for (const node of states.nodes('rtpengine'))
+      changed = (await book.observe(node, host.process(node.name))) || changed;
+    if (changed) await this.#applyEdge('an RTPEngine is another incarnation');
+  }
+
+  async #applyEdge(reason: string): Promise<void> {
+    try {
+      await this.#options.sync.apply(reason);
+    } catch (error) {
+      this.#options.log.warn({ reason, error }, `the edge was not brought up to date: ${messageOf(error)}`);
+    }
+  }
+
+  async #retire(kept: Kept): Promise<void> {
+    const { states, host, callsOn, log } = this.#options;
+    const name = kept.node.name;
+    kept.retiring = true;
+    states.setDraining(name, true, 'not in the config any more');
+    await this.#applyEdge(`${name} leaves`);
+    await this.#options.sync.balance();
+    // Packets that were under way when the balancer changed are still served.
+    do await new Promise(resolve => setTimeout(resolve, 500));
+    while (kept.retiring && !this.#closed && callsOn(name) > 0);
+    if (!kept.retiring || this.#closed) return;
+    if (isAsterisk(kept.node.farm)) await this.#options.asterisks.node(name).close();
+    await host.stop(name);
+    this.#kept.delete(name);
+    states.remove(name);
+    await this.#applyEdge(`${name} has left`);
+    log.info({ node: name }, `${name} has left the farm`);
+  }
+}
