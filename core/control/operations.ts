@@ -155,7 +155,7 @@ export type ResultOf<Op extends OperationName> = z.output<(typeof operationTable
 /** What an operation is given beside its parameters. */
 export interface OperationContext {
   /** Shows one line to the caller while the operation runs. */
-  progress(line: string): void;
+  readonly progress: (line: string) => void;
   /** Aborted at the deadline and, unless the operation survives its caller, when the caller's connection ends. */
   readonly signal: AbortSignal;
 }
