@@ -1,0 +1,219 @@
+// The call's state table, event by event, without a server.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ConnectStep, FlowStep } from '../../core/calls/call-facts.js';
+import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
+import type { CallRecord } from '../../core/calls/call-record.js';
+import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
+import { cdrOf } from '../../core/calls/cdr-of.js';
+import type { AriChannel } from '../../core/ports/asterisk.js';
+
+const incoming: CallRecord = {
+  id: 'c1',
+  state: 'trying',
+  source: { kind: 'trunk', trunk: 'lab' },
+  dialled: '70001',
+  callerNumber: '100',
+  callerName: '',
+  startedMs: 1_000,
+  answeredMs: null,
+  routeName: null,
+  flow: [],
+  step: -1,
+  conferenceId: null,
+  legs: [
+    {
+      id: 'caller',
+      direction: 'inbound',
+      node: 'call-1',
+      state: 'trying',
+      peer: '100',
+      sipCallId: 'sip-1',
+      step: -1,
+      targetIndex: null,
+      ringUntilMs: null,
+      sipStatus: null,
+      ending: false,
+    },
+  ],
+  ending: null,
+};
+
+const connect = (...uris: string[]): ConnectStep => ({
+  action: 'connect',
+  targets: uris.map(uri => ({ uri })),
+  strategy: 'in-order',
+});
+const routed = (...flow: FlowStep[]): CallEvent => ({ type: 'routed', answer: { flow, routeName: 'r' } });
+const ended = (leg: string, sipStatus = 480): CallEvent => ({ type: 'legEnded', leg, sipStatus });
+const answered = (leg: string): CallEvent => ({ type: 'legAnswered', leg });
+
+/** Runs events one after the other, 1 s apart; returns the call and the actions of the last event. */
+function play(...events: CallEvent[]): { call: CallRecord; actions: readonly CallAction[]; all: CallAction[] } {
+  let call = incoming;
+  let actions: readonly CallAction[] = [];
+  const all: CallAction[] = [];
+  events.forEach((event, index) => {
+    ({ call, actions } = advance(call, event, 2_000 + index * 1_000));
+    all.push(...actions);
+  });
+  return { call, actions, all };
+}
+
+describe('a call to one target', () => {
+  test('rings, is answered, joined, and ends with one CDR when the callee hangs up', () => {
+    const up = play(routed(connect('sip:a')), { type: 'legRinging', leg: 'c1-1' }, answered('c1-1'));
+    assert.deepEqual(up.all, [
+      { do: 'dial', legs: ['c1-1'] },
+      { do: 'ring' },
+      { do: 'answer' },
+      { do: 'join', legs: ['caller', 'c1-1'] },
+    ]);
+    const over = play(routed(connect('sip:a')), answered('c1-1'), ended('c1-1'), ended('caller'));
+    assert.equal(over.call.state, 'terminated');
+    assert.equal(over.all.filter(action => action.do === 'finish').length, 1);
+    const cdr = cdrOf(over.call);
+    assert.equal(cdr.outcome, 'answered');
+    assert.equal(cdr.endedBy, 'callee');
+    assert.equal(cdr.answeredBy, 'sip:a');
+    assert.equal(cdr.billSeconds, 1);
+  });
+
+  test('that is busy: the caller hears 486, and the CDR says busy', () => {
+    const { call, actions } = play(routed(connect('sip:a')), ended('c1-1', 486));
+    assert.deepEqual(actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);
+    assert.equal(call.ending?.outcome, 'busy');
+  });
+
+  test('that does not answer in time is cancelled, and the caller hears 480', () => {
+    const { actions, call } = play(routed(connect('sip:a')), { type: 'ringTimeout', leg: 'c1-1' });
+    assert.deepEqual(actions, [{ do: 'hangup', leg: 'c1-1', cause: 19 }]);
+    const after = advance(call, ended('c1-1', 487), 9_000);
+    assert.deepEqual(after.actions, [{ do: 'reject', sipStatus: 480 }, { do: 'leave' }]);
+  });
+
+  test('early media is joined once and the answer joins nothing twice in the state', () => {
+    const { all, call } = play(
+      routed(connect('sip:a')),
+      { type: 'legProgress', leg: 'c1-1' },
+      { type: 'legProgress', leg: 'c1-1' },
+    );
+    assert.deepEqual(all.slice(1), [{ do: 'progress' }, { do: 'join', legs: ['caller', 'c1-1'] }]);
+    assert.equal(call.state, 'early');
+  });
+
+  test('a caller who hangs up first cancels the target; a 200 that crosses the CANCEL is hung up', () => {
+    const { call, actions } = play(routed(connect('sip:a')), ended('caller', 487));
+    assert.deepEqual(actions, [{ do: 'hangup', leg: 'c1-1', cause: 16 }, { do: 'leave' }]);
+    assert.equal(call.ending?.outcome, 'cancelled');
+    const crossed = advance(call, answered('c1-1'), 9_000);
+    assert.deepEqual(crossed.actions, [{ do: 'hangup', leg: 'c1-1', cause: 26 }]);
+    assert.equal(advance(crossed.call, ended('c1-1'), 9_100).call.state, 'terminated');
+  });
+
+  test('the same event twice changes nothing', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    assert.deepEqual(advance(call, answered('c1-1'), 9_000).actions, []);
+    assert.equal(advance(call, answered('c1-1'), 9_000).call, call);
+  });
+});
+
+describe('several targets', () => {
+  test('in order: the next one after a failure, and the best failure at the end', () => {
+    const { all, call } = play(routed(connect('sip:a', 'sip:b')), ended('c1-1', 404), ended('c1-2', 503));
+    assert.deepEqual(
+      all.filter(action => action.do === 'dial'),
+      [
+        { do: 'dial', legs: ['c1-1'] },
+        { do: 'dial', legs: ['c1-2'] },
+      ],
+    );
+    assert.equal(call.ending?.sipStatus, 404);
+  });
+
+  test('a 603 ends the search (RFC 3261 §21.6)', () => {
+    const { all, call } = play(routed(connect('sip:a', 'sip:b')), ended('c1-1', 603));
+    assert.equal(all.filter(action => action.do === 'dial').length, 1);
+    assert.equal(call.ending?.sipStatus, 603);
+  });
+
+  test('at once: the first answer wins and the others are answered elsewhere', () => {
+    const step: ConnectStep = { ...connect('sip:a', 'sip:b', 'sip:c'), strategy: 'at-once' };
+    const { actions, call } = play(routed(step), ended('c1-3', 486), answered('c1-2'));
+    assert.deepEqual(actions, [
+      { do: 'answer' },
+      { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'hangup', leg: 'c1-1', cause: 26 },
+    ]);
+    const late = advance(call, answered('c1-1'), 9_000);
+    assert.deepEqual(late.actions, [{ do: 'hangup', leg: 'c1-1', cause: 26 }]);
+    const loserGone = advance(late.call, ended('c1-1', 487), 9_100);
+    assert.equal(loserGone.call.ending, null);
+  });
+
+  test('a second connect step is tried when the first one failed', () => {
+    const { all } = play(routed(connect('sip:a'), connect('sip:b')), ended('c1-1', 480));
+    assert.deepEqual(all[1], { do: 'dial', legs: ['c1-2'] });
+  });
+});
+
+describe('routes', () => {
+  test('no answer is 404, a rejection its own status, a failed plugin 500', () => {
+    assert.deepEqual(play({ type: 'routed', answer: undefined }).actions[0], { do: 'reject', sipStatus: 404 });
+    const rejected = play({ type: 'routed', answer: { reject: 603, reason: 'no' } });
+    assert.deepEqual(rejected.actions[0], { do: 'reject', sipStatus: 603 });
+    assert.equal(rejected.call.ending?.outcome, 'rejected');
+    assert.deepEqual(play({ type: 'routeFailed', reason: 'late' }).actions[0], { do: 'reject', sipStatus: 500 });
+  });
+
+  test('a route that comes after the caller gave up dials nobody', () => {
+    const { all } = play(ended('caller', 487), routed(connect('sip:a')));
+    assert.deepEqual(
+      all.filter(action => action.do === 'dial'),
+      [],
+    );
+  });
+
+  test('a challenge from a gateway is not passed on as if it were ours', () => {
+    assert.equal(play(routed(connect('sip:a')), ended('c1-1', 401)).call.ending?.sipStatus, 500);
+  });
+});
+
+describe('a daemon that comes back', () => {
+  const channel = (id: string, state: string): AriChannel => ({
+    id,
+    state,
+    name: `PJSIP/edge-${id}`,
+    caller: { name: '', number: '' },
+    connected: { name: '', number: '' },
+    dialplan: { context: '', exten: '' },
+    creationtime: '',
+  });
+  const snapshot = (...channels: AriChannel[]): Map<string, AriChannel> => new Map(channels.map(one => [one.id, one]));
+
+  test('finds out who answered, who rings and who is gone, and not what is being dialled now', () => {
+    const { call } = play(routed({ ...connect('sip:a', 'sip:b', 'sip:c'), strategy: 'at-once' }));
+    const seen = snapshot(channel('caller', 'Ring'), channel('c1-1', 'Up'));
+    const events = missedEvents(call, 'call-1', seen, 500, leg => leg === 'c1-3');
+    assert.deepEqual(events, [answered('c1-1'), { type: 'legEnded', leg: 'c1-2', sipStatus: 480, notBeforeMs: 500 }]);
+  });
+
+  test('answers and joins again what the record says is up, and ends what it says has ended', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const seen = snapshot(channel('caller', 'Ring'), channel('c1-1', 'Up'));
+    assert.deepEqual(resumeActions(call, seen), [{ do: 'answer' }, { do: 'join', legs: ['caller', 'c1-1'] }]);
+    const over = advance(call, ended('c1-1'), 9_000).call;
+    assert.deepEqual(resumeActions(over, snapshot(channel('caller', 'Up'))), [
+      { do: 'hangup', leg: 'caller', cause: 16 },
+      { do: 'leave' },
+    ]);
+  });
+
+  test('the CDR of a call that ended meanwhile says between which times', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const first = advance(call, { type: 'legEnded', leg: 'c1-1', sipStatus: 480, notBeforeMs: 4_000 }, 9_000);
+    const cdr = cdrOf(advance(first.call, ended('caller'), 9_100).call);
+    assert.equal(cdr.endedNotBefore, new Date(4_000).toISOString());
+    assert.equal(cdr.endedAt, new Date(9_000).toISOString());
+  });
+});
