@@ -1,0 +1,74 @@
+// The config as the daemon uses it: checked, with every address written out, frozen.
+import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
+import type { LogLevel } from '../log.js';
+import type { Directory } from '../plugin-api.js';
+import { readHostPort } from './config-address.js';
+import type { ConfigPath, ConfigProblem } from './config-problem.js';
+
+export interface SubscriberConfig {
+  readonly name: string;
+  readonly displayName?: string;
+  readonly secret: string;
+}
+
+export interface TrunkConfig {
+  readonly name: string;
+  /** Every single address. */
+  readonly sources: readonly string[];
+  /** `host:port`, best first. */
+  readonly gateways: readonly string[];
+  readonly credentials?: { readonly username: string; readonly secret: string };
+}
+
+/** One plugin's block. Its config is checked by the plugin's own schema. */
+export interface PluginBlock {
+  readonly name: string;
+  /** Package or path, for one that is not built in. */
+  readonly from?: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Problem at a place in the block (path from the block on). */
+  readonly problem: (path: ConfigPath, message: string, hint?: string, atKey?: boolean) => ConfigProblem;
+  /** Problems from what the plugin's schema says of `config`. */
+  readonly schemaProblems: (issues: readonly unknown[], schema: unknown) => readonly ConfigProblem[];
+}
+
+export interface HoldfastConfig {
+  /** Absolute path of the file it came from. */
+  readonly file: string;
+  readonly farm: {
+    readonly subnet: string;
+    readonly sizes: FarmSizes;
+    readonly plan: FarmPlan;
+    /** Absolute path of the state folder, where the file names one. */
+    readonly state?: string;
+    /** `host:port` of a HEP collector. */
+    readonly homer?: string;
+  };
+  readonly domain: string;
+  /** `file` is relative to the state folder. */
+  readonly log: { readonly level: LogLevel; readonly file?: string };
+  /** `file` is relative to the state folder. */
+  readonly cdr: { readonly file: string };
+  readonly subscribers: readonly SubscriberConfig[];
+  readonly trunks: readonly TrunkConfig[];
+  /** In the order in which their hooks are asked. */
+  readonly plugins: readonly PluginBlock[];
+  /** Things that work but should be otherwise, for the log. */
+  readonly warnings: readonly string[];
+}
+
+/** What plugins may know of the config. */
+export function directoryOf(config: Pick<HoldfastConfig, 'domain' | 'farm' | 'trunks' | 'subscribers'>): Directory {
+  return Object.freeze({
+    domain: config.domain,
+    address: (text: string) => {
+      const reading = readHostPort(text, config.farm.subnet);
+      return 'value' in reading ? reading.value : text;
+    },
+    trunks: config.trunks.map(({ name, gateways }) => ({ name, gateways })),
+    subscribers: config.subscribers.map(({ name, displayName }) => ({
+      name,
+      ...(displayName === undefined ? {} : { displayName }),
+    })),
+  });
+}

@@ -1,0 +1,154 @@
+// From a config file to a HoldfastConfig, or to every problem in it. Opens no socket and changes nothing.
+import { dirname, resolve } from 'node:path';
+import { farmNames, planFarm, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
+import { HoldfastError } from '../errors.js';
+import { readAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
+import { configInvalid, type ConfigPath, type ConfigProblem } from './config-problem.js';
+import { configSchema, type ConfigFile } from './config-schema.js';
+import { readConfigSource, type ConfigSource } from './config-source.js';
+import type { HoldfastConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
+import { schemaProblems } from './schema-problems.js';
+
+export interface LoadOptions {
+  /** Default: the process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Instead of the file's `farm.subnet`. */
+  readonly subnet?: string;
+}
+
+/** Throws CONFIG_UNREADABLE, or CONFIG_INVALID with every problem found. */
+export function loadConfig(path: string, options: LoadOptions = {}): HoldfastConfig {
+  const source = readConfigSource(resolve(path), options.env ?? process.env);
+  if (source.problems.length > 0) throw configInvalid(source.problems);
+  const parsed = configSchema.safeParse(source.value);
+  if (!parsed.success) throw configInvalid(schemaProblems(parsed.error.issues, configSchema, source));
+  return new ConfigBuilder(source, parsed.data, options.subnet).build();
+}
+
+class ConfigBuilder {
+  readonly #source: ConfigSource;
+  readonly #file: ConfigFile;
+  readonly #subnet: string;
+  readonly #problems: ConfigProblem[] = [];
+
+  constructor(source: ConfigSource, file: ConfigFile, subnet: string | undefined) {
+    this.#source = source;
+    this.#file = file;
+    this.#subnet = subnet ?? file.farm.subnet;
+  }
+
+  build(): HoldfastConfig {
+    const { domain, log, cdr } = this.#file;
+    const farm = this.#farm();
+    const trunks = this.#trunks();
+    const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
+      name,
+      secret,
+      ...(displayName === undefined ? {} : { displayName }),
+    }));
+    if (this.#problems.length > 0 || farm === undefined) throw configInvalid(this.#problems);
+    const { file, warnings } = this.#source;
+    const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
+    return deepFreeze({
+      ...{ file, farm, domain, log: level, cdr, subscribers, trunks, warnings },
+      plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
+    });
+  }
+
+  #farm(): HoldfastConfig['farm'] | undefined {
+    const { publicVip, privateVip, state, homer, kamailio, call, conference, registrar, rtpengine } = this.#file.farm;
+    const sizes = { kamailio, call, conference, registrar, rtpengine };
+    const before = this.#problems.length;
+    const vips = {
+      public: this.#read(['farm', 'publicVip'], publicVip, readAddress) ?? '',
+      private: this.#read(['farm', 'privateVip'], privateVip, readAddress) ?? '',
+    };
+    const collector =
+      homer === undefined
+        ? undefined
+        : this.#read(['farm', 'homer'], homer, (text, subnet) => readHostPort(text, subnet, 9060));
+    for (const farm of farmNames) this.#plan(farm, { ...fewest, [farm]: sizes[farm] }, vips);
+    if (this.#problems.length > before) return undefined;
+    return {
+      subnet: this.#subnet,
+      sizes,
+      plan: planFarm(this.#subnet, sizes, vips),
+      ...(state === undefined ? {} : { state: resolve(dirname(this.#source.file), state) }),
+      ...(collector === undefined ? {} : { homer: collector }),
+    };
+  }
+
+  /** Lets the farm plan judge one farm's size, so that its problem gets that farm's line. */
+  #plan(
+    farm: FarmName,
+    sizes: Readonly<Record<FarmName, number>>,
+    vips: { public: string; private: string },
+  ): FarmPlan | undefined {
+    try {
+      return planFarm(this.#subnet, sizes, vips);
+    } catch (error) {
+      if (!HoldfastError.is(error, 'CONFIG_INVALID')) throw error;
+      const path = /subnet/.test(error.message) ? ['farm', 'subnet'] : ['farm', farm];
+      const problem = this.#source.problem(path, error.message.replace(`farm.${farm}: `, ''), error.remedy);
+      if (!this.#problems.some(known => known.message === problem.message)) this.#problems.push(problem);
+      return undefined;
+    }
+  }
+
+  #trunks(): readonly TrunkConfig[] {
+    const owners = new Map<string, string>();
+    return Object.entries(this.#file.trunks).map(([name, trunk]) => {
+      if (trunk.sources.length === 0 && trunk.gateways.length === 0) {
+        this.#problem(['trunks', name], 'has neither sources nor gateways: no call could use it');
+      }
+      const sources = trunk.sources.flatMap((text, i) => {
+        const path = ['trunks', name, 'sources', i];
+        const addresses = this.#read(path, text, readAddresses) ?? [];
+        const other = addresses.map(address => owners.get(address)).find(owner => owner !== undefined);
+        if (other !== undefined)
+          this.#problem(path, `overlaps a source of trunk ${other}: a call must be of one trunk`);
+        for (const address of addresses) owners.set(address, name);
+        return addresses;
+      });
+      const gateways = trunk.gateways.flatMap((text, i) => {
+        const gateway = this.#read(['trunks', name, 'gateways', i], text, readHostPort);
+        return gateway === undefined ? [] : [gateway];
+      });
+      const { credentials } = trunk;
+      return { name, sources, gateways, ...(credentials === undefined ? {} : { credentials }) };
+    });
+  }
+
+  #plugin(name: string, block: Readonly<Record<string, unknown>>): PluginBlock {
+    const { from, ...config } = block;
+    const source = this.#source;
+    const at = (path: ConfigPath): ConfigPath => ['plugins', name, ...path];
+    return {
+      name,
+      ...(typeof from === 'string' ? { from } : {}),
+      config,
+      problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
+      schemaProblems: (issues, schema) =>
+        schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at([])),
+    };
+  }
+
+  #read<T>(path: ConfigPath, text: string, read: (text: string, subnet: string) => AddressReading<T>): T | undefined {
+    const reading = read(text, this.#subnet);
+    if ('value' in reading) return reading.value;
+    this.#problem(path, reading.wrong);
+    return undefined;
+  }
+
+  #problem(path: ConfigPath, message: string): void {
+    this.#problems.push(this.#source.problem(path, message));
+  }
+}
+
+const fewest = { kamailio: 1, call: 1, conference: 1, registrar: 1, rtpengine: 1 } as const;
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const part of Object.values(value)) deepFreeze(part);
+  return Object.freeze(value);
+}
