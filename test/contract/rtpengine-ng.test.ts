@@ -1,0 +1,175 @@
+// What the ng client and the engine pool rely on, asserted alike against our fake and the real rtpengine.
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { Client } from 'rtpengine-client';
+import { HoldfastError } from '../../core/errors.js';
+import type { FarmNode } from '../../core/farm/farm-plan.js';
+import { NgClient } from '../../rtpengine/ng-client.js';
+import { EnginePool } from '../../rtpengine/node-pool.js';
+import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
+import { FakeRtpengine } from '../fakes/fake-rtpengine.js';
+import { freeSubnet } from '../harness/free-subnet.js';
+import { waitFor } from '../harness/wait-for.js';
+
+interface Engine {
+  stop(): Promise<void>;
+}
+
+async function startReal(node: FarmNode): Promise<Engine> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-rtpengine-'));
+  const { files, process: spec } = new EngineRenderer().setup(node, folder);
+  for (const file of files) await writeFile(join(folder, file.path), file.content, { mode: file.mode });
+  const child: ChildProcess = spawn(spec.command, spec.args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const stop = async (): Promise<void> => {
+    const exit = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exit;
+    await rm(folder, { recursive: true });
+  };
+  const client = new NgClient({ host: node.address, port: 2223 });
+  try {
+    await waitFor('rtpengine to answer', () => client.ping().then(() => true), { describe: () => log });
+  } catch (error) {
+    await stop();
+    throw error;
+  } finally {
+    client.close();
+  }
+  return { stop };
+}
+
+async function startFake(node: FarmNode): Promise<Engine> {
+  const fake = await FakeRtpengine.start(node.address);
+  return { stop: async () => fake.stop() };
+}
+
+/** What Kamailio does in a farm: makes a session. */
+async function offer(host: string, callId: string): Promise<void> {
+  const kamailio = new Client({ timeout: 1000, rejectOnError: true });
+  kamailio.on('error', (error: Error) => assert.ifError(error));
+  const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n';
+  await kamailio.offer(2223, host, { 'call-id': callId, 'from-tag': 'alice', sdp, direction: ['ext', 'int'] });
+  kamailio.close();
+}
+
+for (const [kind, start] of [['fake', startFake] as const, ['real', startReal] as const]) {
+  describe(`ng, ${kind} rtpengine`, () => {
+    let node: FarmNode;
+    let engine: Engine;
+    let client: NgClient;
+    let garbage = 0;
+
+    before(async () => {
+      const subnet = await freeSubnet();
+      node = { name: 'rtpengine-1', farm: 'rtpengine', index: 1, address: subnet.host(91), external: subnet.host(81) };
+      engine = await start(node);
+      client = new NgClient({
+        host: node.address,
+        port: 2223,
+        localAddress: subnet.host(2),
+        onGarbage: () => garbage++,
+      });
+    });
+    after(async () => {
+      client.close();
+      await engine.stop();
+    });
+
+    it('answers ping', async () => client.ping());
+
+    it('counts sessions, and the statistics asked for', async () => {
+      const first = await client.statistics();
+      await offer(node.address, 'counted');
+      const second = await client.statistics();
+      assert.equal(second.sessions, first.sessions + 1);
+      assert.equal(second.statisticsRequests, first.statisticsRequests + 1);
+      assert.ok(second.uptimeSeconds < 60);
+      await client.delete('counted');
+    });
+
+    it('lists, queries and deletes a session by its Call-ID', async () => {
+      await offer(node.address, 'a@b;c');
+      assert.deepEqual(await client.list(10), ['a@b;c']);
+      const found = await client.query('a@b;c');
+      assert.ok(found && 'alice' in (found['tags'] as object));
+      assert.equal(await client.delete('a@b;c'), true);
+      assert.deepEqual(await client.list(10), []);
+    });
+
+    it('knows nothing of a Call-ID it never had', async () => {
+      assert.equal(await client.query('never'), undefined);
+      assert.equal(await client.delete('never'), false);
+    });
+
+    it('survives garbage at its ng port', async () => {
+      const stranger = createSocket('udp4');
+      for (const junk of ['', 'x', 'cookie d7:command4:pin', '\0\xff\0', 'c d7:command999999999:e']) {
+        stranger.send(Buffer.from(junk, 'latin1'), 2223, node.address);
+      }
+      await client.ping();
+      stranger.close();
+    });
+
+    it('is seen to restart on the same address, and only then', async () => {
+      const restarted: string[] = [];
+      const pool = new EnginePool([node]);
+      pool.onRestart(name => restarted.push(name));
+      for (let i = 0; i < 3; i++) await pool.statistics(node.name);
+      assert.deepEqual(restarted, []);
+      await engine.stop();
+      await assert.rejects(pool.ping(node.name, 300), error => HoldfastError.is(error, 'NG_TIMEOUT'));
+      assert.equal(pool.health()[0]?.missed, 1);
+      engine = await start(node);
+      await pool.statistics(node.name);
+      assert.deepEqual(restarted, [node.name]);
+      await pool.statistics(node.name);
+      assert.deepEqual(restarted, [node.name]);
+      assert.equal(pool.health()[0]?.restarts, 1);
+      pool.close();
+    });
+  });
+}
+
+describe('ng client', () => {
+  it('repeats a request whose datagram was lost', async () => {
+    const subnet = await freeSubnet();
+    const fake = await FakeRtpengine.start(subnet.host(91));
+    const client = new NgClient({ host: subnet.host(91), port: 2223 });
+    fake.loseNext = 2;
+    await client.ping({ deadlineMs: 1000 });
+    client.close();
+    await fake.stop();
+  });
+
+  it('counts and drops what is no answer of its engine', async () => {
+    const subnet = await freeSubnet();
+    const fake = await FakeRtpengine.start(subnet.host(91));
+    let garbage = 0;
+    const client = new NgClient({ host: subnet.host(91), port: 2223, onGarbage: () => garbage++ });
+    fake.garbage = Buffer.from('no cookie, no dictionary');
+    await client.ping();
+    assert.equal(garbage, 1);
+    client.close();
+    await fake.stop();
+  });
+
+  it('gives up at the abort of its signal', async () => {
+    const client = new NgClient({ host: '127.0.0.1', port: 9 });
+    const reason = new Error('enough');
+    await assert.rejects(client.ping({ signal: AbortSignal.abort(reason) }), reason);
+    const controller = new AbortController();
+    const ping = client.ping({ signal: controller.signal });
+    controller.abort(reason);
+    await assert.rejects(ping, reason);
+    client.close();
+    await assert.rejects(client.ping(), error => HoldfastError.is(error, 'NG_TIMEOUT'));
+  });
+});

@@ -1,0 +1,38 @@
+// Awaits a condition with a deadline and says, when it does not come true, what was the case instead.
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface WaitOptions {
+  /** Default 5000. */
+  readonly deadlineMs?: number;
+  /** Default 20. */
+  readonly everyMs?: number;
+  /** What there is to know about a failure, e.g. the log of a server; asked once, at the deadline. */
+  readonly describe?: () => string | Promise<string>;
+}
+
+/**
+ * Asks `condition` until it gives something true, and returns that. A condition that throws has not come true yet;
+ * its last error is the failure's cause. `what` completes "waited … for".
+ */
+export async function waitFor<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  { deadlineMs = 5000, everyMs = 20, describe }: WaitOptions = {},
+): Promise<Exclude<T, false | 0 | '' | null | undefined>> {
+  const start = performance.now();
+  let cause: unknown;
+  do {
+    try {
+      const value = await condition();
+      if (value) return value as Exclude<T, false | 0 | '' | null | undefined>;
+      cause = undefined;
+    } catch (error) {
+      cause = error;
+    }
+    await sleep(everyMs);
+  } while (performance.now() - start < deadlineMs);
+  const waited = Math.round(performance.now() - start);
+  const why = cause instanceof Error ? `: ${cause.message}` : '';
+  const more = describe ? `\n${await describe()}` : '';
+  throw new Error(`waited ${waited} ms for ${what}${why}${more}`, { cause });
+}
