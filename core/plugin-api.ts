@@ -81,15 +81,15 @@ export interface PluginLogger {
 export interface PluginContext<Config> {
   readonly config: Config;
   readonly log: PluginLogger;
-  hook<Name extends keyof Hooks>(name: Name, answer: Hooks[Name]): void;
-  on<Name extends keyof Events>(name: Name, listener: (...facts: Events[Name]) => void): void;
-  provide<T>(token: ServiceToken<T>, service: T): void;
+  readonly hook: <Name extends keyof Hooks>(name: Name, answer: Hooks[Name]) => void;
+  readonly on: <Name extends keyof Events>(name: Name, listener: (...facts: Events[Name]) => void) => void;
+  readonly provide: <T>(token: ServiceToken<T>, service: T) => void;
   /** A service that this plugin named in `needs`; throws SERVICE_MISSING for any other. */
-  use<T>(token: ServiceToken<T>): T;
+  readonly use: <T>(token: ServiceToken<T>) => T;
   /** A service that this plugin named in `needs` or `wants`; undefined when no plugin provides it. */
-  find<T>(token: ServiceToken<T>): T | undefined;
+  readonly find: <T>(token: ServiceToken<T>) => T | undefined;
   /** Run at stop, last registered first, each with a deadline. */
-  onStop(cleanUp: () => Promise<void> | void): void;
+  readonly onStop: (cleanUp: () => Promise<void> | void) => void;
 }
 
 /** Something wrong in a plugin's config block; the host adds file, line and column. */

@@ -1,0 +1,220 @@
+// The plugin host: loads and checks plugins, sets them up in order, asks their hooks, and swaps all of them at a reload.
+import { configInvalid } from '../config/config-problem.js';
+import { directoryOf, type HoldfastConfig } from '../config/holdfast-config.js';
+import { HoldfastError, messageOf } from '../errors.js';
+import { Emitter } from '../events/emitter.js';
+import type { Logger } from '../log.js';
+import { directory, type Directory, type Events, type ServiceToken } from '../plugin-api.js';
+import { withDeadline } from './deadline.js';
+import { readAnswer, type HookAnswer, type HookName, type HookQuestion } from './hook-answers.js';
+import { builtInFolder, loadPlugin, pluginError } from './plugin-loader.js';
+import { RunningPlugin, type CheckedPlugin } from './running-plugin.js';
+import { setupOrder } from './setup-order.js';
+
+export interface PluginHostOptions {
+  readonly log: Logger;
+  /** How long one plugin may think about one question. Default 2000. */
+  readonly hookTimeoutMs?: number;
+  /** How long one clean-up may take. Default 2000. */
+  readonly stopTimeoutMs?: number;
+  /** Folder of the built-in plugins. */
+  readonly builtIns?: URL;
+}
+
+/** Plugins that were started together. Calls that asked one set are not touched when another takes its place. */
+interface PluginSet {
+  /** In config order, in which hooks are asked. */
+  readonly plugins: readonly RunningPlugin[];
+  /** In the order in which they were set up. */
+  readonly started: readonly RunningPlugin[];
+  readonly services: ReadonlyMap<string, unknown>;
+  readonly events: Emitter<Events>;
+  /** Questions that are being asked now. */
+  readonly asked: Set<Promise<unknown>>;
+}
+
+export class PluginHost {
+  readonly #log: Logger;
+  readonly #hookTimeoutMs: number;
+  readonly #stopTimeoutMs: number;
+  readonly #builtIns: URL;
+  #current: PluginSet;
+
+  constructor(options: PluginHostOptions) {
+    this.#log = options.log;
+    this.#hookTimeoutMs = options.hookTimeoutMs ?? 2000;
+    this.#stopTimeoutMs = options.stopTimeoutMs ?? 2000;
+    this.#builtIns = options.builtIns ?? builtInFolder;
+    this.#current = this.#emptySet();
+  }
+
+  /** Names of the running plugins, in config order. */
+  get plugins(): readonly string[] {
+    return this.#current.plugins.map(({ name }) => name);
+  }
+
+  /**
+   * Loads every plugin of `config` and checks contract, config block and order, without running any setup. Throws
+   * PLUGIN_NOT_FOUND, PLUGIN_INVALID, SERVICE_MISSING, or CONFIG_INVALID with every problem of every block.
+   */
+  async check(config: HoldfastConfig): Promise<void> {
+    await this.#checked(config);
+  }
+
+  /** Starts the plugins of `config`. When one fails, those before it are cleaned up again, and nothing runs. */
+  async start(config: HoldfastConfig): Promise<void> {
+    await this.reload(config);
+  }
+
+  /** Starts a new set beside the running one, and swaps only when all of it is up; else throws and leaves it as it was. */
+  async reload(config: HoldfastConfig): Promise<void> {
+    const { ordered, checked } = await this.#checked(config);
+    const next = await this.#startSet(ordered, checked, directoryOf(config));
+    const before = this.#current;
+    this.#current = next;
+    this.#log.info({ plugins: this.plugins }, before.plugins.length === 0 ? 'plugins started' : 'plugins reloaded');
+    await this.#stopSet(before);
+  }
+
+  async stop(): Promise<void> {
+    const before = this.#current;
+    this.#current = this.#emptySet();
+    await this.#stopSet(before);
+  }
+
+  /**
+   * Asks a hook: the first answer in config order, or undefined. Throws PLUGIN_FAILED or PLUGIN_TIMEOUT naming plugin and
+   * hook. `call` is the id of the call that asks, for the log.
+   */
+  async ask<Name extends HookName>(
+    name: Name,
+    question: HookQuestion<Name>,
+    call?: string,
+  ): Promise<HookAnswer<Name> | undefined> {
+    const set = this.#current;
+    const asking = this.#askAll(set, name, question, call);
+    set.asked.add(asking);
+    try {
+      return await asking;
+    } finally {
+      set.asked.delete(asking);
+    }
+  }
+
+  /** Tells plugins a fact. Returns at once; a listener that throws is logged under its plugin's name. */
+  emit<Name extends keyof Events>(name: Name, ...facts: Events[Name]): void {
+    this.#current.events.emit(name, ...facts);
+  }
+
+  /** A service that a running plugin provides now; ask again for each use, because a reload may replace it. */
+  service<T>(token: ServiceToken<T>): T | undefined {
+    return this.#current.services.get(token.name) as T | undefined;
+  }
+
+  async #askAll<Name extends HookName>(
+    set: PluginSet,
+    name: Name,
+    question: HookQuestion<Name>,
+    call: string | undefined,
+  ): Promise<HookAnswer<Name> | undefined> {
+    for (const plugin of set.plugins) {
+      const answer = await this.#askOne(plugin, name, question);
+      if (answer === undefined) continue;
+      this.#log.debug({ ...(call === undefined ? {} : { call }), plugin: plugin.name, hook: name }, 'hook answered');
+      return answer;
+    }
+    return undefined;
+  }
+
+  async #askOne<Name extends HookName>(
+    plugin: RunningPlugin,
+    name: Name,
+    question: HookQuestion<Name>,
+  ): Promise<HookAnswer<Name> | undefined> {
+    const hook = plugin.hooks[name] as
+      ((question: HookQuestion<Name>, signal: AbortSignal) => Promise<unknown> | undefined) | undefined;
+    if (hook === undefined) return undefined;
+    const outcome = await withDeadline<unknown>(this.#hookTimeoutMs, signal => hook(question, signal));
+    const details = { plugin: plugin.name, hook: name };
+    if (outcome.kind === 'late') {
+      const message = `plugin ${plugin.name}: no answer to the hook ${name} after ${this.#hookTimeoutMs} ms`;
+      throw new HoldfastError('PLUGIN_TIMEOUT', message, { details });
+    }
+    if (outcome.kind === 'threw') {
+      const message = `plugin ${plugin.name}: the hook ${name} failed: ${messageOf(outcome.error)}`;
+      throw new HoldfastError('PLUGIN_FAILED', message, { cause: outcome.error, details });
+    }
+    if (outcome.value === undefined) return undefined;
+    const answer = readAnswer(name, outcome.value);
+    if ('value' in answer) return answer.value;
+    const message = `plugin ${plugin.name}: its answer to the hook ${name} is not one: ${answer.wrong}`;
+    throw new HoldfastError('PLUGIN_FAILED', message, { details });
+  }
+
+  async #checked(
+    config: HoldfastConfig,
+  ): Promise<{ ordered: readonly CheckedPlugin[]; checked: readonly CheckedPlugin[] }> {
+    const checked: CheckedPlugin[] = [];
+    const problems = [];
+    const facts = directoryOf(config);
+    for (const block of config.plugins) {
+      const plugin = await loadPlugin(block, config.file, this.#builtIns);
+      const parsed = plugin.config.safeParse(block.config);
+      if (!parsed.success) {
+        problems.push(...block.schemaProblems(parsed.error.issues, plugin.config));
+        continue;
+      }
+      checked.push({ block, plugin, config: parsed.data });
+      problems.push(...this.#ownCheck({ block, plugin, config: parsed.data }, facts));
+    }
+    if (problems.length > 0) throw configInvalid(problems);
+    return { checked, ordered: setupOrder(checked, new Set([directory.name])) };
+  }
+
+  #ownCheck({ block, plugin, config }: CheckedPlugin, facts: Directory): ReturnType<typeof block.problem>[] {
+    try {
+      const found = plugin.check?.(config, facts) ?? [];
+      return found.map(({ path, message, hint }) => block.problem(path, message, hint));
+    } catch (error) {
+      throw pluginError('PLUGIN_FAILED', block, `its check of the config failed: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #startSet(
+    ordered: readonly CheckedPlugin[],
+    checked: readonly CheckedPlugin[],
+    facts: Directory,
+  ): Promise<PluginSet> {
+    const services = new Map<string, unknown>([[directory.name, facts]]);
+    const events = new Emitter<Events>(this.#log);
+    const around = { log: this.#log, events, services, stopTimeoutMs: this.#stopTimeoutMs };
+    const started: RunningPlugin[] = [];
+    const set = { services, events, started, asked: new Set<Promise<unknown>>() };
+    try {
+      for (const one of ordered) {
+        const plugin = new RunningPlugin(one, around);
+        started.push(plugin);
+        await plugin.start();
+      }
+    } catch (error) {
+      await this.#stopSet({ ...set, plugins: [] });
+      throw error;
+    }
+    const byName = new Map(started.map(plugin => [plugin.name, plugin]));
+    const plugins = checked.flatMap(({ plugin }) => byName.get(plugin.name) ?? []);
+    return { ...set, plugins };
+  }
+
+  /** Last started first, after the questions that are being asked: each has a deadline, so this ends. */
+  async #stopSet(set: PluginSet): Promise<void> {
+    await Promise.allSettled(set.asked);
+    for (const plugin of [...set.started].reverse()) await plugin.stop();
+    set.events.removeAll();
+  }
+
+  #emptySet(): PluginSet {
+    return { plugins: [], started: [], services: new Map(), events: new Emitter<Events>(this.#log), asked: new Set() };
+  }
+}

@@ -1,0 +1,33 @@
+// An example plugin to copy: bars numbers with 603, answers one with the echo test, and greets every call in the log.
+import { definePlugin, pluginApiVersion, z } from 'holdfast/plugin-api';
+
+export default definePlugin({
+  // The key of its block in the config file.
+  name: 'hello-plugin',
+  apiVersion: pluginApiVersion,
+
+  // Its block, strictly: an unknown key is reported with file, line and column.
+  config: z.strictObject({
+    /** Numbers that are refused with 603 Decline. */
+    barred: z.array(z.string()).default([]),
+    /** The number that is answered with an echo. */
+    echo: z.string().optional(),
+    greeting: z.string().default('hello'),
+  }),
+
+  setup({ config, log, hook, on, onStop }) {
+    // A hook is a question. Answer it, or return undefined for "not mine": then the next plugin is asked.
+    hook('route', call => {
+      if (config.barred.includes(call.dialled)) return { reject: 603, reason: `${call.dialled} is barred` };
+      if (call.dialled === config.echo) return { flow: [{ action: 'echo' }], routeName: 'hello' };
+      return undefined;
+    });
+
+    // An event is a fact, told after it happened. Listeners are removed by the host when the plugin stops.
+    on('call.started', call => log.info({ call: call.id }, `${config.greeting}, ${call.callerNumber}`));
+    on('call.ended', record => log.info({ call: record.callId }, `goodbye after ${record.durationSeconds} s`));
+
+    // Whatever you open, close here.
+    onStop(() => log.info({}, 'hello-plugin stopped'));
+  },
+});

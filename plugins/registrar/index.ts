@@ -1,0 +1,25 @@
+// Registrar: the location service, which says where a subscriber can be rung now.
+import { definePlugin, directory, location, pluginApiVersion, z } from '../../core/plugin-api.js';
+import { staticLocation } from './static-location.js';
+
+const contact = z.string().regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP URI, sip:user@host');
+
+export default definePlugin({
+  name: 'registrar',
+  apiVersion: pluginApiVersion,
+  config: z.strictObject({
+    /** Contacts that need no REGISTER, by subscriber, best first. */
+    contacts: z.record(z.string(), z.array(contact).min(1)).default({}),
+  }),
+  needs: [directory],
+  provides: [location],
+  check({ contacts }, { subscribers }) {
+    const names = subscribers.map(({ name }) => name);
+    return Object.keys(contacts)
+      .filter(name => !names.includes(name))
+      .map(name => ({ path: ['contacts', name], message: `there is no subscriber "${name}"` }));
+  },
+  setup({ config, provide, use }) {
+    provide(location, staticLocation(config.contacts, use(directory)));
+  },
+});

@@ -1,0 +1,19 @@
+// Routing: matches source and dialled number, in config order, and answers with targets, a room, an echo or a rejection.
+import { definePlugin, directory, location, pluginApiVersion } from '../../core/plugin-api.js';
+import { checkRoutes } from './check-routes.js';
+import { compileRoutes, routeCall } from './route-call.js';
+import { routingConfig } from './route-config.js';
+
+export default definePlugin({
+  name: 'routing',
+  apiVersion: pluginApiVersion,
+  config: routingConfig,
+  needs: [directory],
+  wants: [location],
+  check: checkRoutes,
+  setup({ config, hook, use, find }) {
+    const routes = compileRoutes(config.routes);
+    const facts = { directory: use(directory), location: find(location) };
+    hook('route', call => routeCall(call, routes, facts));
+  },
+});

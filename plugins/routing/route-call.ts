@@ -1,0 +1,91 @@
+// Where a call goes: a pure function of the call, the routes in their order, and what is known of trunks and contacts.
+import type { ConnectTarget, Directory, IncomingCall, Location, RouteAnswer } from '../../core/plugin-api.js';
+import { compileDialPattern, type DialPattern } from './dial-pattern.js';
+import type { RouteConfig, TargetConfig } from './route-config.js';
+
+export interface CompiledRoute {
+  readonly name: string;
+  readonly patterns: readonly DialPattern[];
+  readonly config: RouteConfig;
+}
+
+export interface RoutingFacts {
+  readonly directory: Directory;
+  /** Undefined where no plugin knows contacts. */
+  readonly location: Location | undefined;
+}
+
+/** Compiles the patterns once; throws DialPatternError. */
+export function compileRoutes(routes: readonly RouteConfig[]): readonly CompiledRoute[] {
+  return routes.map(config => {
+    const patterns = Array.isArray(config.dial) ? config.dial : [config.dial];
+    return { name: config.name ?? patterns.join(' '), patterns: patterns.map(compileDialPattern), config };
+  });
+}
+
+/** The first route that fits says what to do; undefined where none does. */
+export function routeCall(
+  call: IncomingCall,
+  routes: readonly CompiledRoute[],
+  facts: RoutingFacts,
+): RouteAnswer | undefined {
+  const route = routes.find(
+    ({ patterns, config }) => mayUse(call, config) && patterns.some(fits => fits(call.dialled)),
+  );
+  return route && answer(call, route, facts);
+}
+
+function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {
+  if (from === undefined) return true;
+  const [allowed, name] = source.kind === 'trunk' ? [from.trunks, source.trunk] : [from.subscribers, source.subscriber];
+  return allowed === 'any' || (allowed?.includes(name) ?? false);
+}
+
+function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: RoutingFacts): RouteAnswer {
+  if (config.reject !== undefined) return { reject: config.reject, reason: config.reason ?? `route ${name}` };
+  if (config.echo === true) return { flow: [{ action: 'echo' }], routeName: name };
+  if (config.room !== undefined) {
+    const room = config.room === 'dialled' ? call.dialled : config.room;
+    return { flow: [{ action: 'conference_join', room }], routeName: name };
+  }
+  const targets = (config.to ?? []).flatMap(target => connectTargets(call, target, facts));
+  // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
+  if (targets.length === 0) return { reject: 480, reason: `route ${name}: nobody is registered there` };
+  const atOnce = config.atOnce ?? (config.to?.length === 1 && config.to[0]?.subscriber !== undefined);
+  const { ringTimeoutSeconds, callerNumber } = config;
+  return {
+    routeName: name,
+    flow: [
+      {
+        action: 'connect',
+        targets,
+        strategy: atOnce ? 'at-once' : 'in-order',
+        ...(ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds }),
+        ...(callerNumber === undefined ? {} : { callerNumber }),
+      },
+    ],
+  };
+}
+
+function connectTargets(call: IncomingCall, target: TargetConfig, facts: RoutingFacts): readonly ConnectTarget[] {
+  const { trunk, uri, ringTimeoutSeconds } = target;
+  const timeout = ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds };
+  if (uri !== undefined) return [{ uri, ...timeout }];
+  if (trunk !== undefined) {
+    const gateways = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways ?? [];
+    const user = escapeUser(numberFor(call.dialled, target));
+    return gateways.map(gateway => ({ uri: `sip:${user}@${gateway}`, trunk, ...timeout }));
+  }
+  const subscriber = target.subscriber === 'dialled' ? call.dialled : (target.subscriber ?? '');
+  const contacts = facts.location?.contacts(subscriber) ?? [];
+  return contacts.map(contact => ({ uri: contact, subscriber, ...timeout }));
+}
+
+function numberFor(dialled: string, { number, strip, prefix }: TargetConfig): string {
+  return `${prefix ?? ''}${number ?? dialled.slice(strip ?? 0)}`;
+}
+
+/** RFC 3261 §25.1: `user` is unreserved, escaped, or one of & = + $ , ; ? / */
+function escapeUser(text: string): string {
+  return encodeURIComponent(text).replace(/%(26|3D|2B|24|2C|3B|3F|2F)/g, escaped => decodeURIComponent(escaped));
+}
