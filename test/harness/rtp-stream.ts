@@ -1,0 +1,284 @@
+// One side of a call's audio: sends a tone and digits every 20 ms, decodes what arrives, and measures it.
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { randomInt } from 'node:crypto';
+import { openCodec, type AudioCodec, type CodecName } from './audio-codec.js';
+import { decodeRtp, decodeTelephoneEvent, encodeRtp, encodeTelephoneEvent, type RtpPacket } from './rtp-packet.js';
+import { dominantTone, ToneSource, type Heard } from './tone.js';
+import { waitFor } from './wait-for.js';
+
+const packetMs = 20;
+
+/** What SDP agreed on. */
+export interface RtpAgreement {
+  readonly remote: { readonly address: string; readonly port: number };
+  /** What to send. */
+  readonly codec: CodecName;
+  readonly payloadType: number;
+  /** What may arrive: payload type to codec, from the session description that we sent. */
+  readonly receives: ReadonlyMap<number, CodecName>;
+  readonly telephoneEvent: number | undefined;
+  readonly receivesTelephoneEvent: readonly number[];
+}
+
+/** What arrived since the stream was opened or `resetReport` was called. */
+export interface RtpReport {
+  readonly packets: number;
+  readonly byPayloadType: Readonly<Record<number, number>>;
+  /** The longest time without a packet, between two packets. */
+  readonly largestGapMs: number;
+  /** How long ago the last packet came; Infinity before the first. */
+  readonly silentForMs: number;
+  /** RFC 4733 digits, each once. */
+  readonly digits: string;
+  /** `address:port` of every sender. */
+  readonly sources: readonly string[];
+  readonly ssrcs: readonly number[];
+}
+
+export class RtpStream {
+  readonly address: string;
+  readonly port: number;
+  readonly #socket: Socket;
+  readonly #tone = new ToneSource();
+  readonly #decoders = new Map<CodecName, AudioCodec>();
+  readonly #meter = new Meter();
+  #agreement: RtpAgreement | undefined;
+  #encoder: AudioCodec | undefined;
+  #hz = 0;
+  #digits: DigitInProgress[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #nextMs = 0;
+  #sequence = randomInt(2 ** 16);
+  #timestamp = randomInt(2 ** 31);
+  readonly #ssrc = randomInt(1, 2 ** 32);
+  #sent = 0;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    const { address, port } = socket.address();
+    this.address = address;
+    this.port = port;
+    socket.on('message', (data, from) => this.#onMessage(data, from));
+    // ECONNREFUSED of a remote that is gone belongs to what is tested, not to the test.
+    socket.on('error', () => undefined);
+  }
+
+  /** Binds an even port (RFC 3550 §11) of the address. */
+  static async open(address: string): Promise<RtpStream> {
+    for (let attempt = 0; ; attempt++) {
+      const socket = createSocket('udp4');
+      try {
+        await new Promise<void>((resolve, reject) => {
+          socket.once('error', reject);
+          socket.bind(2 * randomInt(15_000, 30_000), address, resolve);
+        });
+        socket.removeAllListeners('error');
+        return new RtpStream(socket);
+      } catch (error) {
+        socket.close();
+        if (attempt === 20) throw error;
+      }
+    }
+  }
+
+  /** Packets sent so far. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  get codec(): CodecName | undefined {
+    return this.#agreement?.codec;
+  }
+
+  /** Takes what SDP agreed on; a stream that sends goes on with it. */
+  agree(agreement: RtpAgreement): void {
+    if (this.#agreement?.codec !== agreement.codec) {
+      this.#encoder?.close();
+      this.#encoder = openCodec(agreement.codec);
+    }
+    this.#agreement = agreement;
+  }
+
+  /** Sends from now on: silence, until there is a tone. */
+  start(): void {
+    if (this.#timer) return;
+    this.#nextMs = performance.now();
+    this.#tick();
+  }
+
+  /** Sends nothing any more, as a phone that is on hold. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** 0 is silence (sent as audio). */
+  sendTone(hz: number): void {
+    this.#hz = hz;
+    this.start();
+  }
+
+  /** Queues RFC 4733 digits of 100 ms with 60 ms between them; resolves when all are sent. */
+  async sendDigits(digits: string): Promise<void> {
+    if (this.#agreement?.telephoneEvent === undefined) throw new Error('telephone-event was not agreed on');
+    this.start();
+    for (const digit of digits) this.#digits.push({ digit, packets: 0, timestamp: 0 });
+    await waitFor(`digits ${digits} to be sent`, () => this.#digits.length === 0, { deadlineMs: digits.length * 400 });
+  }
+
+  report(): RtpReport {
+    return this.#meter.report();
+  }
+
+  resetReport(): void {
+    this.#meter.reset();
+  }
+
+  /** The tone in the last 200 ms; undefined for silence, or when nothing came in that time. */
+  heard(): Heard | undefined {
+    return this.#meter.heard();
+  }
+
+  /** Waits until this tone is heard, clean and within 10 Hz. */
+  async hears(hz: number, deadlineMs = 5000): Promise<Heard> {
+    const isIt = (heard: Heard | undefined): boolean =>
+      heard !== undefined && Math.abs(heard.hz - hz) <= 10 && heard.purity > 0.7;
+    const check = (): Heard | undefined => {
+      const heard = this.heard();
+      return isIt(heard) ? heard : undefined;
+    };
+    const describe = (): string => `heard ${JSON.stringify(this.heard())}; ${JSON.stringify(this.report())}`;
+    return waitFor(`${hz} Hz at ${this.address}:${this.port}`, check, { deadlineMs, everyMs: 40, describe });
+  }
+
+  close(): void {
+    this.stop();
+    this.#encoder?.close();
+    for (const decoder of this.#decoders.values()) decoder.close();
+    this.#decoders.clear();
+    this.#encoder = undefined;
+    this.#socket.close();
+  }
+
+  #tick(): void {
+    // Late ticks are caught up, unless by more than a phone's own buffer would hold.
+    const now = performance.now();
+    if (now - this.#nextMs > 200) this.#nextMs = now;
+    for (; this.#nextMs <= now; this.#nextMs += packetMs) this.#sendPacket();
+    this.#timer = setTimeout(() => this.#tick(), Math.max(1, this.#nextMs - performance.now()));
+  }
+
+  #sendPacket(): void {
+    const [agreement, encoder] = [this.#agreement, this.#encoder];
+    if (!agreement || !encoder) return;
+    const { sampleRate, clockRate } = encoder.facts;
+    const ticks = (clockRate * packetMs) / 1000;
+    const samples = this.#tone.samples(this.#hz, sampleRate, (sampleRate * packetMs) / 1000);
+    const digit = this.#digits[0];
+    if (digit && digit.packets < 5 + 3) this.#sendDigit(digit, agreement.telephoneEvent ?? 101, ticks);
+    else this.#send(agreement.payloadType, encoder.encode(samples), this.#timestamp, this.#sent === 0);
+    if (digit && ++digit.packets === 5 + 3 + 3) this.#digits.shift();
+    this.#timestamp = (this.#timestamp + ticks) % 2 ** 32;
+  }
+
+  /** Five packets of a growing event, then its end three times (RFC 4733 §2.5.1.4): all bear the time of its start. */
+  #sendDigit(digit: DigitInProgress, payloadType: number, ticks: number): void {
+    if (digit.packets === 0) digit.timestamp = this.#timestamp;
+    const event = { digit: digit.digit, end: digit.packets >= 5, duration: Math.min(digit.packets + 1, 5) * ticks };
+    this.#send(payloadType, encodeTelephoneEvent(event), digit.timestamp, digit.packets === 0);
+  }
+
+  #send(payloadType: number, payload: Buffer, timestamp: number, marker: boolean): void {
+    const { remote } = this.#agreement!;
+    // Port 0 or 0.0.0.0: the other side takes no audio.
+    if (remote.port === 0 || remote.address === '0.0.0.0') return;
+    const packet = { payloadType, marker, sequence: this.#sequence, timestamp, ssrc: this.#ssrc, payload };
+    this.#socket.send(encodeRtp(packet), remote.port, remote.address);
+    this.#sequence = (this.#sequence + 1) & 0xffff;
+    this.#sent++;
+  }
+
+  #onMessage(data: Buffer, from: RemoteInfo): void {
+    const packet = decodeRtp(data);
+    if (!packet) return;
+    const isEvent = this.#agreement?.receivesTelephoneEvent.includes(packet.payloadType) ?? false;
+    this.#meter.packet(packet, `${from.address}:${from.port}`, isEvent);
+    const codec = this.#agreement?.receives.get(packet.payloadType);
+    if (isEvent || !codec) return;
+    let decoder = this.#decoders.get(codec);
+    if (!decoder) this.#decoders.set(codec, (decoder = openCodec(codec)));
+    this.#meter.audio(decoder.decode(packet.payload), decoder.facts.sampleRate);
+  }
+}
+
+interface DigitInProgress {
+  readonly digit: string;
+  /** Packets sent for it, and of the pause after it. */
+  packets: number;
+  timestamp: number;
+}
+
+/** Counts packets and keeps the last stretch of audio. */
+class Meter {
+  #packets = 0;
+  #byPayloadType = new Map<number, number>();
+  #largestGapMs = 0;
+  #lastMs: number | undefined;
+  #digits = '';
+  #events = new Set<string>();
+  #sources = new Set<string>();
+  #ssrcs = new Set<number>();
+  #audio: { readonly atMs: number; readonly samples: Int16Array; readonly sampleRate: number }[] = [];
+
+  packet(packet: RtpPacket, source: string, isEvent: boolean): void {
+    const now = performance.now();
+    if (this.#lastMs !== undefined) this.#largestGapMs = Math.max(this.#largestGapMs, now - this.#lastMs);
+    this.#lastMs = now;
+    this.#packets++;
+    this.#byPayloadType.set(packet.payloadType, (this.#byPayloadType.get(packet.payloadType) ?? 0) + 1);
+    this.#sources.add(source);
+    this.#ssrcs.add(packet.ssrc);
+    if (isEvent) this.#event(packet);
+  }
+
+  audio(samples: Int16Array, sampleRate: number): void {
+    const atMs = performance.now();
+    this.#audio.push({ atMs, samples, sampleRate });
+    if (this.#audio.length > 50) this.#audio.shift();
+  }
+
+  heard(): Heard | undefined {
+    const sampleRate = this.#audio.at(-1)?.sampleRate;
+    const since = performance.now() - 250;
+    const recent = this.#audio.filter(chunk => chunk.sampleRate === sampleRate && chunk.atMs > since).slice(-10);
+    if (sampleRate === undefined || recent.length < 5) return undefined;
+    return dominantTone(Int16Array.from(recent.flatMap(chunk => [...chunk.samples])), sampleRate);
+  }
+
+  report(): RtpReport {
+    return {
+      packets: this.#packets,
+      byPayloadType: Object.fromEntries(this.#byPayloadType),
+      largestGapMs: Math.round(this.#largestGapMs),
+      silentForMs: this.#lastMs === undefined ? Infinity : Math.round(performance.now() - this.#lastMs),
+      digits: this.#digits,
+      sources: [...this.#sources],
+      ssrcs: [...this.#ssrcs],
+    };
+  }
+
+  reset(): void {
+    this.#packets = this.#largestGapMs = 0;
+    this.#digits = '';
+    for (const seen of [this.#byPayloadType, this.#sources, this.#ssrcs]) seen.clear();
+  }
+
+  /** All packets of one event bear its start as timestamp. */
+  #event(packet: RtpPacket): void {
+    const event = decodeTelephoneEvent(packet.payload);
+    const id = `${packet.ssrc}/${packet.timestamp}`;
+    if (!event || this.#events.has(id)) return;
+    this.#events.add(id);
+    this.#digits += event.digit;
+  }
+}
