@@ -27,6 +27,12 @@ export interface ConfigSummary {
   /** Names of the nodes it asks for. */
   readonly nodes: readonly string[];
   readonly plugins: readonly string[];
+  /** What is allowed but probably not meant, in words. */
+  readonly warnings: readonly string[];
+  /** The state folder, where the config names one. */
+  readonly stateFolder?: string;
+  /** The daemon's log, where the config names a file. */
+  readonly logFile?: string;
 }
 
 /** One message of a demo call, and the Kamailio that carried it. */

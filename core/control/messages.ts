@@ -14,7 +14,7 @@ export const requestMessage = z.strictObject({
   params: z.unknown(),
 });
 
-const errorShape = z.object({
+export const errorShape = z.object({
   code: z.custom<ErrorCode>(value => typeof value === 'string' && /^[A-Z_]{1,64}$/.test(value)),
   message: z.string(),
   remedy: z.string().optional(),

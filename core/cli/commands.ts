@@ -1,0 +1,41 @@
+// All commands, in the order of the help.
+import type { Command } from './command.js';
+import { callsCommand } from './commands/calls.js';
+import { checkCommand } from './commands/check.js';
+import { conferencesCommand } from './commands/conferences.js';
+import { daemonCommand } from './commands/daemon.js';
+import { demoCommand } from './commands/demo.js';
+import { dispatcherCommand } from './commands/dispatcher.js';
+import { downCommand } from './commands/down.js';
+import { drainCommand } from './commands/drain.js';
+import { nodesCommand } from './commands/nodes.js';
+import { recoveriesCommand } from './commands/recoveries.js';
+import { recoveryCommand } from './commands/recovery.js';
+import { registrationsCommand } from './commands/registrations.js';
+import { reloadCommand } from './commands/reload.js';
+import { renderCommand } from './commands/render.js';
+import { statusCommand } from './commands/status.js';
+import { superviseCommand } from './commands/supervise.js';
+import { undrainCommand } from './commands/undrain.js';
+import { upCommand } from './commands/up.js';
+
+export const commands: readonly Command[] = [
+  upCommand,
+  downCommand,
+  checkCommand,
+  renderCommand,
+  statusCommand,
+  nodesCommand,
+  callsCommand,
+  conferencesCommand,
+  registrationsCommand,
+  recoveriesCommand,
+  dispatcherCommand,
+  recoveryCommand,
+  drainCommand,
+  undrainCommand,
+  reloadCommand,
+  demoCommand,
+  superviseCommand,
+  daemonCommand,
+];

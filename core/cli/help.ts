@@ -1,0 +1,44 @@
+// The help texts, from the commands' own descriptions. Pure.
+import type { Command } from './command.js';
+import type { Style } from './style.js';
+
+/** Options of every command. */
+export const globalOptions: readonly (readonly [flag: string, description: string])[] = [
+  ['--json', 'print JSON, for scripts'],
+  ['--subnet <network>', 'the farm on this /24, for example 127.41.0.0/24 (default: the config’s, else 127.40.0.0/24)'],
+  ['--state <folder>', 'its state folder (default: /var/lib/holdfast/<subnet>)'],
+  ['--config <file>', 'config file (default: $HOLDFAST_CONFIG, ./holdfast.yaml, examples/local.yaml)'],
+  ['-h, --help', 'show help'],
+  ['-v, --version', 'show the version'],
+];
+
+export function formatHelp(commands: readonly Command[], style: Style): string {
+  const shown = commands.filter(({ internal }) => internal !== true);
+  return [
+    'A SIP back-to-back user agent whose calls outlive the servers that carry them.\n',
+    `${style('bold', 'Usage:')} holdfast <command> [options]\n`,
+    style('bold', 'Commands:'),
+    ...columns(shown.map(({ usage, summary }) => [usage, summary])),
+    `\n${style('bold', 'Options:')}`,
+    ...columns(globalOptions),
+    `\n${style('bold', 'Exit codes:')} 0 done, 1 failed, 2 usage`,
+    'Help of one command: holdfast <command> --help\n',
+  ].join('\n');
+}
+
+export function formatCommandHelp(command: Command, style: Style): string {
+  const examples = command.examples ?? [];
+  return [
+    `${style('bold', 'Usage:')} holdfast ${command.usage} [options]\n`,
+    `${command.summary}.\n`,
+    style('bold', 'Options:'),
+    ...columns([...(command.options ?? []), ...globalOptions]),
+    ...(examples.length === 0 ? [] : [`\n${style('bold', 'Examples:')}`, ...examples.map(line => `  ${line}`)]),
+    '',
+  ].join('\n');
+}
+
+function columns(rows: readonly (readonly [string, string])[]): readonly string[] {
+  const width = Math.max(...rows.map(([first]) => first.length));
+  return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}`);
+}

@@ -1,0 +1,122 @@
+// The daemon's answers as tables for a terminal. Pure.
+import type {
+  CallStatus,
+  ConferenceStatus,
+  FarmStatus,
+  NodeStatus,
+  RecoveryPlan,
+  RecoveryStatus,
+  RegistrationStatus,
+  ResultOf,
+} from '../control/operations.js';
+import { styleState, type Style } from './style.js';
+import { formatTable, type Cell } from './table.js';
+
+export function formatNodes(nodes: readonly NodeStatus[], style: Style): string {
+  const rows = nodes.map(node => [
+    node.name,
+    styleState(style, node.state),
+    node.pid,
+    node.address,
+    node.external,
+    node.calls,
+    node.reason ?? '',
+  ]);
+  const why = nodes.some(({ reason }) => reason !== undefined && reason !== '');
+  return formatTable(['NODE', 'STATE', 'PID', 'ADDRESS', 'OUTSIDE', 'CALLS', ...(why ? ['WHY'] : [])], rows);
+}
+
+export function formatStatus(status: FarmStatus, style: Style): string {
+  const ready = status.ready ? style('green', 'ready') : style('yellow', 'not ready');
+  return [
+    `The farm on ${status.subnet} is ${ready}. Active calls: ${status.calls.active}.\n`,
+    `SIP: ${style('bold', status.edge.public)} (inside: ${status.edge.private}). `,
+    `Daemon: process ${status.daemon.pid}, config ${status.daemon.configPath}.\n\n`,
+    formatNodes(status.nodes, style),
+  ].join('');
+}
+
+export function formatCalls(calls: readonly CallStatus[], style: Style): string {
+  if (calls.length === 0) return 'No calls.\n';
+  const rows = calls.flatMap(call =>
+    call.legs.map((leg, i) => [
+      i === 0 ? call.id : '',
+      i === 0 ? styleState(style, call.state) : '',
+      leg.direction,
+      leg.node,
+      styleState(style, leg.state),
+      leg.peer,
+      leg.callId,
+    ]),
+  );
+  return formatTable(['CALL', 'STATE', 'LEG', 'NODE', 'LEG STATE', 'PEER', 'CALL-ID'], rows);
+}
+
+export function formatConferences(conferences: readonly ConferenceStatus[]): string {
+  if (conferences.length === 0) return 'No conferences.\n';
+  const rows = conferences.map(({ id, room, node, participants }) => [id, room, node, participants.length]);
+  return formatTable(['CONFERENCE', 'ROOM', 'NODE', 'PARTICIPANTS'], rows);
+}
+
+export function formatRegistrations(registrations: readonly RegistrationStatus[]): string {
+  if (registrations.length === 0) return 'No registrations.\n';
+  const rows = registrations.map(r => [r.subscriber, r.contact, r.expiresSeconds, r.node]);
+  return formatTable(['SUBSCRIBER', 'CONTACT', 'EXPIRES (s)', 'NODE'], rows);
+}
+
+export function formatRecoveries(recoveries: readonly RecoveryStatus[]): string {
+  if (recoveries.length === 0) return 'No recoveries.\n';
+  const rows = recoveries.map(({ node, epoch, detectedMs, sessions, lastUpMs }) => [
+    ...[node, epoch, detectedMs],
+    ...[sessions.found, sessions.recovered, sessions.ended, sessions.failed, lastUpMs],
+  ]);
+  const headings = ['NODE', 'EPOCH', 'DETECTED (ms)', 'FOUND', 'RECOVERED', 'ENDED', 'FAILED', 'LAST UP (ms)'];
+  return formatTable(headings, rows);
+}
+
+export function formatRecoveryPlan({ node, sessions }: RecoveryPlan): string {
+  if (sessions.length === 0) return `${node} carries no session.\n`;
+  const rows = sessions.map(({ callId, action, target, reason }) => [action, target, callId, reason]);
+  return formatTable(['WOULD', 'TO', 'CALL-ID', 'WHY'], rows);
+}
+
+export function formatDispatcherList(reports: ResultOf<'dispatcherList'>): string {
+  const rows = reports.flatMap(({ instance, reachable, rows: list }): Cell[][] =>
+    reachable
+      ? summariseRows(list).map(([setid, destination, flags, count]) => [instance, setid, destination, flags, count])
+      : [[instance, null, 'does not answer', null, null]],
+  );
+  return formatTable(['INSTANCE', 'SET', 'DESTINATION', 'FLAGS', 'ROWS'], rows);
+}
+
+type ListRow = ResultOf<'dispatcherList'>[number]['rows'][number];
+
+/** A destination has many slots: equal rows are counted. */
+function summariseRows(list: readonly ListRow[]): readonly (readonly [number, string, string, number])[] {
+  const counts = new Map<string, [number, string, string, number]>();
+  for (const { setid, destination, flags } of list) {
+    const key = `${setid} ${destination} ${flags}`;
+    const known = counts.get(key);
+    counts.set(key, [setid, destination, flags, (known?.[3] ?? 0) + 1]);
+  }
+  return [...counts.values()];
+}
+
+export function formatDispatcherDiff(reports: ResultOf<'dispatcherDiff'>, style: Style): string {
+  return reports
+    .map(({ instance, reachable, drift }) => {
+      if (!reachable) return `${instance}: ${style('red', 'does not answer')}\n`;
+      if (drift.length === 0) return `${instance}: ${style('green', 'equal')}\n`;
+      return `${instance}: ${style('red', 'differs')}\n${drift.map(line => `  ${line}\n`).join('')}`;
+    })
+    .join('');
+}
+
+export function formatDispatcherReload(reports: ResultOf<'dispatcherReload'>, style: Style): string {
+  const rows = reports.map(({ instance, equal, error }) => [
+    instance,
+    equal ? style('green', 'reloaded, read back equal') : style('red', 'not equal'),
+    error,
+  ]);
+  return formatTable(['INSTANCE', 'RESULT', 'ERROR'], rows);
+}
