@@ -4,6 +4,7 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { changedParts } from '../../core/config/changed-parts.js';
 import { formatProblem, type ConfigProblem } from '../../core/config/config-problem.js';
 import { directoryOf, type HoldfastConfig } from '../../core/config/holdfast-config.js';
@@ -262,19 +263,11 @@ describe('what a reload would change', () => {
 });
 
 describe('the examples', () => {
-  const example = (name: string): string => new URL(`../../../examples/${name}`, import.meta.url).pathname;
-  const here = (name: string): string => new URL(`../../examples/${name}`, import.meta.url).pathname;
-  const load3 = (name: string, env: Record<string, string>): HoldfastConfig => {
-    try {
-      return loadConfig(example(name), { env });
-    } catch (error) {
-      if (HoldfastError.is(error, 'CONFIG_UNREADABLE')) return loadConfig(here(name), { env });
-      throw error;
-    }
-  };
+  const example = (name: string, env: Record<string, string>): HoldfastConfig =>
+    loadConfig(fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)), { env });
 
   test('local.yaml is the farm of the documentation', () => {
-    const config = load3('local.yaml', {});
+    const config = example('local.yaml', {});
     assert.equal(config.farm.plan.nodes.length, 11);
     assert.deepEqual(config.trunks[0]?.gateways, ['127.40.0.208:5060']);
     assert.equal(config.trunks[0].sources.length, 8);
@@ -289,6 +282,6 @@ describe('the examples', () => {
   });
 
   test('lan.yaml takes its public address from the environment', () => {
-    assert.equal(load3('lan.yaml', { HOLDFAST_VIP: '192.0.2.50' }).farm.plan.publicVip, '192.0.2.50');
+    assert.equal(example('lan.yaml', { HOLDFAST_VIP: '192.0.2.50' }).farm.plan.publicVip, '192.0.2.50');
   });
 });
