@@ -1,0 +1,271 @@
+// The commands, run in-process against a control server of the test's own.
+import { after, before, beforeEach, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CliIo } from '../../core/cli/cli-io.js';
+import { runCli } from '../../core/cli/cli.js';
+import { commands } from '../../core/cli/commands.js';
+import type { Composition } from '../../core/cli/composition.js';
+import { ControlServer } from '../../core/control/control-server.js';
+import type { FarmStatus, Operations } from '../../core/control/operations.js';
+import { HoldfastError } from '../../core/errors.js';
+
+const status: FarmStatus = {
+  ready: true,
+  subnet: '127.66.0.0/24',
+  daemon: { pid: 4711, configPath: '/etc/holdfast.yaml', startedAt: '2025-01-01T00:00:00.000Z' },
+  edge: { public: '127.66.0.100:5060', private: '127.66.0.101:5060' },
+  nodes: [
+    { name: 'kamailio-1', farm: 'kamailio', state: 'up', pid: 12, address: '127.66.0.21', external: '127.66.0.11' },
+    {
+      name: 'call-1',
+      farm: 'call',
+      state: 'dead',
+      pid: null,
+      address: '127.66.0.31',
+      reason: 'process gone',
+      calls: 0,
+    },
+  ],
+  calls: { active: 3 },
+};
+
+const row = { setid: 1, destination: 'sip:127.66.0.31:5060', flags: 'AP', priority: 0 };
+const asked: unknown[] = [];
+
+const operations: Operations = {
+  status: async () => status,
+  nodes: async () => status.nodes,
+  calls: async () => [
+    {
+      id: 'c-1',
+      state: 'active',
+      conference: 'f-1',
+      legs: [
+        { callId: 'abc@phone', direction: 'inbound', node: 'call-1', state: 'up', peer: '1001' },
+        { callId: 'def', direction: 'outbound', node: 'call-1', state: 'up', peer: 'sip:\u001b[2J7@x' },
+      ],
+    },
+  ],
+  conferences: async () => [
+    { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
+  ],
+  registrations: async () => [],
+  recoveries: async () => [],
+  recoveryPlan: async ({ node }) => ({
+    node,
+    sessions: [{ callId: 'abc@phone', action: 'recover', target: 'call-2', reason: 'confirmed' }],
+  }),
+  dispatcherList: async () => [
+    { instance: 'kamailio-1', reachable: true, rows: [row, row], drift: [] },
+    { instance: 'kamailio-2', reachable: false, rows: [], drift: [] },
+  ],
+  dispatcherDiff: async () => [
+    { instance: 'kamailio-1', reachable: true, rows: [row], drift: ['set 1: row 3 is missing'] },
+  ],
+  dispatcherReload: async () => [{ instance: 'kamailio-1', equal: true }],
+  drain: async (params, { progress }) => {
+    asked.push(params);
+    progress('2 calls left');
+    return { node: params.node, state: 'draining', calls: 1 };
+  },
+  undrain: async ({ node }) => ({ node, state: 'up', calls: 0 }),
+  reload: () =>
+    Promise.reject(
+      new HoldfastError('CONFIG_INVALID', 'x.yaml:3:5: unknown key "trunk"', { remedy: 'did you mean trunks?' }),
+    ),
+  down: async () => ({ ended: [] }),
+};
+
+const composition: Composition = {
+  startDaemon: () => Promise.reject(new Error('not part of this test')),
+  checkConfig: async (_path, subnet) => ({
+    subnet: subnet ?? '127.40.0.0/24',
+    edge: '127.40.0.100:5060',
+    nodes: ['call-1'],
+    plugins: ['routing'],
+    warnings: ['a secret is written in the config'],
+  }),
+  renderFarm: async () => ['call-1/etc/pjsip.conf'],
+  demoCall: async ({ calls }, print) => {
+    print('placing calls');
+    return {
+      calls: Array.from({ length: calls }, (_, i) => ({
+        callId: `demo-${i}`,
+        ok: i !== 1,
+        messages: [
+          { atMs: 0, from: 'caller', to: 'call-1', via: 'kamailio-2', summary: 'INVITE' },
+          { atMs: 12.34, from: 'call-1', to: 'caller', via: 'kamailio-1', summary: '200 OK' },
+        ],
+        tone: { sentHz: 440, heardHz: i === 1 ? null : 440.2 },
+      })),
+    };
+  },
+};
+
+describe('the command line', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-cli-'));
+  const server = new ControlServer({
+    operations,
+    socketPath: join(folder, 'control.sock'),
+    log: { debug: () => undefined },
+  });
+  let out = '';
+  let err = '';
+
+  before(() => server.listen());
+  after(async () => {
+    await server.close();
+    rmSync(folder, { recursive: true });
+  });
+  beforeEach(() => ([out, err] = ['', '']));
+
+  async function run(line: string, more: Partial<CliIo> = {}): Promise<number> {
+    [out, err] = ['', ''];
+    const io: CliIo = {
+      out: text => void (out += text),
+      err: text => void (err += text),
+      interactive: false,
+      colours: false,
+      env: {},
+      ask: async () => undefined,
+      onInterrupt: () => () => undefined,
+      ...more,
+    };
+    const argv = line.split(' ').filter(Boolean);
+    return runCli(argv, io, { commands, version: '9.9.9', loadComposition: async () => composition });
+  }
+  const onFarm = (line: string): Promise<number> => run(`${line} --state ${folder}`);
+
+  it('shows status and nodes as text and as JSON', async () => {
+    assert.equal(await onFarm('status'), 0);
+    assert.match(out, /The farm on 127\.66\.0\.0\/24 is ready\. Active calls: 3\./);
+    assert.match(out, /^call-1 +dead +- +127\.66\.0\.31 +- +0 +process gone$/m);
+    assert.equal(await onFarm('status --json'), 0);
+    assert.deepEqual(JSON.parse(out), status);
+    assert.equal(await onFarm('--json nodes'), 0);
+    assert.deepEqual(JSON.parse(out), status.nodes);
+  });
+
+  it('shows calls with both legs, and lets no peer steer the terminal', async () => {
+    assert.equal(await onFarm('calls'), 0);
+    assert.match(out, /^c-1 +active +inbound +call-1 +up +1001 +abc@phone$/m);
+    assert.match(out, /^ +outbound +call-1 +up +sip:\?\[2J7@x +def$/m);
+    assert.equal(out.includes('\u001b'), false);
+  });
+
+  it('shows conferences, registrations, recoveries and a recovery plan', async () => {
+    assert.equal(await onFarm('conferences'), 0);
+    assert.match(out, /^f-1 +- +call-1 +1$/m);
+    assert.equal(await onFarm('registrations'), 0);
+    assert.equal(out, 'No registrations.\n');
+    assert.equal(await onFarm('recoveries'), 0);
+    assert.equal(await onFarm('recovery plan call-1'), 0);
+    assert.match(out, /^recover +call-2 +abc@phone +confirmed$/m);
+    assert.equal(await onFarm('recovery paln call-1'), 2);
+  });
+
+  it('tells by the exit code whether the dispatcher lists are as they should be', async () => {
+    assert.equal(await onFarm('dispatcher list'), 1);
+    assert.match(out, /^kamailio-1 +1 +sip:127\.66\.0\.31:5060 +AP +2$/m);
+    assert.match(out, /^kamailio-2 +- +does not answer/m);
+    assert.equal(await onFarm('dispatcher diff'), 1);
+    assert.match(out, /kamailio-1: differs\n {2}set 1: row 3 is missing/);
+    assert.equal(await onFarm('dispatcher reload'), 0);
+    assert.equal(await onFarm('dispatcher relaod'), 2);
+    assert.match(err, /did you mean "reload"\?/);
+    assert.equal(await onFarm('dispatcher constructor'), 2);
+    assert.equal(await onFarm('dispatcher'), 2);
+    assert.match(err, /holdfast dispatcher <action>/);
+  });
+
+  it('drains a node, showing progress unless JSON is wanted', async () => {
+    assert.equal(await onFarm('drain call-1 --wait'), 0);
+    assert.equal(out, '2 calls left\ncall-1 is draining; 1 call is on it.\n');
+    assert.deepEqual(asked.at(-1), { node: 'call-1', wait: true });
+    assert.equal(await onFarm('drain call-1 --json'), 0);
+    assert.deepEqual(JSON.parse(out), { node: 'call-1', state: 'draining', calls: 1 });
+    assert.deepEqual(asked.at(-1), { node: 'call-1', wait: false });
+    assert.equal(await onFarm('undrain call-1'), 0);
+    assert.equal(await onFarm('drain'), 2);
+    assert.equal(await onFarm('drain call-1 call-2'), 2);
+  });
+
+  it("shows the daemon's error with code, place and remedy, and as JSON for scripts", async () => {
+    assert.equal(await onFarm('reload'), 1);
+    assert.equal(out, '');
+    assert.equal(err, 'error CONFIG_INVALID: x.yaml:3:5: unknown key "trunk"\nwhat to do: did you mean trunks?\n');
+    assert.equal(await onFarm('reload --json'), 1);
+    const { error } = JSON.parse(err) as { error: { code: string } };
+    assert.equal(error.code, 'CONFIG_INVALID');
+  });
+
+  it('ends with 2 and a hint for what it does not know', async () => {
+    assert.equal(await run('stauts'), 2);
+    assert.match(err, /unknown command "stauts": did you mean "status"\?/);
+    assert.equal(await run('dispatcher list extra'), 2);
+    assert.equal(await run('status --jsn'), 2);
+    assert.match(err, /unknown option --jsn: did you mean --json\?/);
+    assert.equal(await run('status --state'), 2);
+    assert.equal(await run('status --state a --state b'), 2);
+    assert.match(err, /more than once/);
+    assert.equal(await run('demo call --calls many'), 2);
+    assert.equal(await run('demo dance'), 2);
+    assert.equal(await run('render'), 2);
+    assert.equal(await run(''), 2);
+    assert.match(err, /Commands:/);
+    assert.equal(await run('xyzzy --help'), 2);
+  });
+
+  it('refuses a subnet that is none', async () => {
+    assert.equal(await run('status --subnet 127.41.0.0/16'), 1);
+    assert.match(err, /CONFIG_INVALID.*127\.41\.0\.0\/16/);
+  });
+
+  it('has help for all and for each command, without the internal ones', async () => {
+    assert.equal(await run('--help'), 0);
+    assert.match(out, /dispatcher <action>/);
+    assert.doesNotMatch(out, /supervise/);
+    assert.equal(await run('up --help'), 0);
+    assert.match(out, /--detach/);
+    for (const { usage } of commands) assert.equal(await run(`${usage.split(' ')[0]!} --help`), 0);
+    assert.equal(await run('--version'), 0);
+    assert.equal(out, 'holdfast 9.9.9\n');
+  });
+
+  it('says that no farm is up', async () => {
+    assert.equal(await run(`status --state ${folder}/none`), 1);
+    assert.match(err, /DAEMON_UNREACHABLE: no farm is up here[^]*what to do: start it with: holdfast up/);
+  });
+
+  it('checks and renders a config', async () => {
+    assert.equal(await run('check some.yaml --subnet 127.66.0.0/24 --json'), 0);
+    const checked = JSON.parse(out) as { ok: boolean; subnet: string; config: string };
+    assert.equal(checked.ok, true);
+    assert.equal(checked.subnet, '127.66.0.0/24');
+    assert.match(checked.config, /^\/.*some\.yaml$/);
+    assert.match(err, /warning: a secret/);
+    assert.equal(await run('render --out rendered'), 0);
+    assert.match(out, /call-1\/etc\/pjsip\.conf\n1 files below rendered/);
+    assert.equal(await run('check a.yaml --config b.yaml'), 2);
+  });
+
+  it('shows demo calls as ladders with the Kamailio of each message', async () => {
+    assert.equal(await onFarm('demo call --calls 1'), 0);
+    assert.match(out, /placing calls\nCall demo-0: ok, tone of 440 Hz sent, 440 Hz heard/);
+    assert.match(out, /^ {4}0\.0 ms ├─+ INVITE ─+► +kamailio-2$/m);
+    assert.match(out, /^ {3}12\.3 ms ◄─+ 200 OK ─+┤ +kamailio-1$/m);
+    assert.match(out, /1 of 1 calls ok\. Messages carried: kamailio-1 1, kamailio-2 1\./);
+    assert.equal(await onFarm('demo call --calls 2'), 1);
+    assert.match(out, /nothing heard/);
+  });
+
+  it('colours what a terminal shows, never JSON', async () => {
+    assert.equal(await run(`status --state ${folder}`, { colours: true }), 0);
+    assert.match(out, /\u001b\[31mdead\u001b\[0m/);
+    assert.equal(await run(`status --json --state ${folder}`, { colours: true }), 0);
+    assert.equal(out.includes('\u001b'), false);
+  });
+});
