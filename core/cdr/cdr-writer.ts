@@ -51,7 +51,8 @@ export class CdrWriter {
   /** Settles what a crash left half done, then writes what waits and what comes. */
   async start(): Promise<void> {
     this.#unwatch = this.#outbox.watch(({ value }) => {
-      if (value !== undefined) this.#wake();
+      // After a failure the next try comes by the clock, not with each call that ends.
+      if (value !== undefined && this.#failures === 0) this.#wake();
     });
     this.#wake();
     await this.#idle();
