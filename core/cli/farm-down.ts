@@ -36,8 +36,10 @@ async function askDaemon(
   progress: (line: string) => void,
 ): Promise<readonly string[] | undefined> {
   try {
-    const options = { progress, timeoutMs: daemonDeadlineMs };
-    return (await callDaemon(statePaths(stateFolder).controlSocket, 'down', {}, options)).ended;
+    const { controlSocket } = statePaths(stateFolder);
+    // One that hangs is known by its silence at once, not after a farm's worth of patience.
+    await callDaemon(controlSocket, 'status', {}, { timeoutMs: 3_000 });
+    return (await callDaemon(controlSocket, 'down', {}, { progress, timeoutMs: daemonDeadlineMs })).ended;
   } catch (error) {
     const details = HoldfastError.is(error) ? error.details : {};
     if (['EACCES', 'EPERM'].includes(String(details['code']))) throw error;

@@ -33,7 +33,7 @@ export async function stayUp(
 }
 
 /** Resolves to true when the farm is to be brought down, to false when somebody else did it. */
-async function interruptedOrGone(stateFolder: string, context: CommandContext): Promise<boolean> {
+export async function interruptedOrGone(stateFolder: string, context: CommandContext): Promise<boolean> {
   let presses = 0;
   let pressed = new AbortController();
   const release = context.io.onInterrupt(signal => {
