@@ -1,0 +1,193 @@
+// What both sides of a call can do once there is a dialog: hang up, re-INVITE, ask, and answer the other side's requests.
+import type { MediaOptions, MediaSession } from './media-session.js';
+import type { RtpStream } from './rtp-stream.js';
+import type { SipDialog } from './sip-dialog.js';
+import type { Header, SipMessage } from './sip-message.js';
+import type { ServerTransaction } from './sip-transaction.js';
+import type { SipTransport } from './sip-transport.js';
+import { waitFor } from './wait-for.js';
+
+/** RFC 3261 §12 and RFC 4235's words for where an INVITE dialog stands. */
+export type CallState = 'trying' | 'proceeding' | 'early' | 'confirmed' | 'terminated';
+
+/** How a confirmed call ended. */
+export interface CallEnd {
+  readonly by: 'us' | 'them';
+  /** The BYE, or our own. */
+  readonly bye: SipMessage;
+}
+
+/** What to do with a re-INVITE: answer it, refuse it with a status, or leave it without an answer. */
+export type ReinviteBehaviour = 'answer' | 'ignore' | number;
+
+export abstract class SipCall {
+  readonly callId: string;
+  readonly media: MediaSession;
+  protected readonly transport: SipTransport;
+  #state: CallState = 'trying';
+  protected dialogState: SipDialog | undefined;
+  #end: CallEnd | undefined;
+  /** Our own re-INVITE that has no final response yet: makes theirs a 491 (§14.2). */
+  #reinviting = false;
+  #reinvites: SipMessage[] = [];
+  /** INVITE transactions of the other side that wait for their ACK, by CSeq. */
+  protected readonly unacknowledged = new Map<number, ServerTransaction>();
+  /** Set where our 2xx bore an offer: the ACK has the answer. */
+  protected offeredIn2xx = false;
+  onReinvite: ReinviteBehaviour = 'answer';
+  /** Told of every request in the dialog but ACK, BYE and INVITE; the status it gives is answered. */
+  onRequest: (request: SipMessage) => number = () => 200;
+
+  protected constructor(transport: SipTransport, callId: string, media: MediaSession) {
+    this.transport = transport;
+    this.callId = callId;
+    this.media = media;
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  protected setState(state: CallState): void {
+    if (this.#state !== 'terminated') this.#state = state;
+    if (state === 'terminated') this.media.stream.stop();
+  }
+
+  /** The call's audio. */
+  get audio(): RtpStream {
+    return this.media.stream;
+  }
+
+  /** Throws before there is one. */
+  get dialog(): SipDialog {
+    if (!this.dialogState) throw new Error(`no dialog yet\n${this.ladder()}`);
+    return this.dialogState;
+  }
+
+  get hasDialog(): boolean {
+    return this.dialogState !== undefined;
+  }
+
+  /** re-INVITEs of the other side so far. */
+  get reinvites(): readonly SipMessage[] {
+    return this.#reinvites;
+  }
+
+  /** Everything sent and received for this call, printed. */
+  ladder(): string {
+    return this.transport.ladder.print(this.callId);
+  }
+
+  /** Sends BYE; resolves with the status of its final response. */
+  async hangup(headers: readonly Header[] = []): Promise<number> {
+    this.setState('terminated');
+    const bye = this.dialog.request('BYE', headers);
+    this.#end ??= { by: 'us', bye };
+    return (await this.#final(bye)).status;
+  }
+
+  /** A request in the dialog; resolves with its final response (408 where there was none). */
+  async request(method: string, headers: readonly Header[] = [], body = ''): Promise<SipMessage> {
+    return this.#final(this.dialog.request(method, headers, body));
+  }
+
+  /** Offers again, e.g. `{direction: 'sendonly'}` to hold; takes the answer, sends ACK, gives the final response. */
+  async reinvite(change: MediaOptions = {}): Promise<SipMessage> {
+    this.#reinviting = true;
+    try {
+      const headers: Header[] = [
+        ['Contact', this.transport.contact],
+        ['Content-Type', 'application/sdp'],
+      ];
+      const invite = this.dialog.request('INVITE', headers, this.media.offer(change));
+      const response = await this.#final(invite);
+      if (response.status >= 300) return response;
+      this.dialog.refresh(response);
+      if (response.body !== '') this.media.accept(response.body);
+      return response;
+    } finally {
+      this.#reinviting = false;
+    }
+  }
+
+  /** Waits until the call has ended by a BYE of either side. */
+  async ended(deadlineMs = 5000): Promise<CallEnd> {
+    return this.waitFor('the call to end', () => this.#end, deadlineMs);
+  }
+
+  /** Waits until the dialog stands. */
+  async confirmed(deadlineMs = 5000): Promise<this> {
+    await this.waitFor('the call to be up', () => this.#state === 'confirmed', deadlineMs);
+    return this;
+  }
+
+  async waitFor<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 5000) {
+    return waitFor(what, condition, { deadlineMs, everyMs: 5, describe: () => this.ladder() });
+  }
+
+  /** Takes a request of the other side in this dialog. For the endpoint. */
+  receive(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    const respond = (status: number): void => transaction.respond(this.transport.response(transaction, status));
+    // §12.2.2: older than what we have seen.
+    if (request.cseq < this.dialog.remoteCseq) {
+      respond(500);
+      return;
+    }
+    this.dialog.remoteCseq = request.cseq;
+    if (request.method === 'BYE') {
+      this.#end ??= { by: 'them', bye: request };
+      this.setState('terminated');
+      respond(200);
+    } else if (this.#state === 'terminated') respond(481);
+    else if (request.method === 'INVITE') this.#onReinvite(transaction);
+    else respond(this.onRequest(request));
+  }
+
+  /** Takes the ACK to a 2xx of ours. For the endpoint. */
+  receiveAck(ack: SipMessage): void {
+    const transaction = this.unacknowledged.get(ack.cseq);
+    if (!transaction) return;
+    transaction.receiveAck();
+    this.unacknowledged.delete(ack.cseq);
+    if (this.offeredIn2xx && ack.body !== '') this.media.accept(ack.body);
+    this.offeredIn2xx = false;
+    this.setState('confirmed');
+  }
+
+  close(): void {
+    this.media.close();
+  }
+
+  /** ACK to a 2xx (§13.2.2.4): a request of its own, sent again for every 2xx that comes again. */
+  protected sendAck(cseq: number, body = ''): void {
+    const headers: Header[] = body === '' ? [] : [['Content-Type', 'application/sdp']];
+    this.transport.sendRequest(this.dialog.request('ACK', headers, body, cseq), this.dialog.destination);
+  }
+
+  async #final(request: SipMessage): Promise<SipMessage> {
+    return new Promise(resolve => {
+      this.transport.transact(request, this.dialog.destination, response => {
+        if (response.status < 200) return;
+        if (request.method === 'INVITE' && response.status < 300) this.sendAck(request.cseq);
+        resolve(response);
+      });
+    });
+  }
+
+  #onReinvite(transaction: ServerTransaction): void {
+    const { request } = transaction;
+    this.#reinvites.push(request);
+    const respond = (status: number, body = ''): void =>
+      transaction.respond(this.transport.response(transaction, status, { body }));
+    if (this.onReinvite === 'ignore') return;
+    if (this.#reinviting || this.unacknowledged.size > 0) respond(491);
+    else if (this.onReinvite !== 'answer') respond(this.onReinvite);
+    else {
+      this.dialog.refresh(request);
+      this.offeredIn2xx = request.body === '';
+      this.unacknowledged.set(request.cseq, transaction);
+      respond(200, request.body === '' ? this.media.offer() : this.media.answer(request.body));
+    }
+  }
+}

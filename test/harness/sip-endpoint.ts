@@ -1,0 +1,400 @@
+// A small SIP user agent on one UDP address, scripted by a test: real transactions and dialogs (RFC 3261), real audio.
+import { randomBytes } from 'node:crypto';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import { IncomingCall } from './incoming-call.js';
+import { MediaSession, type MediaOptions } from './media-session.js';
+import { OutgoingCall, type InviteOptions } from './outgoing-call.js';
+import type { SipCall } from './sip-call.js';
+import { answerChallenge, type Credentials } from './sip-digest.js';
+import { SipLadder, type LadderRow } from './sip-ladder.js';
+import { hostPortOf, parameter, SipMessage, type Header, type HostPort } from './sip-message.js';
+import { ClientTransaction, ServerTransaction } from './sip-transaction.js';
+import { timeoutStatus, type ResponseExtra, type SipTransport } from './sip-transport.js';
+import { waitFor } from './wait-for.js';
+
+export interface EndpointOptions extends MediaOptions {
+  readonly address: string;
+  /** Default 5060. */
+  readonly port?: number;
+  /** User part of From and Contact. Default `test`. */
+  readonly user?: string;
+  /** Host part of From. Default: the address. */
+  readonly domain?: string;
+  readonly credentials?: Credentials;
+}
+
+export interface RequestOptions {
+  /** Added, or put in the place of what would have been there (From, To, Call-ID, CSeq, Route, …). */
+  readonly headers?: readonly Header[];
+  readonly body?: string;
+  readonly proxy?: HostPort;
+  readonly credentials?: Credentials;
+}
+
+type InviteHandler = (call: IncomingCall) => void | Promise<void>;
+
+const reasons: Readonly<Record<number, string>> = {
+  100: 'Trying',
+  180: 'Ringing',
+  183: 'Session Progress',
+  200: 'OK',
+  404: 'Not Found',
+  408: 'Request Timeout',
+  480: 'Temporarily Unavailable',
+  481: 'Call/Transaction Does Not Exist',
+  482: 'Loop Detected',
+  486: 'Busy Here',
+  487: 'Request Terminated',
+  488: 'Not Acceptable Here',
+  491: 'Request Pending',
+  500: 'Server Internal Error',
+  503: 'Service Unavailable',
+  603: 'Decline',
+};
+
+export class SipEndpoint implements SipTransport {
+  readonly address: string;
+  readonly port: number;
+  readonly ladder = new SipLadder();
+  readonly #options: EndpointOptions;
+  readonly #socket: Socket;
+  readonly #clients = new Map<string, ClientTransaction>();
+  readonly #servers = new Map<string, ServerTransaction>();
+  readonly #calls = new Set<SipCall>();
+  readonly #failures: unknown[] = [];
+  readonly #losses: ((row: Omit<LadderRow, 'atMs'>) => boolean)[] = [];
+  #handler: InviteHandler = call => call.reject(480);
+
+  private constructor(socket: Socket, options: EndpointOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    ({ address: this.address, port: this.port } = socket.address());
+    socket.on('message', (data, from) => this.#onDatagram(data, from));
+    socket.on('error', error => this.#failures.push(error));
+  }
+
+  static async open(options: EndpointOptions): Promise<SipEndpoint> {
+    const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.bind(options.port ?? 5060, options.address, resolve);
+    });
+    socket.removeAllListeners('error');
+    return new SipEndpoint(socket, options);
+  }
+
+  get uri(): string {
+    return `sip:${this.#user}@${this.#options.domain ?? this.address}`;
+  }
+
+  get contact(): string {
+    return `<sip:${this.#user}@${this.address}:${this.port}>`;
+  }
+
+  /** Calls placed and received, the first one first. */
+  get calls(): readonly SipCall[] {
+    return [...this.#calls];
+  }
+
+  /** Messages that we had to send again. */
+  get retransmissions(): number {
+    return this.ladder.rows().filter(row => row.retransmission).length;
+  }
+
+  /** Places a call; returns once the INVITE is sent. */
+  async invite(target: string, options: InviteOptions = {}): Promise<OutgoingCall> {
+    const { credentials } = this.#options;
+    const all: InviteOptions = { ...(credentials ? { credentials } : {}), ...this.#media(options), ...options };
+    const invite = this.#request('INVITE', target, [
+      ['From', options.from ?? `<${this.uri}>;tag=${token()}`],
+      ['Call-ID', options.callId ?? `${token()}@${this.address}`],
+      ['Contact', this.contact],
+      ...(options.headers ?? []),
+    ]);
+    const media = await MediaSession.open(this.address, all);
+    const call = new OutgoingCall(this, media, invite, options.proxy ?? hostPortOf(target), all);
+    this.#calls.add(call);
+    return call;
+  }
+
+  /** What to do with calls from now on. A handler that throws fails the call with 500, and the endpoint's `close()`. */
+  onInvite(handler: InviteHandler): void {
+    this.#handler = handler;
+  }
+
+  /** Waits for the next call that nobody has taken: `const call = await bob.incoming()`. Call it before the INVITE comes. */
+  async incoming(deadlineMs = 5000): Promise<IncomingCall> {
+    let arrived: IncomingCall | undefined;
+    this.onInvite(call => {
+      arrived ??= call;
+    });
+    return waitFor('a call to come in', () => arrived, {
+      deadlineMs,
+      everyMs: 5,
+      describe: () => this.ladder.print(),
+    });
+  }
+
+  /** REGISTER with this endpoint's Contact; resolves with the final response. */
+  async register(registrar: string, expiresSeconds = 60, options: RequestOptions = {}): Promise<SipMessage> {
+    const headers: Header[] = [
+      ['To', `<${this.uri}>`],
+      ['Contact', this.contact],
+      ['Expires', `${expiresSeconds}`],
+      ...(options.headers ?? []),
+    ];
+    return this.request('REGISTER', registrar, { ...options, headers });
+  }
+
+  /** Any request outside of our own dialogs, also a forged in-dialog one; resolves with the final response, or 408. */
+  async request(method: string, target: string, options: RequestOptions = {}): Promise<SipMessage> {
+    const { headers = [], body = '', proxy = hostPortOf(target) } = options;
+    const credentials = options.credentials ?? this.#options.credentials;
+    const message = this.#request(method, target, headers, body);
+    const response = await this.#final(message, proxy);
+    if (!credentials || (response.status !== 401 && response.status !== 407)) return response;
+    const answer = answerChallenge(response, message, credentials);
+    if (!answer) return response;
+    return this.#final(message.with('CSeq', `${message.cseq + 1} ${method}`).with(...answer), proxy);
+  }
+
+  /** Sends these very bytes. */
+  async sendRaw(data: string | Buffer, to: HostPort): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.send(data, to.port, to.address, error => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Waits for a message that was received and fulfils this, at any time so far or from now on. */
+  async received(what: string, test: (message: SipMessage) => boolean, deadlineMs = 5000): Promise<SipMessage> {
+    const find = (): SipMessage | undefined =>
+      this.ladder.rows().find(row => row.direction === 'received' && test(row.message))?.message;
+    return waitFor(what, find, { deadlineMs, everyMs: 5, describe: () => this.ladder.print() });
+  }
+
+  /** Loses the next message that fulfils this, as a network would: it is neither sent nor received. */
+  loseNext(test: (row: Omit<LadderRow, 'atMs'>) => boolean): void {
+    this.#losses.push(test);
+  }
+
+  /** Frees everything at once, without a word to anybody. Throws what handlers threw meanwhile. */
+  async close(): Promise<void> {
+    for (const call of this.#calls) call.close();
+    for (const transaction of [...this.#clients.values(), ...this.#servers.values()]) transaction.stop();
+    await new Promise<void>(resolve => this.#socket.close(resolve));
+    if (this.#failures.length > 0) throw new AggregateError(this.#failures, `failed at ${this.address}:${this.port}`);
+  }
+
+  sendRequest(request: SipMessage, to: HostPort): SipMessage {
+    const sent = this.#withVia(request, newBranch());
+    this.#send(sent, to);
+    return sent;
+  }
+
+  transact(
+    request: SipMessage,
+    to: HostPort,
+    onResponse: (response: SipMessage) => void,
+    branch = newBranch(),
+  ): ClientTransaction {
+    const timeout = new SipMessage(
+      `SIP/2.0 ${timeoutStatus} (no response)`,
+      request.headers.filter(([name]) => /^(from|to|call-id|cseq)$/i.test(name)),
+    );
+    const transaction = new ClientTransaction(this.#withVia(request, branch), {
+      send: message => this.#send(message, to),
+      onResponse,
+      onTimeout: () => onResponse(timeout),
+    });
+    this.#clients.set(`${branch} ${request.method}`, transaction);
+    return transaction;
+  }
+
+  response(transaction: ServerTransaction, status: number, extra: ResponseExtra = {}): SipMessage {
+    const { request } = transaction;
+    const { toTag = '', headers = [], body = '', reason = reasons[status] ?? 'Unspecified' } = extra;
+    const to = request.get('To');
+    const copied = request.headers.filter(([name]) => /^(via|record-route|from|call-id|cseq)$/i.test(name));
+    const message = new SipMessage(
+      `SIP/2.0 ${status} ${reason}`,
+      [
+        ...copied,
+        ['To', toTag === '' || request.toTag !== '' ? to : `${to};tag=${toTag}`],
+        ['Contact', this.contact],
+        ...headers,
+        ...(body === '' ? [] : [['Content-Type', 'application/sdp'] as const]),
+      ],
+      body,
+    );
+    return message;
+  }
+
+  get #user(): string {
+    return this.#options.user ?? 'test';
+  }
+
+  /** The endpoint's own choice of media, where a call makes none. */
+  #media(over: MediaOptions): MediaOptions {
+    const { codecs, direction, telephoneEvent, sends } = { ...this.#options, ...over };
+    return {
+      ...(codecs && { codecs }),
+      ...(direction && { direction }),
+      ...(telephoneEvent === undefined ? {} : { telephoneEvent }),
+      ...(sends === undefined ? {} : { sends }),
+    };
+  }
+
+  #request(method: string, target: string, headers: readonly Header[], body = ''): SipMessage {
+    const message = new SipMessage(
+      `${method} ${target} SIP/2.0`,
+      [
+        ['Max-Forwards', '70'],
+        ['From', `<${this.uri}>;tag=${token()}`],
+        ['To', `<${target}>`],
+        ['Call-ID', `${token()}@${this.address}`],
+        ['CSeq', `1 ${method}`],
+      ],
+      body,
+    );
+    const names = new Set(headers.map(([name]) => name));
+    const replaced = (made: SipMessage, name: string): SipMessage =>
+      made.with(name, ...headers.filter(([key]) => key === name).map(([, value]) => value));
+    return [...names].reduce(replaced, message);
+  }
+
+  async #final(request: SipMessage, to: HostPort): Promise<SipMessage> {
+    return new Promise(resolve => {
+      this.transact(request, to, response => {
+        if (response.status >= 200) resolve(response);
+      });
+    });
+  }
+
+  #withVia(request: SipMessage, branch: string): SipMessage {
+    const via = `SIP/2.0/UDP ${this.address}:${this.port};branch=${branch};rport`;
+    return new SipMessage(request.startLine, [['Via', via], ...request.headers], request.body);
+  }
+
+  #send(message: SipMessage, to: HostPort): void {
+    if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return;
+    this.ladder.add('sent', to, message);
+    this.#socket.send(message.toString(), to.port, to.address);
+  }
+
+  #isLost(row: Omit<LadderRow, 'atMs'>): boolean {
+    const at = this.#losses.findIndex(test => test(row));
+    if (at >= 0) this.#losses.splice(at, 1);
+    return at >= 0;
+  }
+
+  #onDatagram(data: Buffer, { address, port }: RemoteInfo): void {
+    const message = SipMessage.parse(data);
+    const peer = { address, port };
+    if (!message || this.#isLost({ direction: 'received', peer, message, retransmission: false })) return;
+    this.ladder.add('received', peer, message);
+    try {
+      if (!message.isRequest) this.#clients.get(`${message.branch} ${message.method}`)?.receive(message);
+      else if (message.method === 'ACK') this.#onAck(message);
+      else this.#onRequest(message, peer);
+    } catch (error) {
+      this.#failures.push(error);
+    }
+  }
+
+  #onAck(ack: SipMessage): void {
+    const refused = this.#servers.get(serverKey(ack, 'INVITE'));
+    if (refused && refused.finalStatus >= 300) refused.receiveAck();
+    else this.#callOf(ack)?.receiveAck(ack);
+  }
+
+  #onRequest(request: SipMessage, peer: HostPort): void {
+    const key = serverKey(request, request.method);
+    const known = this.#servers.get(key);
+    if (known) {
+      known.receiveAgain();
+      return;
+    }
+    // §18.2.2: to the sent-by of the topmost Via, or to the source where rport asks for it (RFC 3581).
+    const via = request.get('Via');
+    const sentBy = /^SIP\/2\.0\/UDP\s+(\S+?)(?::(\d+))?\s*(?:;|$)/i.exec(via);
+    const rport = /;\s*rport\b/i.test(via);
+    const to = { address: peer.address, port: rport ? peer.port : Number(sentBy?.[2] ?? 5060) };
+    const transaction = new ServerTransaction(rport ? markReceived(request, peer) : request, {
+      send: message => this.#send(message, to),
+    });
+    this.#servers.set(key, transaction);
+    const respond = (status: number): void =>
+      transaction.respond(this.response(transaction, status, { toTag: token() }));
+    const call = this.#callOf(request);
+    if (request.method === 'CANCEL') this.#onCancel(transaction, respond);
+    else if (call) call.receive(transaction);
+    else if (request.toTag !== '') respond(481);
+    else if (request.method === 'INVITE') this.#onInvite(transaction, respond);
+    else respond(request.method === 'OPTIONS' ? 200 : 501);
+  }
+
+  #onCancel(transaction: ServerTransaction, respond: (status: number) => void): void {
+    const { request } = transaction;
+    const cancelled = this.#servers.get(serverKey(request, 'INVITE'))?.request;
+    const call = [...this.#calls].find(one => one instanceof IncomingCall && one.invite === cancelled);
+    if (call instanceof IncomingCall) call.receiveCancel(transaction);
+    else respond(481);
+  }
+
+  #onInvite(transaction: ServerTransaction, respond: (status: number) => void): void {
+    const { request } = transaction;
+    // §8.2.2.2: the same INVITE by another way.
+    const merged = [...this.#servers.values()].some(
+      ({ request: other }) =>
+        other !== request &&
+        other.method === 'INVITE' &&
+        other.callId === request.callId &&
+        other.fromTag === request.fromTag &&
+        other.cseq === request.cseq,
+    );
+    if (merged) {
+      respond(482);
+      return;
+    }
+    void this.#take(transaction);
+  }
+
+  async #take(transaction: ServerTransaction): Promise<void> {
+    let call: IncomingCall | undefined;
+    try {
+      const media = await MediaSession.open(this.address, this.#media({}));
+      call = new IncomingCall(this, media, transaction, token());
+      this.#calls.add(call);
+      await this.#handler(call);
+    } catch (error) {
+      this.#failures.push(error);
+      if (transaction.finalStatus === 0) transaction.respond(this.response(transaction, 500, { toTag: token() }));
+    }
+  }
+
+  #callOf(request: SipMessage): SipCall | undefined {
+    return [...this.#calls].find(call => call.hasDialog && call.dialog.has(request));
+  }
+}
+
+function newBranch(): string {
+  return `z9hG4bK${token()}`;
+}
+
+function token(): string {
+  return randomBytes(6).toString('hex');
+}
+
+/** §17.2.3 */
+function serverKey(request: SipMessage, method: string): string {
+  const sentBy = /^\S+\s+([^;\s]+)/.exec(request.get('Via'))?.[1] ?? '';
+  return `${request.branch} ${sentBy} ${method}`;
+}
+
+/** RFC 3581 §4: the response's topmost Via says where the request came from. */
+function markReceived(request: SipMessage, peer: HostPort): SipMessage {
+  const [top = '', ...others] = request.all('Via');
+  const marked = top.replace(/;\s*rport\b(=\d*)?/i, `;rport=${peer.port}`);
+  const received = parameter(top, 'received') === '' ? `${marked};received=${peer.address}` : marked;
+  return request.with('Via', received, ...others);
+}

@@ -1,0 +1,42 @@
+// Records every SIP message an endpoint sent or received, and prints them as a ladder when a test fails.
+import type { HostPort, SipMessage } from './sip-message.js';
+
+export interface LadderRow {
+  /** performance.now() */
+  readonly atMs: number;
+  readonly direction: 'sent' | 'received';
+  readonly peer: HostPort;
+  readonly message: SipMessage;
+  /** The same bytes were sent before. */
+  readonly retransmission: boolean;
+}
+
+export class SipLadder {
+  readonly #rows: LadderRow[] = [];
+  readonly #sent = new Set<string>();
+  readonly #startMs = performance.now();
+
+  add(direction: LadderRow['direction'], peer: HostPort, message: SipMessage): void {
+    const text = message.toString();
+    const retransmission = direction === 'sent' && this.#sent.has(text);
+    if (direction === 'sent') this.#sent.add(text);
+    this.#rows.push({ atMs: performance.now(), direction, peer, message, retransmission });
+  }
+
+  rows(callId?: string): readonly LadderRow[] {
+    return callId === undefined ? this.#rows : this.#rows.filter(row => row.message.callId === callId);
+  }
+
+  /** One line per message: time, direction, peer, start line, CSeq and tags. */
+  print(callId?: string): string {
+    const lines = this.rows(callId).map(({ atMs, direction, peer, message, retransmission }) => {
+      const time = (atMs - this.#startMs).toFixed(1).padStart(9);
+      const what = message.isRequest ? message.startLine.replace(/ SIP\/2\.0$/, '') : message.startLine.slice(8);
+      const tags = `from ${message.fromTag || '-'} to ${message.toTag || '-'}`;
+      const arrow = direction === 'sent' ? '->' : '<-';
+      const again = retransmission ? ' (again)' : '';
+      return `${time} ${arrow} ${peer.address}:${peer.port}  ${what}  [${message.get('CSeq')}; ${tags}]${again}`;
+    });
+    return lines.length === 0 ? '(no SIP message)' : lines.join('\n');
+  }
+}
