@@ -1,0 +1,108 @@
+// The media side of kamailio.cfg: when RTPEngine is told offer, answer and delete, and the reply route.
+import { ports } from '../core/farm/farm-plan.js';
+import type { EdgeModel } from './edge-model.js';
+
+/**
+ * Our Via carries what a reply must know, as there is no transaction: `hf=<engine>.<policy>.<o|d>.<i|r>`, o when the
+ * request had an offer, d when it was delayed; i for an initial INVITE, r for one in a dialog.
+ */
+export function mediaRoutes(model: EdgeModel): string {
+  return [requestMedia, replies(model), replyMedia(model)].join('\n');
+}
+
+const common = 'replace-origin replace-session-connection ICE=remove RTP/AVP port-latching';
+
+const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
+  $var(flags) = "${common} direction=ext direction=int " + $sht(policies=>$var(policy)-in);
+  route(MEDIA);
+}
+
+route[MEDIA_FROM_INSIDE] {
+  $var(flags) = "${common} direction=int direction=ext " + $sht(policies=>$var(policy)-out);
+  route(MEDIA);
+}
+
+route[MEDIA] {
+  if (!is_method("INVITE|UPDATE|PRACK|ACK|BYE")) return;
+  $var(role) = "d";
+  $var(initial) = "r";
+  if (!has_totag()) $var(initial) = "i";
+  if (has_body("application/sdp")) {
+    $var(role) = "o";
+    route(OFFER);
+  }
+  $xavp(via=>hf) = $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(initial);
+  via_add_xavp_params("1");
+}
+
+# An initial offer may go to another engine when its own does not answer; a dialog's engine is the one that has its ports.
+route[OFFER] {
+  $var(set) = $sht(engines=>$var(engine));
+  set_rtpengine_set("$var(set)");
+  if (is_method("ACK")) {
+    rtpengine_answer("${common}");
+    return;
+  }
+  if (rtpengine_offer("$var(flags)")) return;
+  if ($var(initial) == "i" && $sht(engineslots=>other-$var(engine)) != $null) {
+    $var(engine) = $sht(engineslots=>other-$var(engine));
+    $var(set) = $sht(engines=>$var(engine));
+    set_rtpengine_set("$var(set)");
+    if (rtpengine_offer("$var(flags)")) return;
+  }
+  update_stat("failed_media", "+1");
+  append_to_reply("Retry-After: 2\\r\\n");
+  sl_send_reply("503", "No Media Engine");
+  exit;
+}
+`;
+
+function replies(model: EdgeModel): string {
+  const { publicVip, privateVip } = model;
+  return `# A failing statement at the end of this route would drop the reply: it always ends on return.
+onreply_route {
+  if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
+${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var(via) = "";
+  if ($sel(via[1].params.hf) != $null) $var(via) = $sel(via[1].params.hf);
+  if ($Ri == "${model.internal}") {
+    if ($sht(nodes=>$si) == $null) { update_stat("refused_source", "+1"); drop; }
+    $fsn = "ext";
+    subst_hf("Record-Route", "/${privateVip}:${ports.sip}/${publicVip}:${ports.sip}/", "a");
+    remove_hf_re("^(X-Holdfast-|Server$|Warning$)");
+    # A phone looks for its own contacts in the 200 to REGISTER: without its cookie topoh leaves them alone.
+    if (is_method("REGISTER")) remove_hf("TH");
+  } else {
+    $fsn = "int";
+    subst_hf("Record-Route", "/${publicVip}:${ports.sip}/${privateVip}:${ports.sip}/", "a");
+    remove_hf_re("^(X-Holdfast-|TH$)");
+  }
+  if ($var(via) != "") route(REPLY_MEDIA);
+  return 1;
+}
+`;
+}
+
+function replyMedia(model: EdgeModel): string {
+  return `# Media end by outcomes: a final failure of an initial INVITE, a 2xx to BYE. A request may be refused, forged or crossed.
+route[REPLY_MEDIA] {
+  $var(engine) = $(var(via){s.select,0,.});
+  $var(policy) = $(var(via){s.select,1,.});
+  $var(role) = $(var(via){s.select,2,.});
+  $var(initial) = $(var(via){s.select,3,.});
+  if ($sht(engines=>$var(engine)) == $null) return;
+  $var(set) = $sht(engines=>$var(engine));
+  set_rtpengine_set("$var(set)");
+  if (($rm == "INVITE" && $rs >= 300 && $var(initial) == "i") || ($rm == "BYE" && $rs >= 200 && $rs < 300)) {
+    rtpengine_delete("delete-delay=0");
+    return;
+  }
+  if ($rs <= 100 || $rs >= 300 || !has_body("application/sdp")) return;
+  if ($var(role) == "o") rtpengine_answer("${common}");
+  else if ($Ri == "${model.internal}")
+    rtpengine_offer("${common} direction=int direction=ext $sht(policies=>$var(policy)-out)");
+  else
+    rtpengine_offer("${common} direction=ext direction=int $sht(policies=>$var(policy)-in)");
+  return;
+}
+`;
+}

@@ -1,0 +1,204 @@
+// The request side of kamailio.cfg: who may send what, where it goes, and the signed Route parameter.
+import { ports } from '../core/farm/farm-plan.js';
+import type { EdgeModel } from './edge-model.js';
+
+/** Longest SIP message taken, octets. */
+const maxMessageBytes = 16384;
+
+/**
+ * The Route parameter: `hf=<node>.<engine incarnation>.<policy>.<key id>.<mac>`, mac the first 20 characters of the
+ * base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
+ */
+export function requestRoutes(model: EdgeModel): string {
+  return [entry(model), inside(model), outside(model), admission(model), destinations, signature].join('\n');
+}
+
+function entry(model: EdgeModel): string {
+  return `request_route {
+  if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
+  if ($ml > ${maxMessageBytes}) { update_stat("dropped_size", "+1"); drop; }
+  if (!mf_process_maxfwd_header("70")) {
+    if (!is_method("ACK")) sl_send_reply("483", "Too Many Hops");
+    exit;
+  }
+  if (!sanity_check("17895", "7")) { update_stat("refused_malformed", "+1"); exit; }
+${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  if ($Ri == "${model.internal}") route(INSIDE);
+  else route(OUTSIDE);
+  exit;
+}
+`;
+}
+
+function inside(model: EdgeModel): string {
+  return `# From an Asterisk: in-dialog by the signed Route, else a new leg of the daemon's.
+route[INSIDE] {
+  if ($sht(nodes=>$si) == $null) { update_stat("refused_source", "+1"); drop; }
+  $var(hf) = "";
+  if (is_present_hf("Route")) $var(hf) = $(route_uri{uri.param,hf});
+  loose_route();
+  $fsn = "ext";
+  if ($var(hf) != "") {
+    $var(engine) = $(var(hf){s.select,1,.});
+    $var(policy) = $(var(hf){s.select,2,.});
+    route(MEDIA_FROM_INSIDE);
+    remove_hf_re("^X-Holdfast-");
+    forward();
+    exit;
+  }
+  if (is_method("INVITE")) {
+    $var(policy) = $sht(settings=>defaultPolicy);
+    if (is_present_hf("X-Holdfast-Policy")) {
+      $var(wanted) = $hdr(X-Holdfast-Policy);
+      if ($sht(policies=>$var(wanted)-out) != $null) $var(policy) = $var(wanted);
+    }
+    $var(node) = $sht(nodes=>$si);
+    $var(vip) = "${model.publicVip}:${ports.sip}";
+    route(ENGINE);
+    route(MEDIA_FROM_INSIDE);
+    route(SIGN);
+  }
+  remove_hf_re("^X-Holdfast-");
+  forward();
+}
+`;
+}
+
+function outside(model: EdgeModel): string {
+  return `# From a phone or trunk: nothing reaches an Asterisk unauthenticated or unsigned, and nothing goes anywhere else.
+route[OUTSIDE] {
+  if (has_totag()) {
+    if (is_method("ACK") && !is_present_hf("Route")) {
+      # An ACK to a reply of our own (sl tags are 32 hex digits and a checksum) may meet another instance: it ends here.
+      if ($tt =~ "^[0-9a-f]{32}[.-][0-9a-f]{4,8}$") { update_stat("dropped_ack", "+1"); exit; }
+      route(SLOT);
+      forward();
+      exit;
+    }
+    route(VERIFY);
+    route(MEDIA_FROM_OUTSIDE);
+    remove_hf_re("^(X-Holdfast-|TH$)");
+    forward();
+    exit;
+  }
+  if (is_method("OPTIONS") && !is_present_hf("Route")) { sl_send_reply("200", "OK"); exit; }
+  if (is_present_hf("Route")) {
+    loose_route();
+    if ($du != $null) {
+      update_stat("refused_nexthop", "+1");
+      if (!is_method("ACK")) sl_send_reply("403", "Forbidden");
+      exit;
+    }
+  }
+  remove_hf_re("^(X-Holdfast-|TH$)");
+  if (is_method("CANCEL")) { route(SLOT); forward(); exit; }
+  if (is_method("ACK")) { update_stat("dropped_ack", "+1"); exit; }
+  if (is_method("REGISTER")) { route(REGISTER); exit; }
+  if (!is_method("INVITE")) {
+    update_stat("refused_method", "+1");
+    append_to_reply("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO\\r\\n");
+    sl_send_reply("405", "Method Not Allowed");
+    exit;
+  }
+  route(ADMIT);
+  route(SLOT);
+  $var(node) = $sht(nodes=>$dd);
+  $var(vip) = "${model.privateVip}:${ports.sip}";
+  append_hf("X-Holdfast-Source: $var(source)\\r\\n");
+  append_hf("X-Holdfast-Policy: $var(policy)\\r\\n");
+  route(ENGINE);
+  route(MEDIA_FROM_OUTSIDE);
+  route(SIGN);
+  forward();
+}
+`;
+}
+
+function admission(model: EdgeModel): string {
+  return `# By source address, else by digest (RFC 3261 section 22.3): a challenge of one instance is answered at any other.
+route[ADMIT] {
+  $var(entry) = $sht(sources=>$si);
+  if ($var(entry) != 0 && $sht(sources=>$si) != $null) {
+    $var(source) = "trunk:" + $(var(entry){s.select,0,|});
+    $var(policy) = $(var(entry){s.select,1,|});
+    return;
+  }
+  if (!is_present_hf("Proxy-Authorization")) { auth_challenge("${model.domain}", "1"); exit; }
+  # An unknown user takes the same path as a wrong password.
+  $var(ha1) = "00000000000000000000000000000000";
+  if ($au != $null && $sht(users=>$au) != $null) $var(ha1) = $(sht(users=>$au){s.select,0,|});
+  if (!pv_proxy_authenticate("${model.domain}", "$var(ha1)", "1")) { auth_challenge("${model.domain}", "1"); exit; }
+  if ($fU != $au) { update_stat("refused_identity", "+1"); sl_send_reply("403", "Not Your Identity"); exit; }
+  $var(source) = "subscriber:" + $au;
+  $var(policy) = $(sht(users=>$au){s.select,1,|});
+  consume_credentials();
+}
+
+# The registrar challenges; the same address of record finds the same registrar while it lives.
+route[REGISTER] {
+  if (!ds_select_dst("2", "2")) { update_stat("failed_slot", "+1"); sl_send_reply("503", "Service Unavailable"); exit; }
+  append_hf("Path: <sip:${model.privateVip}:${ports.sip};lr>\\r\\n");
+  $fsn = "int";
+  forward();
+}
+`;
+}
+
+const destinations = `# Calls in set-up whose list changed are pinned; all others go by hash of Call-ID into slots that never change order.
+route[SLOT] {
+  if ($sht(pins=>$ci) != $null) $du = $sht(pins=>$ci);
+  else if (!ds_select_dst("1", "0")) {
+    update_stat("failed_slot", "+1");
+    if (!is_method("ACK|CANCEL")) {
+      append_to_reply("Retry-After: 5\\r\\n");
+      sl_send_reply("503", "Service Unavailable");
+    }
+    exit;
+  }
+  $fsn = "int";
+}
+
+route[ENGINE] {
+  $var(engine) = $sht(engineslots=>$(ci{s.corehash,64}));
+}
+`;
+
+const signature = `route[SIGN] {
+  $var(kid) = $sht(settings=>routeKey);
+  $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(kid);
+  route(MAC);
+  record_route_preset("$var(vip);hf=$var(hf).$var(mac)");
+}
+
+route[MAC] {
+  crypto_hmac_sha256("$var(hf) $ci", "$sht(routekeys=>$var(kid))", "$var(mac)");
+  $var(mac) = $(var(mac){s.substr,0,20});
+}
+
+# Anybody can send a Route with our address: only one that we signed for this Call-ID is followed, and only to a farm node.
+route[VERIFY] {
+  $var(given) = "";
+  if (is_present_hf("Route")) $var(given) = $(route_uri{uri.param,hf});
+  if ($var(given) == "") route(REFUSE);
+  $var(kid) = $(var(given){s.select,3,.});
+  if ($var(kid) == "" || $sht(routekeys=>$var(kid)) == $null) route(REFUSE);
+  $var(hf) = $(var(given){s.select,0,.}) + "." + $(var(given){s.select,1,.}) + "." + $(var(given){s.select,2,.}) + "." + $var(kid);
+  route(MAC);
+  $var(expected) = $var(hf) + "." + $var(mac);
+  if ($var(given) != $var(expected)) route(REFUSE);
+  loose_route();
+  if ($du != $null || $sht(nodes=>$rd) == $null || $rp != 5060) {
+    update_stat("refused_nexthop", "+1");
+    if (!is_method("ACK")) sl_send_reply("403", "Forbidden");
+    exit;
+  }
+  $var(engine) = $(var(hf){s.select,1,.});
+  $var(policy) = $(var(hf){s.select,2,.});
+  $fsn = "int";
+}
+
+route[REFUSE] {
+  update_stat("refused_signature", "+1");
+  if (!is_method("ACK")) sl_send_reply("403", "Forbidden");
+  exit;
+}
+`;

@@ -1,0 +1,18 @@
+// The counters that every Kamailio keeps of what it refused or dropped.
+
+/** Names in Kamailio's statistics group `script`, and what core calls them. */
+export const counters = {
+  refused_fenced: 'refused.fenced',
+  refused_source: 'refused.source',
+  refused_identity: 'refused.identity',
+  refused_signature: 'refused.signature',
+  refused_nexthop: 'refused.nexthop',
+  refused_method: 'refused.method',
+  refused_malformed: 'refused.malformed',
+  dropped_ack: 'dropped.ack',
+  dropped_size: 'dropped.size',
+  failed_slot: 'failed.slot',
+  failed_media: 'failed.media',
+} as const;
+
+export const counterNames = Object.keys(counters) as readonly (keyof typeof counters)[];

@@ -1,0 +1,136 @@
+// The Kamailio farm as core sees it: one state, held equal by every instance.
+import { HoldfastError, messageOf } from '../core/errors.js';
+import { ports, type FarmNode } from '../core/farm/farm-plan.js';
+import type { DispatcherReport, EdgeFarm, EdgeState, InstanceReport } from '../core/ports/edge.js';
+import type { NodeFile } from '../core/ports/node-host.js';
+import { renderContent } from './edge-content.js';
+import { EdgeInstance, type EdgeContent } from './edge-instance.js';
+import type { EdgeSecrets } from './edge-model.js';
+import { JsonrpcClient } from './jsonrpc-client.js';
+import { kamailioUser } from './kamailio-renderer.js';
+
+export interface KamailioFarmOptions {
+  /** The instances there are now. */
+  readonly instances: () => readonly FarmNode[];
+  /** Address of a node by name, for pins. */
+  readonly addressOf: (node: string) => string | undefined;
+  readonly daemonAddress: string;
+  readonly secrets: EdgeSecrets;
+  readonly writeFiles: (node: string, files: readonly NodeFile[], user: string) => Promise<void>;
+}
+
+export class KamailioFarm implements EdgeFarm {
+  readonly #options: KamailioFarmOptions;
+  readonly #instances = new Map<string, EdgeInstance>();
+  readonly #pins = new Map<string, { readonly destination: string; readonly untilMs: number }>();
+  /** Instances that were equal at their last apply: the others lack the pins too. */
+  readonly #equal = new Set<string>();
+  #content: EdgeContent | undefined;
+
+  constructor(options: KamailioFarmOptions) {
+    this.#options = options;
+  }
+
+  async apply(state: EdgeState): Promise<readonly InstanceReport[]> {
+    const content = renderContent(state, this.#options.secrets);
+    this.#content = content;
+    return Promise.all(this.#all().map(instance => this.#applyOne(instance, content)));
+  }
+
+  async dispatcher(): Promise<readonly DispatcherReport[]> {
+    return Promise.all(
+      this.#all().map(async (instance): Promise<DispatcherReport> => {
+        try {
+          const rows = await instance.list();
+          const drift = this.#content ? await instance.diff(this.#content) : [];
+          return { instance: instance.name, reachable: true, rows, drift };
+        } catch (error) {
+          return { instance: instance.name, reachable: false, rows: [], drift: [messageOf(error)] };
+        }
+      }),
+    );
+  }
+
+  async ready(instance: string): Promise<boolean> {
+    const content = this.#content;
+    if (!content) return false;
+    const drift = await this.#instance(instance)
+      .diff(content)
+      .catch((error: unknown) => [messageOf(error)]);
+    return drift.length === 0;
+  }
+
+  ping(instance: string, deadlineMs: number): Promise<void> {
+    return this.#instance(instance).ping(deadlineMs);
+  }
+
+  async pin(callId: string, node: string, seconds: number): Promise<void> {
+    const address = this.#options.addressOf(node);
+    if (address === undefined) return;
+    const destination = `sip:${address}:${ports.sip}`;
+    this.#pins.set(callId, { destination, untilMs: Date.now() + seconds * 1000 });
+    await this.#onEqual(instance => instance.pin(callId, destination, seconds));
+  }
+
+  async unpin(callId: string): Promise<void> {
+    if (!this.#pins.delete(callId)) return;
+    await this.#onEqual(instance => instance.unpin(callId));
+  }
+
+  counters(instance: string): Promise<Readonly<Record<string, number>>> {
+    return this.#instance(instance).counters();
+  }
+
+  close(): void {
+    for (const instance of this.#instances.values()) instance.close();
+    this.#instances.clear();
+  }
+
+  async #applyOne(instance: EdgeInstance, content: EdgeContent): Promise<InstanceReport> {
+    try {
+      await instance.apply(content);
+      if (!this.#equal.has(instance.name)) await this.#pushPins(instance);
+      this.#equal.add(instance.name);
+      return { instance: instance.name, equal: true };
+    } catch (error) {
+      this.#equal.delete(instance.name);
+      return { instance: instance.name, equal: false, error: messageOf(error) };
+    }
+  }
+
+  async #pushPins(instance: EdgeInstance): Promise<void> {
+    const now = Date.now();
+    for (const [callId, { destination, untilMs }] of this.#pins) {
+      if (untilMs > now) await instance.pin(callId, destination, Math.ceil((untilMs - now) / 1000));
+      else this.#pins.delete(callId);
+    }
+  }
+
+  /** On every instance that takes traffic; one that is down gets its pins when it is equal again. */
+  async #onEqual(work: (instance: EdgeInstance) => Promise<unknown>): Promise<void> {
+    const equal = this.#all().filter(instance => this.#equal.has(instance.name));
+    await Promise.allSettled(equal.map(work));
+  }
+
+  #all(): EdgeInstance[] {
+    return this.#options.instances().map(node => this.#instance(node.name));
+  }
+
+  #instance(name: string): EdgeInstance {
+    const known = this.#instances.get(name);
+    if (known) return known;
+    const node = this.#options.instances().find(one => one.name === name);
+    if (!node) throw new HoldfastError('RPC_TIMEOUT', `there is no Kamailio named ${name}`);
+    const instance = new EdgeInstance({
+      name,
+      client: new JsonrpcClient({
+        address: node.address,
+        port: ports.rpc,
+        localAddress: this.#options.daemonAddress,
+      }),
+      writeFiles: files => this.#options.writeFiles(name, files, kamailioUser),
+    });
+    this.#instances.set(name, instance);
+    return instance;
+  }
+}

@@ -1,0 +1,198 @@
+// One Kamailio at run time: its files written, its lists and tables reloaded one at a time and read back.
+import { z } from 'zod';
+import { HoldfastError } from '../core/errors.js';
+import type { DispatcherRow } from '../core/ports/edge.js';
+import type { NodeFile } from '../core/ports/node-host.js';
+import { compareLists, sameOrder, type Slot } from './dispatcher-list.js';
+import { counterNames, counters } from './edge-counters.js';
+import { edgeTables, generationKey, type EdgeRows, type EdgeTable } from './edge-tables.js';
+import type { JsonrpcClient } from './jsonrpc-client.js';
+
+/** What an instance should hold: rendered once per state for all instances. */
+export interface EdgeContent {
+  readonly slots: readonly Slot[];
+  readonly tables: Readonly<Record<EdgeTable, EdgeRows>>;
+  readonly engines: readonly { readonly set: number; readonly address: string }[];
+  readonly listFile: NodeFile;
+  readonly tableFiles: Readonly<Record<EdgeTable, NodeFile>>;
+  readonly engineFile: NodeFile;
+}
+
+export interface EdgeInstanceOptions {
+  readonly name: string;
+  readonly client: JsonrpcClient;
+  readonly writeFiles: (files: readonly NodeFile[]) => Promise<void>;
+}
+
+const listReply = z.looseObject({
+  RECORDS: z.array(
+    z.looseObject({
+      SET: z.looseObject({
+        ID: z.number(),
+        TARGETS: z.array(
+          z.looseObject({ DEST: z.looseObject({ URI: z.string(), FLAGS: z.string(), PRIORITY: z.number() }) }),
+        ),
+      }),
+    }),
+  ),
+});
+const itemReply = z.looseObject({ item: z.looseObject({ value: z.union([z.string(), z.number()]) }) });
+const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
+
+/** Operations on one instance run one after the other: concurrent reloads are known to corrupt memory in Kamailio. */
+export class EdgeInstance {
+  readonly #options: EdgeInstanceOptions;
+  #tail: Promise<unknown> = Promise.resolve();
+  #lastGood: EdgeContent | undefined;
+
+  constructor(options: EdgeInstanceOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  async ping(deadlineMs: number): Promise<void> {
+    await this.#options.client.request('core.uptime', [], { timeoutMs: deadlineMs });
+  }
+
+  /** Makes the instance hold `content`; what it holds already is left alone. Throws DISPATCHER_DRIFT where it does not take it. */
+  apply(content: EdgeContent): Promise<void> {
+    return this.#serial(async () => {
+      await this.ping(500);
+      for (const table of edgeTables) await this.#applyTable(table, content);
+      await this.#applyEngines(content);
+      await this.#applyList(content);
+      this.#lastGood = content;
+    });
+  }
+
+  /** Differences between the instance and `content`, in words. */
+  diff(content: EdgeContent): Promise<readonly string[]> {
+    return this.#serial(async () => {
+      const tables: string[] = [];
+      for (const table of edgeTables) {
+        if (!(await this.#holds(table, content))) tables.push(`table ${table} differs`);
+      }
+      return [...compareLists(content.slots, await this.#list()), ...tables];
+    });
+  }
+
+  list(): Promise<readonly DispatcherRow[]> {
+    return this.#serial(() => this.#list());
+  }
+
+  pin(callId: string, destination: string, seconds: number): Promise<unknown> {
+    return this.#options.client.request('htable.setxs', ['pins', callId, destination, seconds]);
+  }
+
+  async unpin(callId: string): Promise<void> {
+    await this.#options.client.request('htable.delete', ['pins', callId]).catch((error: unknown) => {
+      if (!HoldfastError.is(error, 'RPC_REFUSED')) throw error;
+    });
+  }
+
+  async counters(): Promise<Readonly<Record<string, number>>> {
+    const reply = z.array(z.string()).parse(await this.#options.client.request('stats.get_statistics', ['script:']));
+    const values = new Map(reply.map(line => line.replace(/^script:/, '').split(' = ') as [string, string]));
+    return Object.fromEntries(counterNames.map(name => [counters[name], Number(values.get(name) ?? 0)]));
+  }
+
+  close(): void {
+    this.#options.client.close();
+  }
+
+  #serial<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(work, work);
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
+  async #holds(table: EdgeTable, content: EdgeContent): Promise<boolean> {
+    try {
+      const reply = itemReply.parse(await this.#options.client.request('htable.get', [table, generationKey]));
+      return reply.item.value === content.tables[table][generationKey];
+    } catch (error) {
+      if (HoldfastError.is(error, 'RPC_REFUSED')) return false;
+      throw error;
+    }
+  }
+
+  async #applyTable(table: EdgeTable, content: EdgeContent): Promise<void> {
+    if (await this.#holds(table, content)) return;
+    await this.#options.writeFiles([content.tableFiles[table]]);
+    await this.#options.client.request('htable.reload', [table]);
+    if (!(await this.#holds(table, content))) {
+      throw new HoldfastError('DISPATCHER_DRIFT', `${this.name} did not take table ${table}: read back it differs`);
+    }
+  }
+
+  /** The rtpengine module refuses a reload in its first seconds: the next round tries again. */
+  async #applyEngines(content: EdgeContent): Promise<void> {
+    if (await this.#holdsEngines(content)) return;
+    await this.#options.writeFiles([content.engineFile]);
+    await this.#options.client.request('rtpengine.reload');
+    if (!(await this.#holdsEngines(content))) {
+      throw new HoldfastError(
+        'DISPATCHER_DRIFT',
+        `${this.name} did not take the RTPEngine sets: read back they differ`,
+      );
+    }
+  }
+
+  async #holdsEngines(content: EdgeContent): Promise<boolean> {
+    const shown = enginesReply.safeParse(await this.#options.client.request('rtpengine.show', ['all']));
+    const held = new Set((shown.data ?? []).map(one => `${one.set} ${one.url.replace(/^udp:|:\d+$/g, '')}`));
+    // A set that is no longer named in any table harms nobody: the module keeps it until it restarts.
+    return content.engines.every(engine => held.has(`${engine.set} ${engine.address}`));
+  }
+
+  /** A reload of a broken file answers "Ok" and the set is gone: so it is read back, and the last good one restored. */
+  async #applyList(content: EdgeContent): Promise<void> {
+    if (this.#isEqual(content, await this.#list())) return;
+    await this.#reloadList(content);
+    const actual = await this.#list();
+    if (this.#isEqual(content, actual)) return;
+    const drift = compareLists(content.slots, actual);
+    if (this.#lastGood) await this.#reloadList(this.#lastGood);
+    throw new HoldfastError(
+      'DISPATCHER_DRIFT',
+      `${this.name} did not take the dispatcher list (${drift.join('; ') || 'another order'}); the last good one is back`,
+    );
+  }
+
+  #isEqual(content: EdgeContent, actual: readonly DispatcherRow[]): boolean {
+    return compareLists(content.slots, actual).length === 0 && sameOrder(content.slots, actual);
+  }
+
+  async #reloadList(content: EdgeContent): Promise<void> {
+    await this.#options.writeFiles([content.listFile]);
+    await this.#options.client.request('dispatcher.reload');
+  }
+
+  async #list(): Promise<readonly DispatcherRow[]> {
+    let reply: unknown;
+    try {
+      reply = await this.#options.client.request('dispatcher.list');
+    } catch (error) {
+      // "No Destination Sets": the module's words for an empty list.
+      if (HoldfastError.is(error, 'RPC_REFUSED')) return [];
+      throw error;
+    }
+    const parsed = listReply.safeParse(reply);
+    if (!parsed.success) {
+      throw new HoldfastError('RPC_INVALID_REPLY', `${this.name}: dispatcher.list answered in a form not known`, {
+        details: { reply: JSON.stringify(reply).slice(0, 200) },
+      });
+    }
+    return parsed.data.RECORDS.flatMap(({ SET }) =>
+      SET.TARGETS.map(({ DEST }) => ({
+        setid: SET.ID,
+        destination: DEST.URI,
+        flags: DEST.FLAGS,
+        priority: DEST.PRIORITY,
+      })),
+    );
+  }
+}

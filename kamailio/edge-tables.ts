@@ -1,0 +1,144 @@
+// The tables of the edge: what every Kamailio must know, as db_text files that a restart reads and a reload swaps in.
+import { createHash } from 'node:crypto';
+import { ports } from '../core/farm/farm-plan.js';
+import { isAsterisk } from '../core/farm/farm-plan.js';
+import type { EdgeState, EngineIncarnation, TranscodingPolicy } from '../core/ports/edge.js';
+import type { EdgeSecrets } from './edge-model.js';
+
+/** Names of the htables, in the order in which they are reloaded. */
+export const edgeTables = [
+  'nodes',
+  'fenced',
+  'sources',
+  'users',
+  'policies',
+  'engines',
+  'engineslots',
+  'routekeys',
+  'settings',
+] as const;
+export type EdgeTable = (typeof edgeTables)[number];
+
+/** A table's rows; numbers are stored as Kamailio integers. */
+export type EdgeRows = Readonly<Record<string, string | number>>;
+
+/** Key of the row that names a table's content: read back, it tells which content an instance holds. */
+export const generationKey = '#generation';
+
+const engineSlots = 64;
+
+/** All tables for a state, each with its generation row. Pure. */
+export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<Record<EdgeTable, EdgeRows>> {
+  const asterisks = state.nodes.filter(node => isAsterisk(node.farm));
+  const tables: Record<EdgeTable, EdgeRows> = {
+    nodes: Object.fromEntries(asterisks.map(node => [node.address, node.name])),
+    fenced: Object.fromEntries(
+      asterisks.filter(node => state.fenced.includes(node.name)).map(node => [node.address, node.name]),
+    ),
+    sources: Object.fromEntries(state.sources.map(one => [one.address, `${one.trunk}|${one.policy}`])),
+    users: Object.fromEntries(state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}`])),
+    policies: Object.fromEntries(state.policies.flatMap(policyRows)),
+    engines: engineRows(state),
+    engineslots: engineSlotRows(state.engines),
+    routekeys: secrets.routeKeys.keys,
+    settings: { defaultPolicy: state.defaultPolicy, routeKey: secrets.routeKeys.current },
+  };
+  for (const name of edgeTables) tables[name] = { ...tables[name], [generationKey]: generationOf(tables[name]) };
+  return tables;
+}
+
+/** Encoding names that phones and trunks commonly offer: those that a policy does not name are struck from their offers. */
+const knownCodecs = ['opus', 'G722', 'PCMA', 'PCMU', 'G729', 'G723', 'GSM', 'speex', 'iLBC', 'AMR', 'AMR-WB', 'EVS'];
+
+/** Codec flags of ng for both directions; PCMU and telephone-event are all that the inside is offered. */
+function policyRows(policy: TranscodingPolicy): [string, string][] {
+  const named = new Set(policy.codecs.map(codec => codec.toLowerCase()));
+  const refused = knownCodecs.filter(codec => !named.has(codec.toLowerCase()) && codec !== 'PCMU');
+  const strip = refused.map(codec => `codec-strip-${codec}`).join(' ');
+  const offered = policy.codecs.filter(codec => codec !== 'PCMU').map(codec => `codec-transcode-${codec}`);
+  if (!named.has('pcmu')) offered.unshift('codec-mask-PCMU');
+  return [
+    [`${policy.id}-in`, `${strip} codec-mask-all codec-transcode-PCMU codec-offer-telephone-event`.trim()],
+    [`${policy.id}-out`, offered.join(' ')],
+  ];
+}
+
+/** Incarnation → number of its engine's set, or of its successor's. One set per engine: its node's number. */
+function engineRows(state: EdgeState): EdgeRows {
+  const setOf = (id: string | undefined): number | undefined => {
+    const engine = state.engines.find(one => one.id === id);
+    if (!engine) return undefined;
+    return engine.state === 'dead' && engine.successor !== undefined ? setOf(engine.successor) : setNumber(engine.node);
+  };
+  return Object.fromEntries(state.engines.map(engine => [engine.id, setOf(engine.id) ?? 0]));
+}
+
+/** New calls by hash of Call-ID over the engines that take any; `other-X`: who stands in where X does not answer. */
+function engineSlotRows(engines: readonly EngineIncarnation[]): EdgeRows {
+  const up = engines.filter(engine => engine.state === 'up');
+  const chosen = up.length > 0 ? up : engines.filter(engine => engine.state !== 'dead');
+  if (chosen.length === 0) return {};
+  const rows: Record<string, string> = {};
+  for (let slot = 0; slot < engineSlots; slot++)
+    rows[String(slot)] = rendezvous(
+      String(slot),
+      chosen.map(one => one.id),
+    );
+  for (const { id } of chosen) {
+    const others = chosen.map(one => one.id).filter(other => other !== id);
+    if (others.length > 0) rows[`other-${id}`] = rendezvous(id, others);
+  }
+  return rows;
+}
+
+/** Rows of the rtpengine module's table: every engine of the farm, each in a set of its own. */
+export function engineSets(state: EdgeState): readonly { readonly set: number; readonly address: string }[] {
+  return state.nodes
+    .filter(node => node.farm === 'rtpengine')
+    .map(node => ({ set: setNumber(node.name), address: node.address }));
+}
+
+function setNumber(node: string): number {
+  return Number(node.replace(/^.*-/, ''));
+}
+
+/** Highest random weight: when a candidate comes or goes, only the keys that it wins or loses move. */
+export function rendezvous(key: string, candidates: readonly string[]): string {
+  const weight = (candidate: string): string => createHash('sha256').update(`${key} ${candidate}`).digest('hex');
+  const [best = ''] = [...candidates].sort((a, b) => (weight(a) < weight(b) ? 1 : -1));
+  return best;
+}
+
+function generationOf(rows: EdgeRows): string {
+  const text = Object.keys(rows)
+    .sort()
+    .map(key => `${key}\n${rows[key] ?? ''}\n`)
+    .join('');
+  return createHash('sha256').update(text).digest('hex').slice(0, 24);
+}
+
+/** One table as a db_text file for the htable module. */
+export function formatTable(rows: EdgeRows): string {
+  const lines = Object.entries(rows).map(([key, value]) => {
+    const type = typeof value === 'number' ? 1 : 0;
+    return `${escape(key)}:0:${type}:${escape(String(value))}`;
+  });
+  return `key_name(string) key_type(int) value_type(int) key_value(string)\n${lines.join('\n')}\n`;
+}
+
+/** The rtpengine module's table as a db_text file. */
+export function formatEngineSets(sets: ReturnType<typeof engineSets>): string {
+  const lines = sets.map(({ set, address }) => `${set}:${escape(`udp:${address}:${ports.ng}`)}:1:0`);
+  return `setid(int) url(string) weight(int) disabled(int)\n${lines.join('\n')}\n`;
+}
+
+/** db_text's own table of table versions. */
+export function formatVersions(): string {
+  const rows = [...edgeTables.map(name => `${name}:2`), 'rtpengine:1'];
+  return `table_name(string) table_version(int)\n${rows.join('\n')}\n`;
+}
+
+/** db_text reads `:` as the end of a column. */
+function escape(text: string): string {
+  return text.replace(/[\\:]/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t');
+}
