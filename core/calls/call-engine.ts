@@ -60,7 +60,9 @@ export class CallEngine {
     this.#table = options.store.table('calls', callRecordSchema);
     this.#world = ariWorld({
       ...options,
-      save: async call => void (await this.#table.put(call.id, call)),
+      save: async call => {
+        await this.#table.put(call.id, call);
+      },
       finish: call => this.#finish(call),
       changed: (before, after) => {
         if (before.answeredMs === null && after.answeredMs !== null) this.#tellAnswered(after);

@@ -138,7 +138,10 @@ export class LiveCall {
       await work();
     } catch (error) {
       const gone = HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404;
-      if (gone && action?.do === 'hangup') return this.dispatch({ type: 'legEnded', leg: action.leg, sipStatus: 487 });
+      if (gone && action?.do === 'hangup') {
+        this.dispatch({ type: 'legEnded', leg: action.leg, sipStatus: 487 });
+        return;
+      }
       if (gone && this.#call.ending) return;
       this.#log.warn({ action: what, error }, `${what} failed: ${messageOf(error)}`);
       if (action?.do === 'join') this.dispatch({ type: 'joinFailed', reason: messageOf(error) });

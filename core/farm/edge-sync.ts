@@ -54,10 +54,9 @@ export class EdgeSync {
   async apply(reason: string): Promise<readonly InstanceReport[]> {
     if (this.#running) {
       this.#again = true;
-      await this.#running.catch(() => undefined);
-      return this.#running ?? [];
+      return this.#running;
     }
-    this.#running = this.#applyUntilQuiet(reason).finally(() => (this.#running = undefined));
+    this.#running = this.#applyUntilQuiet(reason);
     return this.#running;
   }
 
@@ -107,11 +106,16 @@ export class EdgeSync {
   }
 
   async #applyUntilQuiet(reason: string): Promise<readonly InstanceReport[]> {
-    let reports: readonly InstanceReport[];
-    do {
-      this.#again = false;
-      reports = await this.#applyOnce(reason);
-    } while (this.#again as boolean);
+    let reports: readonly InstanceReport[] = [];
+    try {
+      do {
+        this.#again = false;
+        reports = await this.#applyOnce(reason);
+      } while (this.#again as boolean);
+    } finally {
+      // In the same turn as the last look at #again: what is asked for from now on is a run of its own.
+      this.#running = undefined;
+    }
     return reports;
   }
 

@@ -298,6 +298,11 @@ export class FarmKeeper {
     }
   }
 
+  /** False once the node is in the config again, or the daemon ends. */
+  #mayRetire(kept: Kept): boolean {
+    return kept.retiring && !this.#closed;
+  }
+
   async #retire(kept: Kept): Promise<void> {
     const { states, host, callsOn, log } = this.#options;
     const name = kept.node.name;
@@ -307,8 +312,8 @@ export class FarmKeeper {
     await this.#options.sync.balance();
     // Packets that were under way when the balancer changed are still served.
     do await new Promise(resolve => setTimeout(resolve, 500));
-    while (kept.retiring && !this.#closed && callsOn(name) > 0);
-    if (!kept.retiring || this.#closed) return;
+    while (this.#mayRetire(kept) && callsOn(name) > 0);
+    if (!this.#mayRetire(kept)) return;
     if (isAsterisk(kept.node.farm)) await this.#options.asterisks.node(name).close();
     await host.stop(name);
     this.#kept.delete(name);

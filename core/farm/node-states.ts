@@ -15,7 +15,7 @@ interface Entry {
   /** Health as the probes see it; draining is the operator's wish and kept beside it. */
   health: 'up' | 'suspect' | 'dead';
   draining: boolean;
-  sinceMs: number;
+  reason: string;
 }
 
 /** The table of node states. A node that is up and drained shows as draining; a dead one as dead. */
@@ -36,7 +36,7 @@ export class NodeStates {
   /** Adds a node, dead until a probe says otherwise; one that is known already stays as it is. */
   add(node: FarmNode): void {
     if (this.#entries.has(node.name)) return;
-    this.#entries.set(node.name, { node, health: 'dead', draining: false, sinceMs: Date.now() });
+    this.#entries.set(node.name, { node, health: 'dead', draining: false, reason: 'not seen yet' });
   }
 
   remove(name: string): void {
@@ -56,6 +56,11 @@ export class NodeStates {
   state(name: string): NodeState {
     const entry = this.#entries.get(name);
     return entry ? shown(entry) : 'dead';
+  }
+
+  /** Why the node is in its state, in words. */
+  reason(name: string): string {
+    return this.#entries.get(name)?.reason ?? 'not in the config';
   }
 
   isDraining(name: string): boolean {
@@ -82,7 +87,7 @@ export class NodeStates {
     apply(entry);
     const to = shown(entry);
     if (from === to) return;
-    entry.sinceMs = Date.now();
+    entry.reason = reason;
     const level = to === 'up' || to === 'draining' ? 'info' : 'warn';
     this.#log[level]({ node: name, from, to, reason }, `${name} is ${to}: ${reason}`);
     this.#events.emit('changed', { node: entry.node, from, to, reason });

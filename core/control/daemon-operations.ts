@@ -1,0 +1,151 @@
+// What the daemon answers on its control socket: the farm, the calls and the edge in the words of the command line.
+import type { CallEngine } from '../calls/call-engine.js';
+import type { Conferences } from '../conferences/conferences.js';
+import { HoldfastError } from '../errors.js';
+import type { EdgeSync } from '../farm/edge-sync.js';
+import { isAsterisk, ports, type FarmPlan } from '../farm/farm-plan.js';
+import type { NodeStates } from '../farm/node-states.js';
+import type { EdgeFarm } from '../ports/edge.js';
+import type { NodeHost } from '../ports/node-host.js';
+import type { CallStatus, ConferenceStatus, NodeStatus, Operations, ResultOf } from './operations.js';
+
+export interface DaemonFacts {
+  readonly plan: FarmPlan;
+  readonly configPath: string;
+  readonly startedAt: string;
+  readonly ready: boolean;
+}
+
+export interface DaemonOperationsOptions {
+  readonly facts: () => DaemonFacts;
+  readonly host: NodeHost;
+  readonly states: NodeStates;
+  readonly sync: EdgeSync;
+  readonly edge: EdgeFarm;
+  readonly engine: CallEngine;
+  readonly conferences: Conferences;
+  readonly sipCallIdOf: (legId: string) => string | undefined;
+  /** Keeps what was drained across restarts of the daemon. */
+  readonly rememberDrain: (node: string, draining: boolean) => Promise<void>;
+  readonly reload: (progress: (line: string) => void) => Promise<readonly string[]>;
+  readonly down: (progress: (line: string) => void) => Promise<readonly string[]>;
+}
+
+export function daemonOperations(options: DaemonOperationsOptions): Operations {
+  const { states, edge, sync } = options;
+  return {
+    status: async () => status(options),
+    nodes: async () => nodes(options),
+    calls: async () => calls(options),
+    conferences: async () => conferences(options),
+    registrations: async () => [],
+    recoveries: async () => [],
+    recoveryPlan: async ({ node }) => {
+      mustKnow(states, node);
+      throw new HoldfastError('DAEMON_REFUSED', 'this version does not re-create the sessions of a dead node', {
+        remedy: 'calls of a dead node end; the phones have to call again',
+      });
+    },
+    dispatcherList: () => edge.dispatcher(),
+    dispatcherDiff: () => edge.dispatcher(),
+    dispatcherReload: () => sync.apply('asked for by the operator'),
+    drain: ({ node, wait }, { progress, signal }) => drain(options, node, wait, progress, signal),
+    undrain: async ({ node }) => {
+      await setDraining(options, node, false);
+      return drained(options, node);
+    },
+    reload: async (_, { progress }) => ({ changes: await options.reload(progress) }),
+    down: async (_, { progress }) => ({ ended: await options.down(progress) }),
+  };
+}
+
+function status(options: DaemonOperationsOptions): ResultOf<'status'> {
+  const { plan, configPath, startedAt, ready } = options.facts();
+  return {
+    ready,
+    subnet: plan.subnet,
+    daemon: { pid: process.pid, configPath, startedAt },
+    edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },
+    nodes: nodes(options),
+    calls: { active: options.engine.activeCalls },
+  };
+}
+
+function nodes({ states, host, engine }: DaemonOperationsOptions): NodeStatus[] {
+  return states.nodes().map(node => ({
+    name: node.name,
+    farm: node.farm,
+    state: states.state(node.name),
+    pid: host.process(node.name)?.pid ?? null,
+    address: node.address,
+    reason: states.reason(node.name),
+    ...(node.external === undefined ? {} : { external: node.external }),
+    ...(isAsterisk(node.farm) ? { calls: engine.callsOn(node.name) } : {}),
+  }));
+}
+
+function calls({ engine, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {
+  return engine.list().map(call => ({
+    id: call.id,
+    state: call.state,
+    conference: call.conferenceId,
+    legs: call.legs.map(leg => ({
+      callId: leg.sipCallId ?? sipCallIdOf(leg.id) ?? '',
+      direction: leg.direction,
+      node: leg.node,
+      state: leg.state,
+      peer: leg.peer,
+    })),
+  }));
+}
+
+function conferences({ conferences, engine, sipCallIdOf }: DaemonOperationsOptions): ConferenceStatus[] {
+  const callIdOf = new Map(engine.list().flatMap(call => call.legs.map(leg => [leg.id, leg.sipCallId] as const)));
+  return conferences.list().map(one => ({
+    id: one.id,
+    node: one.node,
+    ...(one.room === null ? {} : { room: one.room }),
+    participants: one.participants.map(({ legId, muted, role }) => ({
+      callId: callIdOf.get(legId) ?? sipCallIdOf(legId) ?? '',
+      muted,
+      role,
+    })),
+  }));
+}
+
+function mustKnow(states: NodeStates, node: string): void {
+  if (states.node(node)) return;
+  const known = states.nodes().map(one => one.name);
+  throw new HoldfastError('DAEMON_REFUSED', `there is no node "${node}"`, { remedy: `one of: ${known.join(', ')}` });
+}
+
+async function setDraining(options: DaemonOperationsOptions, node: string, draining: boolean): Promise<void> {
+  mustKnow(options.states, node);
+  await options.rememberDrain(node, draining);
+  options.states.setDraining(node, draining, draining ? 'drained by the operator' : 'taken back by the operator');
+  await options.sync.apply(draining ? `${node} is drained` : `${node} is back`);
+  await options.sync.balance();
+}
+
+function drained({ states, engine }: DaemonOperationsOptions, node: string): ResultOf<'drain'> {
+  return { node, state: states.state(node), calls: engine.callsOn(node) };
+}
+
+async function drain(
+  options: DaemonOperationsOptions,
+  node: string,
+  wait: boolean,
+  progress: (line: string) => void,
+  signal: AbortSignal,
+): Promise<ResultOf<'drain'>> {
+  await setDraining(options, node, true);
+  let shown = -1;
+  while (wait && options.engine.callsOn(node) > 0) {
+    signal.throwIfAborted();
+    const left = options.engine.callsOn(node);
+    if (left !== shown) progress(`${left} calls are still on ${node}`);
+    shown = left;
+    await new Promise(resolve => setTimeout(resolve, 200));
+  }
+  return drained(options, node);
+}

@@ -1,0 +1,192 @@
+// The daemon's life: what is started in which order, what a reload changes, and how it ends.
+import { z } from 'zod';
+import type { CallEngine } from './calls/call-engine.js';
+import type { CdrWriter } from './cdr/cdr-writer.js';
+import { changedParts } from './config/changed-parts.js';
+import type { HoldfastConfig } from './config/holdfast-config.js';
+import type { ControlServer } from './control/control-server.js';
+import { HoldfastError, messageOf } from './errors.js';
+import type { EdgeSync } from './farm/edge-sync.js';
+import type { EngineBook } from './farm/engine-book.js';
+import type { FarmKeeper } from './farm/farm-keeper.js';
+import type { FarmPlan } from './farm/farm-plan.js';
+import type { NodeStates } from './farm/node-states.js';
+import type { OptionsProbe } from './farm/options-probe.js';
+import type { RootLogger } from './log.js';
+import type { PluginHost } from './plugins/plugin-host.js';
+import type { Balancer } from './ports/node-host.js';
+import type { Store, Table } from './store/store.js';
+import { traceFarmOf } from './trace/trace-farm.js';
+import type { Trace } from './trace/trace.js';
+
+/** What changes while the daemon runs: parts read it when they need it. */
+export interface LiveConfig {
+  config: HoldfastConfig;
+  plan: FarmPlan;
+}
+
+export interface DaemonParts {
+  readonly live: LiveConfig;
+  readonly log: RootLogger;
+  readonly store: Store;
+  readonly plugins: PluginHost;
+  readonly cdr: CdrWriter;
+  readonly states: NodeStates;
+  readonly book: EngineBook;
+  readonly sync: EdgeSync;
+  readonly keeper: FarmKeeper;
+  readonly engine: CallEngine;
+  readonly options: OptionsProbe;
+  readonly balancer: Balancer;
+  /** Opened by the start, as it owns a thread and a socket. */
+  readonly openTrace: () => Promise<Trace>;
+  /** Refuses (ADDRESS_TAKEN) where another program holds an address of the farm. */
+  readonly checkAddresses: () => void;
+  /** Tells the adapters which nodes there are. */
+  readonly setNodes: (plan: FarmPlan) => void;
+  readonly loadConfig: () => HoldfastConfig;
+  readonly cdrFile: (config: HoldfastConfig) => string;
+}
+
+const heartbeatEveryMs = 1_000;
+const readyDeadlineMs = 60_000;
+
+export class Daemon {
+  readonly #parts: DaemonParts;
+  readonly #heartbeats: Table<{ atMs: number }>;
+  readonly #drains: Table<{ draining: true }>;
+  #control: ControlServer | undefined;
+  #trace: Trace | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #markStopped: () => void = () => undefined;
+  ready = false;
+  readonly stopped: Promise<void>;
+
+  constructor(parts: DaemonParts) {
+    this.#parts = parts;
+    this.#heartbeats = parts.store.table('heartbeat', z.object({ atMs: z.number() }));
+    this.#drains = parts.store.table('drains', z.object({ draining: z.literal(true) }));
+    this.stopped = new Promise(resolve => (this.#markStopped = resolve));
+  }
+
+  /** The SIP Call-ID of a leg, as soon as a Kamailio has shown it. */
+  sipCallIdOf(legId: string): string | undefined {
+    return this.#trace?.callIdOfLeg(legId);
+  }
+
+  get trace(): Trace | undefined {
+    return this.#trace;
+  }
+
+  /** Control socket first, so that a start can be watched; then farm and calls. Resolves when the farm is ready. */
+  async start(control: ControlServer): Promise<void> {
+    const { log, live, plugins, cdr, keeper, engine, options, book, states } = this.#parts;
+    this.#control = control;
+    await control.listen();
+    for (const warning of live.config.warnings) log.warn({}, warning);
+    this.#parts.checkAddresses();
+    await plugins.start(live.config);
+    this.#trace = await this.#parts.openTrace();
+    this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
+    await options.open();
+    await book.load();
+    await engine.load((await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now());
+    await cdr.start();
+    const progress = (line: string): void => log.info({}, line);
+    await keeper.start(live.plan, progress);
+    for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
+    this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
+    await keeper.ready(readyDeadlineMs, progress);
+    this.ready = true;
+    log.info({ pid: process.pid, subnet: live.plan.subnet }, 'the farm is ready');
+  }
+
+  async rememberDrain(node: string, draining: boolean): Promise<void> {
+    if (draining) await this.#drains.put(node, { draining: true });
+    else await this.#drains.delete(node);
+  }
+
+  /**
+   * Takes the config file anew; calls in progress keep what they got. Returns what changed, in words. A config that is
+   * refused changes nothing.
+   */
+  async reload(progress: (line: string) => void): Promise<readonly string[]> {
+    const { live, log, plugins, keeper, sync, cdr } = this.#parts;
+    const next = this.#parts.loadConfig();
+    const changes = changedParts(live.config, next);
+    const kept = changes.filter(change => change.effect === 'restart').map(change => change.part);
+    if (kept.length > 0) {
+      throw new HoldfastError('CONFIG_INVALID', `only a restart can change ${kept.join(', ')}: nothing was changed`, {
+        remedy: '`holdfast down` and `holdfast up`, or put the old value back',
+      });
+    }
+    await plugins.reload(next);
+    live.config = next;
+    live.plan = next.farm.plan;
+    log.setLevel(next.log.level);
+    log.reopen();
+    await cdr.moveTo(this.#parts.cdrFile(next));
+    this.#parts.setNodes(this.#allNodes());
+    await keeper.reshape(live.plan, progress);
+    this.#trace?.setSources(traceFarmOf(this.#allNodes()));
+    await sync.apply('the config was reloaded');
+    const words = changes.map(change => change.part);
+    log.info(
+      { changes: words },
+      words.length === 0 ? 'config reloaded, nothing changed' : `config reloaded: ${words.join(', ')}`,
+    );
+    return words;
+  }
+
+  /** Ends calls' intake, servers and balancer: nothing of the farm is left. */
+  async down(progress: (line: string) => void): Promise<readonly string[]> {
+    this.ready = false;
+    progress('taking the VIPs down');
+    await this.#parts.balancer.remove();
+    await this.#parts.keeper.close();
+    progress('ending the servers');
+    const ended = await this.#parts.keeper.stopAll();
+    setImmediate(() => void this.close());
+    return ended;
+  }
+
+  /** Ends the daemon only: servers and calls go on, and a later daemon takes them up. */
+  async close(): Promise<void> {
+    this.ready = false;
+    clearInterval(this.#heartbeat);
+    const { keeper, plugins, cdr, options, store, log } = this.#parts;
+    for (const step of [
+      () => this.#control?.close(),
+      () => keeper.close(),
+      () => plugins.stop(),
+      () => this.#trace?.close(),
+      () => options.close(),
+      () => cdr.stop(),
+      () => store.close(),
+    ]) {
+      try {
+        await step();
+      } catch (error) {
+        log.warn({ error }, `while ending: ${messageOf(error)}`);
+      }
+    }
+    log.info({}, 'the daemon has ended');
+    log.flush();
+    this.#markStopped();
+  }
+
+  /** Nodes of the plan and those that are still leaving. */
+  #allNodes(): FarmPlan {
+    const { live, states } = this.#parts;
+    const planned = new Set(live.plan.nodes.map(node => node.name));
+    return { ...live.plan, nodes: [...live.plan.nodes, ...states.nodes().filter(node => !planned.has(node.name))] };
+  }
+
+  async #beat(): Promise<void> {
+    try {
+      await this.#heartbeats.put('daemon', { atMs: Date.now() });
+    } catch (error) {
+      this.#parts.log.warn({ error }, `no heartbeat in the store: ${messageOf(error)}`);
+    }
+  }
+}

@@ -1,0 +1,35 @@
+// What config and policies mean for the edge: sources, subscribers' digests, codec policies. Pure.
+import { createHash } from 'node:crypto';
+import type { SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
+import type { TranscodingPolicies } from '../plugin-api.js';
+import type { EdgeSettings } from './edge-sync.js';
+
+/** Where no plugin decides codecs: what almost every phone speaks. */
+const plainPolicies: TranscodingPolicies = {
+  policies: [{ id: 'plain', codecs: ['PCMA', 'PCMU'] }],
+  defaultPolicy: 'plain',
+  policyFor: () => 'plain',
+};
+
+export function edgeSettings(
+  config: {
+    readonly domain: string;
+    readonly trunks: readonly TrunkConfig[];
+    readonly subscribers: readonly SubscriberConfig[];
+  },
+  policies: TranscodingPolicies = plainPolicies,
+): EdgeSettings {
+  return {
+    policies: policies.policies,
+    defaultPolicy: policies.defaultPolicy,
+    sources: config.trunks.flatMap(({ name, sources }) =>
+      sources.map(address => ({ address, trunk: name, policy: policies.policyFor({ trunk: name }) })),
+    ),
+    subscribers: config.subscribers.map(({ name, secret }) => ({
+      user: name,
+      realm: config.domain,
+      ha1: createHash('md5').update(`${name}:${config.domain}:${secret}`).digest('hex'),
+      policy: policies.policyFor({ subscriber: name }),
+    })),
+  };
+}

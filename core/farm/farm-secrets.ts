@@ -1,0 +1,51 @@
+// The farm's own secrets: one master key in a file of mode 0600, everything else derived from it.
+import { createHmac, randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { HoldfastError, messageOf } from '../errors.js';
+
+const fileSchema = z.strictObject({
+  /** 32 random octets, hex. */
+  master: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** Derives the secrets of one farm: the same for every start of it, different for every other farm. */
+export class FarmSecrets {
+  readonly #master: Buffer;
+
+  private constructor(master: string) {
+    this.#master = Buffer.from(master, 'hex');
+  }
+
+  /** Reads the farm's key, making it where there is none yet. Throws HOST_FAILED. */
+  static open(stateFolder: string): FarmSecrets {
+    const path = join(stateFolder, 'secrets.json');
+    try {
+      if (!existsSync(path)) {
+        mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
+        writeFileSync(path, `${JSON.stringify({ master: randomBytes(32).toString('hex') })}\n`, {
+          mode: 0o600,
+          flag: 'wx',
+        });
+      }
+      chmodSync(path, 0o600);
+      return new FarmSecrets(fileSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).master);
+    } catch (error) {
+      throw new HoldfastError('HOST_FAILED', `the farm's key in ${path} cannot be used: ${messageOf(error)}`, {
+        cause: error,
+        remedy: 'with the farm down, remove the file: a new key is made at the next start',
+      });
+    }
+  }
+
+  /** Secrets that belong to no farm, for `check` and `render`. */
+  static throwaway(): FarmSecrets {
+    return new FarmSecrets(randomBytes(32).toString('hex'));
+  }
+
+  /** 40 hex characters for a purpose, e.g. `ari call-1`. */
+  derive(purpose: string): string {
+    return createHmac('sha256', this.#master).update(purpose).digest('hex').slice(0, 40);
+  }
+}
