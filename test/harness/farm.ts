@@ -1,0 +1,161 @@
+// A whole farm for a test: `holdfast up` from dist on a subnet of its own, the command line with --json, and `down`.
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freeSubnet, type Subnet } from './free-subnet.js';
+import { projectRoot } from './project-root.js';
+import { waitFor } from './wait-for.js';
+
+export interface FarmOptions {
+  /** YAML; default: examples/local.yaml as it stands. */
+  readonly config?: string;
+  /** Default 60 s. */
+  readonly upMs?: number;
+}
+
+/** What `holdfast status --json` gives. */
+export interface FarmStatus {
+  readonly ready: boolean;
+  readonly daemon: { readonly pid: number };
+  readonly edge: { readonly public: string; readonly private: string };
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly farm: 'kamailio' | 'call' | 'conference' | 'registrar' | 'rtpengine';
+    readonly state: 'up' | 'suspect' | 'dead' | 'draining';
+    readonly pid: number;
+    readonly address: string;
+  }[];
+  readonly calls: { readonly active: number };
+}
+
+export interface CallRow {
+  readonly id: string;
+  readonly state: string;
+  readonly conference: string;
+  readonly legs: readonly {
+    readonly callId: string;
+    readonly direction: 'inbound' | 'outbound';
+    readonly node: string;
+    readonly state: string;
+    readonly peer: string;
+  }[];
+}
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class Farm {
+  readonly subnet: Subnet;
+  /** The state folder: `nodes/<name>/` has each node's files and log. */
+  readonly state: string;
+  readonly configFile: string;
+
+  private constructor(subnet: Subnet, state: string, configFile: string) {
+    this.subnet = subnet;
+    this.state = state;
+    this.configFile = configFile;
+  }
+
+  /** Starts the farm; resolves once it is ready. A farm that does not come up is taken down again. */
+  static async up(options: FarmOptions = {}): Promise<Farm> {
+    const subnet = await freeSubnet();
+    const state = await mkdtemp(join(tmpdir(), 'holdfast-farm-'));
+    const configFile = join(state, 'test.yaml');
+    const config = options.config ?? (await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8'));
+    await writeFile(configFile, config);
+    const farm = new Farm(subnet, state, configFile);
+    try {
+      await farm.start(options.upMs);
+    } catch (error) {
+      await farm.down().catch(() => undefined);
+      throw error;
+    }
+    return farm;
+  }
+
+  /** `up --detach`, also of a farm whose daemon is gone. */
+  async start(upMs = 60_000): Promise<void> {
+    const { code, stdout, stderr } = await this.cli(['up', '--detach', '--config', this.configFile], upMs);
+    if (code !== 0) throw new Error(`holdfast up failed (${code})\n${stdout}\n${stderr}`);
+    const ready = async (): Promise<boolean> => (await this.status()).ready;
+    await waitFor('the farm to be ready', ready, { deadlineMs: upMs, everyMs: 200 });
+  }
+
+  /** `down`, and no state folder any more. */
+  async down(): Promise<void> {
+    const { code, stderr } = await this.cli(['down'], 30_000);
+    await rm(this.state, { recursive: true, force: true });
+    if (code !== 0) throw new Error(`holdfast down failed (${code}): ${stderr}`);
+  }
+
+  /** An address of the farm's plan, or of a test endpoint (`.200` and up). */
+  host(number: number): string {
+    return this.subnet.host(number);
+  }
+
+  /** `sip:<user>@<public VIP>:5060` */
+  uri(user: string): string {
+    return `sip:${user}@${this.host(100)}:5060`;
+  }
+
+  /** Runs the command line on this farm. */
+  async cli(args: readonly string[], deadlineMs = 20_000): Promise<CliResult> {
+    const main = join(projectRoot, 'dist/core/cli/main.js');
+    const where = ['--subnet', this.subnet.cidr, '--state', this.state];
+    const child = spawn(process.execPath, [main, ...args, ...where], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    return new Promise((resolve, reject) => {
+      const deadline = setTimeout(() => {
+        child.kill('SIGKILL');
+        reject(new Error(`holdfast ${args.join(' ')} took longer than ${deadlineMs} ms\n${stdout}\n${stderr}`));
+      }, deadlineMs);
+      child.once('error', reject);
+      // `exit`, not `close`: a detached daemon may hold on to our pipes.
+      child.once('exit', code => {
+        clearTimeout(deadline);
+        setImmediate(() => resolve({ code, stdout, stderr }));
+      });
+    });
+  }
+
+  /** A command with --json; throws what it said where it failed. */
+  async json<T>(...args: readonly string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.cli([...args, '--json']);
+    if (code !== 0) throw new Error(`holdfast ${args.join(' ')} failed (${code}): ${stderr}${stdout}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  async status(): Promise<FarmStatus> {
+    return this.json<FarmStatus>('status');
+  }
+
+  async calls(): Promise<readonly CallRow[]> {
+    return this.json<readonly CallRow[]>('calls');
+  }
+
+  /** The process of a node, as `status` names it. */
+  async pid(node: string): Promise<number> {
+    const found = (await this.status()).nodes.find(({ name }) => name === node);
+    if (!found) throw new Error(`no node is called ${node}`);
+    return found.pid;
+  }
+
+  /** Writes another config and has the daemon take it. */
+  async reload(config: string): Promise<void> {
+    await writeFile(this.configFile, config);
+    await this.json('reload');
+  }
+
+  /** Waits until no call is left. */
+  async idle(deadlineMs = 10_000): Promise<void> {
+    const none = async (): Promise<boolean> => (await this.status()).calls.active === 0;
+    const describe = async (): Promise<string> => JSON.stringify(await this.calls(), undefined, 1);
+    await waitFor('all calls to be over', none, { deadlineMs, everyMs: 200, describe });
+  }
+}

@@ -1,0 +1,103 @@
+// The test kit against a user agent that is not its own: SIPp calls our endpoint and is called by it; captures are read.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
+import { Capture, rtpFlows, searchPayloads } from '../harness/pcap.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { Sipp } from '../harness/sipp.js';
+
+describe('SIPp', () => {
+  let subnet: Subnet;
+  before(async () => {
+    subnet = await freeSubnet();
+  });
+
+  it('calls SIPp, and every call is counted on both sides', async () => {
+    const uas = await Sipp.uas({ address: subnet.host(208), ringMs: 20 });
+    const target = { address: subnet.host(208), port: 5060 };
+    const uac = await Sipp.uac({
+      address: subnet.host(200),
+      target,
+      service: '70001',
+      calls: 20,
+      rate: 40,
+      holdMs: 200,
+    });
+    const { failures, errors: _, ...outcome } = await uac.finished();
+    assert.deepEqual(outcome, { exitCode: 0, total: 20, successful: 20, failed: 0, retransmissions: 0 });
+    assert.deepEqual(failures, []);
+    const callee = await uas.stop();
+    assert.equal(callee.successful, 20);
+    assert.equal(callee.failed, 0);
+  });
+
+  it('calls our endpoint, and what it refuses is named by its Call-ID', async () => {
+    const bob = await SipEndpoint.open({ address: subnet.host(209) });
+    let calls = 0;
+    bob.onInvite(async call => {
+      if (calls++ === 1) await call.reject(486);
+      else await call.answer();
+    });
+    const target = { address: bob.address, port: bob.port };
+    const uac = await Sipp.uac({ address: subnet.host(201), target, service: 'bob', calls: 3, rate: 20, holdMs: 200 });
+    const result = await uac.finished();
+    assert.equal(result.exitCode, 1);
+    assert.deepEqual([result.successful, result.failed], [2, 1], result.errors);
+    const refused = bob.calls.find(call => call.reinvites.length === 0 && call.ladder().includes('486'))!;
+    assert.deepEqual(
+      result.failures.map(({ callId }) => callId),
+      [refused.callId],
+    );
+    assert.match(result.failures[0]!.reason, /486/);
+    await bob.close();
+  });
+
+  it('is called by our endpoint', async () => {
+    const uas = await Sipp.uas({ address: subnet.host(210), ringMs: 50 });
+    const alice = await SipEndpoint.open({ address: subnet.host(202) });
+    const call = await alice.invite(`sip:70001@${subnet.host(210)}:5060`);
+    await call.ringing();
+    await call.answered();
+    assert.equal(await call.hangup(), 200);
+    await alice.close();
+    const { total, successful } = await uas.stop();
+    assert.deepEqual([total, successful], [1, 1]);
+  });
+});
+
+describe('capture', () => {
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+  let capture: Capture;
+  before(async () => {
+    const subnet = await freeSubnet();
+    capture = await Capture.start(subnet.cidr);
+    alice = await SipEndpoint.open({ address: subnet.host(200) });
+    bob = await SipEndpoint.open({ address: subnet.host(201), codecs: ['G722'] });
+  });
+  after(async () => {
+    await alice.close();
+    await bob.close();
+  });
+
+  it('shows the payload types of each direction, and finds strings in payloads', async () => {
+    bob.onInvite(async call => {
+      await call.answer();
+      call.audio.sendTone(880);
+    });
+    const call = await alice.invite(`sip:bob@${bob.address}`, { codecs: ['G722'], headers: [['X-Secret', 'find-me']] });
+    await call.answered();
+    await call.audio.hears(880);
+    await call.audio.sendDigits('1');
+    await call.hangup();
+    const packets = await capture.stop();
+    const found = searchPayloads(packets, ['not-there', 'find-me']);
+    assert.deepEqual(
+      found.map(one => [one.found, one.packet.source, one.packet.destinationPort]),
+      [['find-me', alice.address, 5060]],
+    );
+    const flows = new Map(rtpFlows(packets).map(flow => [flow.from.split(':')[0], Object.keys(flow.byPayloadType)]));
+    assert.deepEqual(flows.get(alice.address), ['9', '101']);
+    assert.deepEqual(flows.get(bob.address), ['9']);
+  });
+});
