@@ -1,52 +1,17 @@
 // What the ng client and the engine pool rely on, asserted alike against our fake and the real rtpengine.
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Client } from 'rtpengine-client';
 import { HoldfastError } from '../../core/errors.js';
 import type { FarmNode } from '../../core/farm/farm-plan.js';
 import { NgClient } from '../../rtpengine/ng-client.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
-import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { FakeRtpengine } from '../fakes/fake-rtpengine.js';
 import { freeSubnet } from '../harness/free-subnet.js';
-import { waitFor } from '../harness/wait-for.js';
+import { startRtpengine, type RtpengineServer } from '../harness/rtpengine-server.js';
 
-interface Engine {
-  stop(): Promise<void>;
-}
-
-async function startReal(node: FarmNode): Promise<Engine> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-rtpengine-'));
-  const { files, process: spec } = new EngineRenderer().setup(node, folder);
-  for (const file of files) await writeFile(join(folder, file.path), file.content, { mode: file.mode });
-  const child: ChildProcess = spawn(spec.command, spec.args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let log = '';
-  child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
-  const stop = async (): Promise<void> => {
-    const exit = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exit;
-    await rm(folder, { recursive: true });
-  };
-  const client = new NgClient({ host: node.address, port: 2223 });
-  try {
-    await waitFor('rtpengine to answer', () => client.ping().then(() => true), { describe: () => log });
-  } catch (error) {
-    await stop();
-    throw error;
-  } finally {
-    client.close();
-  }
-  return { stop };
-}
-
-async function startFake(node: FarmNode): Promise<Engine> {
+async function startFake(node: FarmNode): Promise<RtpengineServer> {
   const fake = await FakeRtpengine.start(node.address);
   return { stop: async () => fake.stop() };
 }
@@ -60,10 +25,10 @@ async function offer(host: string, callId: string): Promise<void> {
   kamailio.close();
 }
 
-for (const [kind, start] of [['fake', startFake] as const, ['real', startReal] as const]) {
+for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengine] as const]) {
   describe(`ng, ${kind} rtpengine`, () => {
     let node: FarmNode;
-    let engine: Engine;
+    let engine: RtpengineServer;
     let client: NgClient;
     let garbage = 0;
 
