@@ -1,6 +1,6 @@
 // A whole farm for a test: `holdfast up` from dist on a subnet of its own, the command line with --json, and `down`.
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freeSubnet, type Subnet } from './free-subnet.js';
@@ -64,6 +64,8 @@ export class Farm {
   static async up(options: FarmOptions = {}): Promise<Farm> {
     const subnet = await freeSubnet();
     const state = await mkdtemp(join(tmpdir(), 'holdfast-farm-'));
+    // The nodes run as users of their own and find their folders below this one.
+    await chmod(state, 0o755);
     const configFile = join(state, 'test.yaml');
     const config = options.config ?? (await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8'));
     await writeFile(configFile, config);
@@ -116,11 +118,15 @@ export class Farm {
         reject(new Error(`holdfast ${args.join(' ')} took longer than ${deadlineMs} ms\n${stdout}\n${stderr}`));
       }, deadlineMs);
       child.once('error', reject);
-      // `exit`, not `close`: a detached daemon may hold on to our pipes.
-      child.once('exit', code => {
+      const finish = (code: number | null): void => {
         clearTimeout(deadline);
-        setImmediate(() => resolve({ code, stdout, stderr }));
-      });
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve({ code, stdout, stderr });
+      };
+      child.once('close', finish);
+      // A detached daemon may hold on to our pipes, so that they are never closed.
+      child.once('exit', code => setTimeout(() => finish(code), 1000));
     });
   }
 

@@ -25,6 +25,7 @@ export abstract class SipCall {
   readonly media: MediaSession;
   protected readonly transport: SipTransport;
   #state: CallState = 'trying';
+  #wasConfirmed = false;
   protected dialogState: SipDialog | undefined;
   #end: CallEnd | undefined;
   /** Our own re-INVITE that has no final response yet: makes theirs a 491 (§14.2). */
@@ -50,6 +51,7 @@ export abstract class SipCall {
 
   protected setState(state: CallState): void {
     if (this.#state !== 'terminated') this.#state = state;
+    if (this.#state === 'confirmed') this.#wasConfirmed = true;
     if (state === 'terminated') this.media.stream.stop();
   }
 
@@ -115,9 +117,11 @@ export abstract class SipCall {
     return this.waitFor('the call to end', () => this.#end, deadlineMs);
   }
 
-  /** Waits until the dialog stands. */
+  /** Waits until the call is up; one that was, and has ended since, counts. One that ended before fails at once. */
   async confirmed(deadlineMs = 5000): Promise<this> {
-    await this.waitFor('the call to be up', () => this.#state === 'confirmed', deadlineMs);
+    const decided = (): boolean => this.#wasConfirmed || this.#state === 'terminated';
+    await this.waitFor('the call to be up', decided, deadlineMs);
+    if (!this.#wasConfirmed) throw new Error(`the call ended before it was up\n${this.ladder()}`);
     return this;
   }
 
