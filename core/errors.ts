@@ -40,6 +40,8 @@ export type ErrorCode =
   | 'CALL_NOT_FOUND'
   | 'NO_CALL_NODE'
   | 'NO_CONFERENCE_NODE'
+  // trace of SIP messages (HEP)
+  | 'TRACE_UNAVAILABLE'
   // daemon control socket
   | 'DAEMON_UNREACHABLE'
   | 'DAEMON_REFUSED';

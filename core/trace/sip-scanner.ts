@@ -1,0 +1,145 @@
+// Finds in a SIP message what a trace and a ledger of dialogs need, tolerantly: it observes, it does not judge. Pure.
+import { parseNameAddr, parseVia, splitOutside, type NameAddr, type Via } from './sip-header.js';
+
+interface SipFields {
+  readonly startLine: string;
+  /** A request's method; of a response, the CSeq's (empty where there is none). */
+  readonly method: string;
+  readonly callId: string;
+  readonly cseq: number | undefined;
+  readonly from: NameAddr | undefined;
+  readonly to: NameAddr | undefined;
+  /** Topmost first. */
+  readonly vias: readonly Via[];
+  /** Values with brackets and parameters, as they came, topmost first. */
+  readonly routes: readonly string[];
+  readonly recordRoutes: readonly string[];
+  readonly contacts: readonly NameAddr[];
+  readonly expiresSeconds: number | undefined;
+  readonly contentType: string | undefined;
+  /** What the sender says; undefined where it says none. */
+  readonly contentLength: number | undefined;
+  /** Part of the payload's memory, not longer than Content-Length. */
+  readonly body: Buffer;
+  /** Our own headers by their name in lower case, e.g. `x-holdfast-leg`; the first of each. */
+  readonly holdfast: ReadonlyMap<string, string>;
+}
+
+export type SipRequest = SipFields & { readonly kind: 'request'; readonly requestUri: string };
+export type SipResponse = SipFields & { readonly kind: 'response'; readonly status: number; readonly reason: string };
+export type SipMessage = SipRequest | SipResponse;
+
+/** Compact forms (RFC 3261 §7.3.3) of the headers read here. */
+const longNames: Readonly<Record<string, string>> = {
+  c: 'content-type',
+  f: 'from',
+  i: 'call-id',
+  l: 'content-length',
+  m: 'contact',
+  t: 'to',
+  v: 'via',
+};
+const wanted = new Set([...Object.values(longNames), 'cseq', 'route', 'record-route', 'expires']);
+const ours = 'x-holdfast-';
+
+/** Reads one message; undefined for what is not SIP: no start line of SIP/2.0, or no Call-ID. Never throws. */
+export function scanSip(payload: Buffer): SipMessage | undefined {
+  const { head, body } = splitMessage(payload);
+  const [startLine = '', ...lines] = unfold(head);
+  const start = parseStartLine(startLine);
+  if (!start) return undefined;
+  const { values, holdfast } = readHeaders(lines);
+  const first = (name: string): string | undefined => values.get(name)?.[0];
+  const list = (name: string): string[] => values.get(name)?.flatMap(value => splitOutside(value, ',')) ?? [];
+  const callId = first('call-id');
+  if (callId === undefined || callId === '') return undefined;
+  const cseq = parseCseq(first('cseq'));
+  const from = first('from');
+  const to = first('to');
+  const contentLength = parseNumber(first('content-length'));
+  const fields: SipFields = {
+    startLine,
+    method: start.kind === 'request' ? start.method : (cseq?.method ?? ''),
+    callId,
+    cseq: cseq?.number,
+    from: from === undefined ? undefined : parseNameAddr(from),
+    to: to === undefined ? undefined : parseNameAddr(to),
+    vias: list('via').map(parseVia),
+    routes: list('route'),
+    recordRoutes: list('record-route'),
+    contacts: list('contact').map(parseNameAddr),
+    expiresSeconds: parseNumber(first('expires')),
+    contentType: first('content-type'),
+    contentLength,
+    body: contentLength === undefined ? body : body.subarray(0, contentLength),
+    holdfast,
+  };
+  return { ...start, ...fields };
+}
+
+/** The `o=` line's value of an SDP body (RFC 4566 §5.2), also one inside a multipart body. */
+export function sdpOrigin(message: SipMessage): string | undefined {
+  return /(?:^|\n)o=([^\r\n]*)/.exec(message.body.toString())?.[1];
+}
+
+/** Head and body around the first blank line. Blank lines before the start line are skipped (RFC 3261 §7.5). */
+function splitMessage(payload: Buffer): { readonly head: string; readonly body: Buffer } {
+  let start = 0;
+  while (payload[start] === 13 || payload[start] === 10) start++;
+  const crlf = payload.indexOf('\r\n\r\n', start);
+  const bare = payload.subarray(0, crlf < 0 ? undefined : crlf).indexOf('\n\n', start);
+  if (bare >= 0) return { head: payload.toString('utf8', start, bare), body: payload.subarray(bare + 2) };
+  if (crlf >= 0) return { head: payload.toString('utf8', start, crlf), body: payload.subarray(crlf + 4) };
+  return { head: payload.toString('utf8', start), body: payload.subarray(payload.length) };
+}
+
+/** Lines, those that begin with white space joined to the one before (RFC 3261 §7.3.1). */
+function unfold(head: string): string[] {
+  const whole = /\n[ \t]/.test(head) ? head.replace(/\r?\n[ \t]+/g, ' ') : head;
+  return whole.split('\n').map(line => (line.endsWith('\r') ? line.slice(0, -1) : line));
+}
+
+type StartLine =
+  | { readonly kind: 'request'; readonly method: string; readonly requestUri: string }
+  | { readonly kind: 'response'; readonly status: number; readonly reason: string };
+
+function parseStartLine(line: string): StartLine | undefined {
+  const response = /^SIP\/2\.0 +([1-6]\d\d)(?: (.*))?$/i.exec(line);
+  if (response) return { kind: 'response', status: Number(response[1]), reason: (response[2] ?? '').trim() };
+  const request = /^([\w\-.!%*+`'~]+) +(\S.*) SIP\/2\.0 *$/i.exec(line);
+  if (!request) return undefined;
+  return { kind: 'request', method: request[1] ?? '', requestUri: (request[2] ?? '').trim() };
+}
+
+function readHeaders(lines: readonly string[]): {
+  readonly values: ReadonlyMap<string, string[]>;
+  readonly holdfast: ReadonlyMap<string, string>;
+} {
+  const values = new Map<string, string[]>();
+  const holdfast = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    if (colon < 1) continue;
+    const written = line.slice(0, colon).trim().toLowerCase();
+    const name = written.length === 1 ? (longNames[written] ?? written) : written;
+    if (wanted.has(name)) {
+      const value = line.slice(colon + 1).trim();
+      const earlier = values.get(name);
+      if (earlier) earlier.push(value);
+      else values.set(name, [value]);
+    } else if (name.startsWith(ours) && !holdfast.has(name)) {
+      holdfast.set(name, line.slice(colon + 1).trim());
+    }
+  }
+  return { values, holdfast };
+}
+
+function parseCseq(value: string | undefined): { readonly number: number; readonly method: string } | undefined {
+  const match = /^(\d{1,10})\s+(\S+)$/.exec(value ?? '');
+  const number = Number(match?.[1]);
+  return match && number <= 0xffff_ffff ? { number, method: match[2] ?? '' } : undefined;
+}
+
+function parseNumber(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,10}$/.test(value) ? Number(value) : undefined;
+}

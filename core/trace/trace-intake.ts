@@ -1,0 +1,148 @@
+// Turns HEP datagrams into entries of the trace log: who may send, what is refused and why, whose leg a message names.
+import { timingSafeEqual } from 'node:crypto';
+import type { LegCallIds } from './leg-call-ids.js';
+import { decodeHep, sipPayload, type HepEnd, type HepPacket, type HepRefusal } from './hep-packet.js';
+import { scanSip, type SipMessage } from './sip-scanner.js';
+import type { TraceFarm, TraceInstance } from './trace-farm.js';
+import type { TraceLog } from './trace-log.js';
+import type { TraceMessage } from './trace-message.js';
+
+/** Why a datagram is not in the trace. `notSip`: keep-alives and garbage that a Kamailio was sent, too. */
+export type TraceRefusal = HepRefusal | 'unknownSender' | 'wrongKey' | 'notSip';
+
+export interface IntakeCounters {
+  readonly received: number;
+  /** Became an entry of the log. */
+  readonly decoded: number;
+  readonly refused: Readonly<Record<TraceRefusal, number>>;
+}
+
+export interface IntakeOptions {
+  readonly farm: TraceFarm;
+  /** Shared with the Kamailios (`hep_auth_key`); undefined: none is asked for. */
+  readonly authKey?: string | undefined;
+  /** Keep whole messages too. Default false. */
+  readonly keepRaw?: boolean | undefined;
+  /** Told once per leg, in order. */
+  readonly onLeg: (legId: string, callId: string) => void;
+}
+
+const legHeader = 'x-holdfast-leg';
+const legId = /^[\w.:-]{1,128}$/;
+/** Longest text kept of a field; a Call-ID has to stay whole to be found, within reason. */
+const longest = { field: 256, callId: 4096 };
+
+export class TraceIntake {
+  readonly #log: TraceLog;
+  readonly #legs: LegCallIds;
+  readonly #options: IntakeOptions;
+  readonly #authKey: Buffer | undefined;
+  #instances = new Map<string, TraceInstance>();
+  #legSources = new Set<string>();
+  #received = 0;
+  #decoded = 0;
+  readonly #refused: Record<TraceRefusal, number> = {
+    notHep: 0,
+    truncated: 0,
+    overlong: 0,
+    badChunk: 0,
+    missingChunk: 0,
+    unknownSender: 0,
+    wrongKey: 0,
+    notSip: 0,
+  };
+
+  constructor(log: TraceLog, legs: LegCallIds, options: IntakeOptions) {
+    this.#log = log;
+    this.#legs = legs;
+    this.#options = options;
+    this.#authKey = options.authKey === undefined ? undefined : Buffer.from(options.authKey);
+    this.setFarm(options.farm);
+  }
+
+  get counters(): IntakeCounters {
+    return { received: this.#received, decoded: this.#decoded, refused: { ...this.#refused } };
+  }
+
+  setFarm(farm: TraceFarm): void {
+    this.#instances = new Map(
+      farm.instances.flatMap(instance =>
+        instance.addresses.flatMap(address => [
+          [address, instance] as const,
+          ...(instance.captureId === undefined ? [] : [[`${address} ${instance.captureId}`, instance] as const]),
+        ]),
+      ),
+    );
+    this.#legSources = new Set(farm.legSources);
+  }
+
+  /** Takes one datagram from the address it came from. Never throws; what is refused is counted. */
+  take(datagram: Buffer, sender: string, nowMs: number): void {
+    this.#received++;
+    const refusal = this.#take(datagram, sender, nowMs);
+    if (refusal) this.#refused[refusal]++;
+    else this.#decoded++;
+  }
+
+  #take(datagram: Buffer, sender: string, nowMs: number): TraceRefusal | undefined {
+    if (!this.#instances.has(sender)) return 'unknownSender';
+    const decoded = decodeHep(datagram);
+    if (!decoded.ok) return decoded.refusal;
+    const { packet } = decoded;
+    if (!this.#keyFits(packet.authKey)) return 'wrongKey';
+    const instance = this.#instances.get(`${sender} ${packet.captureId ?? ''}`) ?? this.#instances.get(sender);
+    const sip = packet.payloadKind === sipPayload ? scanSip(packet.payload) : undefined;
+    if (!sip || !instance) return 'notSip';
+    this.#log.add(describe(packet, sip, instance, this.#options.keepRaw ?? false), nowMs);
+    this.#learnLeg(packet, sip);
+    return undefined;
+  }
+
+  #keyFits(key: Buffer | undefined): boolean {
+    const wanted = this.#authKey;
+    if (!wanted) return true;
+    return key?.length === wanted.length && timingSafeEqual(key, wanted);
+  }
+
+  /** Only an initial INVITE that comes from a node of ours names a leg. */
+  #learnLeg({ source }: HepPacket, sip: SipMessage): void {
+    const leg = sip.holdfast.get(legHeader);
+    if (leg === undefined || !legId.test(leg) || !this.#legSources.has(source.address)) return;
+    if (sip.kind !== 'request' || sip.method !== 'INVITE' || sip.to?.parameters.has('tag')) return;
+    const callId = own(sip.callId, longest.callId);
+    if (this.#legs.add(own(leg), callId)) this.#options.onLeg(leg, callId);
+  }
+}
+
+function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, keepRaw: boolean): TraceMessage {
+  return {
+    atMs: packet.atMs,
+    instance: instance.name,
+    direction: instance.addresses.includes(packet.source.address) ? 'out' : 'in',
+    source: formatEnd(packet.source),
+    destination: formatEnd(packet.destination),
+    callId: own(sip.callId, longest.callId),
+    startLine: own(sip.startLine),
+    method: own(sip.method),
+    status: sip.kind === 'response' ? sip.status : null,
+    reason: sip.kind === 'response' ? own(sip.reason) : '',
+    cseq: sip.cseq ?? null,
+    fromTag: own(sip.from?.parameters.get('tag')),
+    toTag: own(sip.to?.parameters.get('tag')),
+    viaBranch: own(sip.vias[0]?.branch),
+    nextViaBranch: own(sip.vias[1]?.branch),
+    sizeBytes: packet.payload.length,
+    ...(keepRaw ? { raw: packet.payload.toString() } : {}),
+  };
+}
+
+/** A copy of its own: a piece cut out of a message's text would keep the whole text in memory. */
+function own(text: string, most?: number): string;
+function own(text: string | undefined, most?: number): string | null;
+function own(text: string | undefined, most = longest.field): string | null {
+  return text === undefined ? null : Buffer.from(text.slice(0, most)).toString();
+}
+
+function formatEnd({ address, port }: HepEnd): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,64 @@
+// What the main thread and the trace's worker thread say to each other.
+import { z } from 'zod';
+import type { TraceRefusal } from './trace-intake.js';
+import type { TraceFarm } from './trace-farm.js';
+import type { TraceLimits } from './trace-log.js';
+import { traceMessageSchema } from './trace-message.js';
+
+/** The worker's `workerData`. */
+export interface WorkerStart {
+  readonly address: string;
+  readonly port: number;
+  readonly farm: TraceFarm;
+  readonly authKey: string | undefined;
+  readonly keepRaw: boolean;
+  readonly limits: Partial<TraceLimits>;
+  /** How many leg ids are kept. */
+  readonly legs: number;
+}
+
+export type ToWorker =
+  | { readonly kind: 'farm'; readonly farm: TraceFarm }
+  | { readonly kind: 'messages'; readonly id: number; readonly callId: string }
+  | { readonly kind: 'counters'; readonly id: number }
+  | { readonly kind: 'close' };
+
+const count = z.int().nonnegative();
+const refusals = {
+  notHep: count,
+  truncated: count,
+  overlong: count,
+  badChunk: count,
+  missingChunk: count,
+  unknownSender: count,
+  wrongKey: count,
+  notSip: count,
+} satisfies Record<TraceRefusal, typeof count>;
+
+export const traceCountersSchema = z.object({
+  /** Datagrams that arrived. */
+  received: count,
+  /** Copies of SIP messages among them, taken into the trace. */
+  decoded: count,
+  /** The others, by reason. */
+  refused: z.object(refusals),
+  /** Datagrams that the kernel dropped because the receive buffer was full; null where it does not tell. */
+  lost: count.nullable(),
+  /** What is kept now: Call-IDs, and bytes (estimated). */
+  calls: count,
+  bytes: count,
+  /** The receive buffer that the kernel granted. */
+  receiveBufferBytes: count,
+});
+
+export type TraceCounters = Readonly<z.infer<typeof traceCountersSchema>>;
+
+export const fromWorkerSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('listening'), port: count }),
+  z.object({ kind: z.literal('failed'), code: z.string(), reason: z.string() }),
+  z.object({ kind: z.literal('legs'), legs: z.array(z.tuple([z.string(), z.string()])) }),
+  z.object({ kind: z.literal('messages'), id: count, messages: z.array(traceMessageSchema) }),
+  z.object({ kind: z.literal('counters'), id: count, counters: traceCountersSchema }),
+]);
+
+export type FromWorker = z.infer<typeof fromWorkerSchema>;

@@ -1,0 +1,86 @@
+// The trace's worker thread: one UDP socket for HEP, the intake and the log behind it; only leg ids and answers leave it.
+import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { parentPort, workerData } from 'node:worker_threads';
+import { LegCallIds } from './leg-call-ids.js';
+import { TraceIntake } from './trace-intake.js';
+import { TraceLog } from './trace-log.js';
+import type { FromWorker, ToWorker, TraceCounters, WorkerStart } from './trace-protocol.js';
+
+/** The kernel grants at most net.core.rmem_max; a burst has to wait there while this thread collects garbage. */
+const recvBufferSize = 8 * 1024 * 1024;
+
+const start = workerData as WorkerStart;
+const port = parentPort;
+if (!port) throw new Error('trace-worker runs as a worker thread');
+const send = (message: FromWorker): void => port.postMessage(message);
+
+const socket = createSocket({ type: isIPv6(start.address) ? 'udp6' : 'udp4', recvBufferSize });
+const log = new TraceLog(start.limits);
+let newLegs: [string, string][] = [];
+const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, onLeg: tellLeg });
+
+/** All legs that were learnt from one batch of datagrams go in one message. */
+function tellLeg(legId: string, callId: string): void {
+  newLegs.push([legId, callId]);
+  if (newLegs.length > 1) return;
+  setImmediate(() => {
+    send({ kind: 'legs', legs: newLegs });
+    newLegs = [];
+  });
+}
+
+function counters(): TraceCounters {
+  return {
+    ...intake.counters,
+    lost: droppedByKernel(),
+    calls: log.calls,
+    bytes: log.bytes,
+    receiveBufferBytes: socket.getRecvBufferSize(),
+  };
+}
+
+/** The `drops` column of our socket in /proc/net/udp. */
+function droppedByKernel(): number | null {
+  if (isIPv6(start.address)) return null;
+  const address = Buffer.from(start.address.split('.').map(Number)).reverse().toString('hex').toUpperCase();
+  const local = `${address}:${socket.address().port.toString(16).toUpperCase().padStart(4, '0')}`;
+  try {
+    const line = readFileSync('/proc/net/udp', 'latin1')
+      .split('\n')
+      .find(candidate => candidate.includes(`: ${local} `));
+    const drops = Number(line?.trim().split(/\s+/).at(-1));
+    return Number.isSafeInteger(drops) ? drops : null;
+  } catch {
+    return null;
+  }
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'farm':
+      intake.setFarm(message.farm);
+      break;
+    case 'messages':
+      send({ kind: 'messages', id: message.id, messages: [...log.messages(message.callId, performance.now())] });
+      break;
+    case 'counters':
+      send({ kind: 'counters', id: message.id, counters: counters() });
+      break;
+    case 'close':
+      socket.close();
+      port.close();
+      break;
+  }
+});
+
+socket.on('message', (datagram, sender) => intake.take(datagram, sender.address, performance.now()));
+socket.on('listening', () => send({ kind: 'listening', port: socket.address().port }));
+// Before it listens this is a bind that failed. Afterwards the main thread starts the thread anew.
+socket.on('error', (error: NodeJS.ErrnoException) => {
+  send({ kind: 'failed', code: error.code ?? '', reason: error.message });
+  port.close();
+  socket.close();
+});
+socket.bind(start.port, start.address);
