@@ -14,7 +14,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly conferences: Conferences;
   readonly log: Logger;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
-  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string;
+  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
 /** Name of our Stasis application on every Asterisk. */
@@ -104,6 +104,6 @@ function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldO
     'CONNECTEDLINE(name,i)': call.callerName,
     'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
     'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
-    'PJSIP_HEADER(add,X-Holdfast-Policy)': policy,
+    ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
   };
 }

@@ -24,7 +24,7 @@ export interface CallEngineOptions {
   readonly log: Logger;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
-  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string;
+  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
   readonly sipCallIdOf: (legId: string) => string | undefined;
   readonly events: {
@@ -96,11 +96,11 @@ export class CallEngine {
     return this.#calls.size;
   }
 
-  /** Call-IDs of inbound dialogs on a node whose INVITE has no final response yet. */
-  unanswered(node: string): string[] {
+  /** Inbound dialogs whose INVITE has no final response yet. */
+  allUnanswered(): { readonly sipCallId: string; readonly node: string }[] {
     return this.list().flatMap(call => {
-      const caller = call.legs[0];
-      return caller?.node === node && caller.sipCallId !== null && call.answeredMs === null ? [caller.sipCallId] : [];
+      const { node, sipCallId } = callerLeg(call);
+      return sipCallId !== null && call.answeredMs === null ? [{ sipCallId, node }] : [];
     });
   }
 

@@ -25,6 +25,8 @@ export interface DaemonOperationsOptions {
   readonly engine: CallEngine;
   readonly conferences: Conferences;
   readonly sipCallIdOf: (legId: string) => string | undefined;
+  /** What the Kamailios showed of a Call-ID. */
+  readonly trace: (callId: string) => Promise<ResultOf<'trace'>>;
   /** Keeps what was drained across restarts of the daemon. */
   readonly rememberDrain: (node: string, draining: boolean) => Promise<void>;
   readonly reload: (progress: (line: string) => void) => Promise<readonly string[]>;
@@ -46,6 +48,7 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
         remedy: 'calls of a dead node end; the phones have to call again',
       });
     },
+    trace: ({ callId }) => options.trace(callId),
     dispatcherList: () => edge.dispatcher(),
     dispatcherDiff: () => edge.dispatcher(),
     dispatcherReload: () => sync.apply('asked for by the operator'),

@@ -1,5 +1,6 @@
 // What the daemon can be asked over its control socket: every operation with its parameters, result and deadline.
 import { z } from 'zod';
+import { traceMessageSchema } from '../trace/trace-message.js';
 
 const farm = z.enum(['kamailio', 'call', 'conference', 'registrar', 'rtpengine']);
 const nodeState = z.enum(['up', 'suspect', 'dead', 'draining']);
@@ -119,6 +120,13 @@ export const operationTable = {
     params: z.strictObject({ node: z.string().min(1).max(64) }),
     result: recoveryPlan,
     deadlineMs: 10_000,
+    survivesCaller: false,
+  },
+  /** Copies of a Call-ID's messages, as every Kamailio received and sent them. */
+  trace: {
+    params: z.strictObject({ callId: z.string().min(1).max(1024) }),
+    result: list(traceMessageSchema),
+    deadlineMs: 5_000,
     survivesCaller: false,
   },
   dispatcherList: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },

@@ -30,7 +30,8 @@ export function hopsOf(messages: readonly TraceMessage[]): Hop[] {
   return inOrder.flatMap(message => {
     const made = message.direction === 'out';
     if (made && sentOn.has(message)) return [];
-    const identity = [message.callId, what(message), message.fromTag, message.viaBranch].join('|');
+    const { callId, cseq, method, status, fromTag, viaBranch } = message;
+    const identity = [callId, cseq, method, status, fromTag, viaBranch].join('|');
     const retransmission = seen.has(identity);
     seen.add(identity);
     return [
@@ -39,7 +40,7 @@ export function hopsOf(messages: readonly TraceMessage[]): Hop[] {
         from: made ? null : message.source,
         via: message.instance,
         to: made ? message.destination : (sentOf.get(message)?.destination ?? null),
-        callId: message.callId,
+        callId,
         summary: summarize(message),
         retransmission,
       },

@@ -1,0 +1,86 @@
+// The configs that all three roles share: folders, identity, logging, HTTP and ARI.
+import { ports, rtpPorts, type FarmNode } from '../core/farm/farm-plan.js';
+
+/** Name of our Stasis application, and of the ARI user. */
+export const app = 'holdfast';
+
+/** Every Asterisk on a host takes the MAC address for its entity id unless it is given one. */
+function entityId(node: FarmNode): string {
+  const octets = node.address.split('.').map(part => Number(part).toString(16).padStart(2, '0'));
+  return ['02', '00', ...octets].join(':');
+}
+
+export function renderAsteriskConf(node: FarmNode, prefix: string, folder: string): string {
+  return `[directories](!)
+astetcdir => ${folder}
+astmoddir => ${prefix}/lib/asterisk/modules
+astvarlibdir => ${folder}/lib
+astdbdir => ${folder}/lib
+astkeydir => ${folder}/lib
+astdatadir => ${prefix}/share/asterisk
+astagidir => ${folder}/lib
+astspooldir => ${folder}/spool
+astrundir => ${folder}/run
+astlogdir => ${folder}/log
+astsbindir => ${prefix}/sbin
+
+[options]
+systemname = ${node.name}
+entityid = ${entityId(node)}
+verbose = 0
+debug = 0
+nocolor = yes
+hideconnect = yes
+documentation_language = en_US
+live_dangerously = no
+`.replace('[directories](!)', '[directories]');
+}
+
+export const loggerConf = `[general]
+dateformat = %F %T.%3q
+use_callids = yes
+
+[logfiles]
+console = notice,warning,error
+`;
+
+export function renderHttpConf(node: FarmNode): string {
+  return `[general]
+enabled = yes
+enablestatic = no
+bindaddr = ${node.address}
+bindport = ${ports.ari}
+sessionlimit = 200
+session_inactivity = 120000
+session_keep_alive = 120000
+`;
+}
+
+export function renderAriConf(password: string): string {
+  return `[general]
+enabled = yes
+pretty = no
+websocket_write_timeout = 1000
+
+[${app}]
+type = user
+read_only = no
+password = ${password}
+`;
+}
+
+export const rtpConf = `[general]
+rtpstart = ${rtpPorts.min}
+rtpend = ${rtpPorts.max}
+icesupport = no
+strictrtp = yes
+`;
+
+/** Call records are the daemon's. */
+export const noRecords = '[general]\nenable = no\n';
+
+export const stasisConf = `[threadpool]
+initial_size = 2
+idle_timeout_sec = 20
+max_size = 20
+`;

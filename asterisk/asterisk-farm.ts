@@ -1,0 +1,80 @@
+// All Asterisks of the farm as core sees them: a client and an event stream per node.
+import { ports } from '../core/farm/farm-plan.js';
+import type { Logger } from '../core/log.js';
+import type { AriClient, AsteriskFarm, AsteriskListener, AsteriskNode } from '../core/ports/asterisk.js';
+import { ariClient, AriRequester } from './ari-client.js';
+import { eventTypes } from './ari-event.js';
+import { app } from './asterisk-configs.js';
+import { EventStream } from './event-stream.js';
+
+export interface AriFarmOptions {
+  readonly addressOf: (node: string) => string;
+  readonly passwordOf: (node: string) => string;
+  readonly log: Logger;
+}
+
+/** Nodes are made when they are first asked for, and forgotten when they are closed. */
+export class AriFarm implements AsteriskFarm {
+  readonly #options: AriFarmOptions;
+  readonly #nodes = new Map<string, Node>();
+
+  constructor(options: AriFarmOptions) {
+    this.#options = options;
+  }
+
+  node(name: string): AsteriskNode {
+    const known = this.#nodes.get(name);
+    if (known) return known;
+    const { addressOf, passwordOf, log } = this.#options;
+    const node = new Node({ name, address: addressOf(name), password: passwordOf(name), log }, () =>
+      this.#nodes.delete(name),
+    );
+    this.#nodes.set(name, node);
+    return node;
+  }
+}
+
+class Node implements AsteriskNode {
+  readonly name: string;
+  readonly ari: AriClient;
+  readonly #requester: AriRequester;
+  readonly #about: { readonly address: string; readonly password: string; readonly log: Logger };
+  readonly #forget: () => void;
+  #stream: EventStream | undefined;
+
+  constructor(about: { name: string; address: string; password: string; log: Logger }, forget: () => void) {
+    this.name = about.name;
+    this.#about = about;
+    this.#forget = forget;
+    const origin = `http://${about.address}:${ports.ari}`;
+    this.#requester = new AriRequester({ node: about.name, origin, user: app, password: about.password });
+    this.ari = ariClient(this.#requester);
+  }
+
+  get connected(): boolean {
+    return this.#stream?.connected ?? false;
+  }
+
+  open(listener: AsteriskListener): void {
+    const { address, password, log } = this.#about;
+    this.#stream ??= new EventStream({
+      node: this.name,
+      url: `ws://${address}:${ports.ari}/ari/events?app=${app}`,
+      user: app,
+      password,
+      ari: this.ari,
+      filter: async () => {
+        const allowed = eventTypes.map(type => ({ type }));
+        await this.#requester.request('PUT', `/applications/${app}/eventFilter`, {}, { allowed });
+      },
+      listener,
+      log,
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#forget();
+    this.#stream?.close();
+    await this.#requester.close();
+  }
+}

@@ -1,0 +1,79 @@
+// Renders one Asterisk of any role: its configs, its folders, its process.
+import type { FarmNode, FarmPlan } from '../core/farm/farm-plan.js';
+import type { NodeFile, NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
+import {
+  loggerConf,
+  noRecords,
+  renderAriConf,
+  renderAsteriskConf,
+  renderHttpConf,
+  rtpConf,
+  stasisConf,
+} from './asterisk-configs.js';
+import { renderModules } from './asterisk-modules.js';
+import { callExtensions, conferenceExtensions, registrarExtensions } from './extensions-conf.js';
+import {
+  renderCallPjsip,
+  renderConferencePjsip,
+  renderRegistrarPjsip,
+  type RegistrarSubscriber,
+} from './pjsip-conf.js';
+
+export const asteriskUser = 'holdfast-asterisk';
+
+export interface AsteriskRendererOptions {
+  readonly plan: () => FarmPlan;
+  /** Installation prefix of our Asterisk. */
+  readonly prefix: string;
+  readonly domain: () => string;
+  readonly ariPassword: (node: string) => string;
+  readonly subscribers: () => readonly RegistrarSubscriber[];
+}
+
+const folders = ['run', 'log', 'lib', 'spool'];
+
+export class AsteriskRenderer implements NodeRenderer {
+  readonly #options: AsteriskRendererOptions;
+
+  constructor(options: AsteriskRendererOptions) {
+    this.#options = options;
+  }
+
+  setup(node: FarmNode, folder: string): NodeSetup {
+    const { prefix, ariPassword } = this.#options;
+    const file = (path: string, content: string): NodeFile => ({ path, content, mode: 0o600 });
+    return {
+      files: [
+        file('asterisk.conf', renderAsteriskConf(node, prefix, folder)),
+        file('modules.conf', renderModules(node.farm)),
+        file('logger.conf', loggerConf),
+        file('http.conf', renderHttpConf(node)),
+        file('ari.conf', renderAriConf(ariPassword(node.name))),
+        file('rtp.conf', rtpConf),
+        file('cdr.conf', noRecords),
+        file('cel.conf', noRecords),
+        file('stasis.conf', stasisConf),
+        file('pjsip.conf', this.#pjsip(node)),
+        file('extensions.conf', extensionsOf(node)),
+      ],
+      folders,
+      process: {
+        command: `${prefix}/sbin/asterisk`,
+        args: ['-C', `${folder}/asterisk.conf`, '-f', '-n'],
+        user: asteriskUser,
+      },
+    };
+  }
+
+  #pjsip(node: FarmNode): string {
+    const { plan, domain, subscribers } = this.#options;
+    if (node.farm === 'registrar') return renderRegistrarPjsip(node, subscribers());
+    if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
+    return renderCallPjsip(plan(), node, domain());
+  }
+}
+
+function extensionsOf(node: FarmNode): string {
+  if (node.farm === 'registrar') return registrarExtensions;
+  return node.farm === 'conference' ? conferenceExtensions : callExtensions;
+}

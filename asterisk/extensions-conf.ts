@@ -1,0 +1,32 @@
+// extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
+import { app } from './asterisk-configs.js';
+
+/**
+ * The arguments save the daemon a request for each. After Stasis() a call is over, or no daemon listens: 503, so that a
+ * trunk tries elsewhere. `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test.
+ */
+export const callExtensions = `[from-edge]
+exten => _[!-~]!,1,Stasis(${app},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})
+ same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
+ same => n,Hangup()
+
+[reject]
+exten => _[456]XX,1,PJSIPHangup(\${EXTEN})
+ same => n,Hangup()
+
+[echo]
+exten => s,1,Answer()
+ same => n,Echo()
+ same => n,Hangup()
+
+[nowhere]
+`;
+
+export const conferenceExtensions = `[from-call]
+exten => _[!-~]!,1,Stasis(${app},conference,\${EXTEN})
+ same => n,Hangup()
+
+[nowhere]
+`;
+
+export const registrarExtensions = '[nowhere]\n';

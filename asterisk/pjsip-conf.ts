@@ -1,0 +1,138 @@
+// pjsip.conf of each role: one endpoint for the edge, inner endpoints between call and conference nodes, subscribers.
+import { planFarm, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
+
+/** A subscriber as the registrar knows it: only the digest of the secret. */
+export interface RegistrarSubscriber {
+  readonly user: string;
+  readonly realm: string;
+  /** MD5 of user:realm:secret, hex. */
+  readonly ha1: string;
+}
+
+const global = `[global]
+type = global
+user_agent = Holdfast
+endpoint_identifier_order = ip,username
+max_forwards = 70
+keep_alive_interval = 0
+
+[system]
+type = system
+timer_t1 = 500
+timer_b = 32000
+`;
+
+function transport(node: FarmNode): string {
+  return `[udp]
+type = transport
+protocol = udp
+bind = ${node.address}:${ports.sip}
+`;
+}
+
+/** Media are PCMU only inside; RTPEngine transcodes for the outside. */
+function media(node: FarmNode): string {
+  return `disallow = all
+allow = ulaw
+media_address = ${node.address}
+bind_rtp_to_media_address = yes
+direct_media = no
+rtp_symmetric = no
+force_rport = yes
+rewrite_contact = no
+dtmf_mode = rfc4733
+100rel = no
+timers = no
+t38_udptl = no
+`;
+}
+
+/** Inside addresses that any Kamailio of this farm may have, now or after a reload, and the daemon's, which probes. */
+function edgeAddresses(plan: FarmPlan): string[] {
+  const kamailios = planFarm(plan.subnet, { kamailio: 9, call: 0, conference: 0, registrar: 0, rtpengine: 0 }).nodes;
+  return [plan.privateVip, plan.daemonAddress, ...kamailios.map(node => node.address)];
+}
+
+function identify(endpoint: string, addresses: readonly string[]): string {
+  return `[${endpoint}-identify]
+type = identify
+endpoint = ${endpoint}
+${addresses.map(address => `match = ${address}`).join('\n')}
+`;
+}
+
+function edgeEndpoint(plan: FarmPlan, node: FarmNode, domain: string): string {
+  return `[edge]
+type = endpoint
+transport = udp
+context = from-edge
+outbound_proxy = sip:${plan.privateVip}:${ports.sip}\\;lr
+from_domain = ${domain}
+trust_id_inbound = yes
+trust_id_outbound = yes
+inband_progress = no
+allow_subscribe = no
+identify_by = ip
+${media(node)}
+${identify('edge', edgeAddresses(plan))}`;
+}
+
+/** Legs between call and conference nodes go node to node, not over the edge. */
+function innerEndpoint(name: string, context: string, node: FarmNode): string {
+  return `[${name}]
+type = endpoint
+transport = udp
+context = ${context}
+allow_subscribe = no
+identify_by = ip
+${media(node)}
+`;
+}
+
+export function renderCallPjsip(plan: FarmPlan, node: FarmNode, domain: string): string {
+  return [global, transport(node), edgeEndpoint(plan, node, domain), innerEndpoint('conference', 'nowhere', node)].join(
+    '\n',
+  );
+}
+
+export function renderConferencePjsip(plan: FarmPlan, node: FarmNode): string {
+  const callNodes = planFarm(plan.subnet, { kamailio: 0, call: 19, conference: 0, registrar: 0, rtpengine: 0 }).nodes;
+  return [
+    global,
+    transport(node),
+    innerEndpoint('call', 'from-call', node),
+    identify('call', [plan.daemonAddress, ...callNodes.map(call => call.address)]),
+  ].join('\n');
+}
+
+function subscriber({ user, realm, ha1 }: RegistrarSubscriber): string {
+  return `[${user}]
+type = endpoint
+transport = udp
+context = nowhere
+disallow = all
+allow = ulaw
+auth = ${user}
+aors = ${user}
+rewrite_contact = no
+
+[${user}]
+type = auth
+auth_type = digest
+username = ${user}
+realm = ${realm}
+password_digest = MD5:${ha1}
+
+[${user}]
+type = aor
+max_contacts = 5
+remove_existing = no
+support_path = yes
+minimum_expiration = 30
+maximum_expiration = 7200
+`;
+}
+
+export function renderRegistrarPjsip(node: FarmNode, subscribers: readonly RegistrarSubscriber[]): string {
+  return [global.replace('ip,username', 'username,ip'), transport(node), ...subscribers.map(subscriber)].join('\n');
+}

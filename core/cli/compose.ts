@@ -1,0 +1,393 @@
+// The one file that wires everything: which class gets which, for a daemon, a check, a rendering or a demo.
+import 'reflect-metadata';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { container, instanceCachingFactory, type DependencyContainer, type InjectionToken } from 'tsyringe';
+import { AriFarm } from '../../asterisk/asterisk-farm.js';
+import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
+import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
+import { KamailioFarm } from '../../kamailio/edge-farm.js';
+import type { EdgeSecrets } from '../../kamailio/edge-model.js';
+import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { EnginePool } from '../../rtpengine/node-pool.js';
+import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
+import { CallEngine } from '../calls/call-engine.js';
+import { callRecordSchema } from '../calls/call-record.js';
+import { cdrOutbox } from '../cdr/cdr-outbox.js';
+import { CdrWriter } from '../cdr/cdr-writer.js';
+import { Conferences } from '../conferences/conferences.js';
+import type { HoldfastConfig } from '../config/holdfast-config.js';
+import { loadConfig } from '../config/load-config.js';
+import { ControlServer } from '../control/control-server.js';
+import { daemonOperations } from '../control/daemon-operations.js';
+import { Daemon, type LiveConfig } from '../daemon.js';
+import { edgeSettings } from '../farm/edge-settings.js';
+import { EdgeSync } from '../farm/edge-sync.js';
+import { EngineBook } from '../farm/engine-book.js';
+import { FarmKeeper } from '../farm/farm-keeper.js';
+import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
+import { FarmSecrets } from '../farm/farm-secrets.js';
+import { NodeStates } from '../farm/node-states.js';
+import { OptionsProbe } from '../farm/options-probe.js';
+import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
+import { LocalHost } from '../host/local-host.js';
+import { NftBalancer } from '../host/nft-balancer.js';
+import { pathBelow, statePaths } from '../host/state-folder.js';
+import { createLogger, silentLogger, type RootLogger } from '../log.js';
+import { transcodingPolicies } from '../plugin-api.js';
+import { PluginHost } from '../plugins/plugin-host.js';
+import type { NodeRenderer } from '../ports/node-host.js';
+import { openLmdbStore } from '../store/lmdb-store.js';
+import { openMemoryStore } from '../store/memory-store.js';
+import type { Store } from '../store/store.js';
+import { traceFarmOf } from '../trace/trace-farm.js';
+import { Trace } from '../trace/trace.js';
+import type { ConfigSummary, DemoOptions, DemoReport, FarmPlace, RunningDaemon } from './composition.js';
+
+/** What is given from outside the graph. */
+interface Given {
+  readonly live: LiveConfig;
+  readonly stateFolder: string;
+  readonly secrets: FarmSecrets;
+  readonly log: RootLogger;
+  readonly store: Store;
+  readonly reloadConfig: () => HoldfastConfig;
+}
+
+const token = <T>(name: string): InjectionToken<T> => Symbol(name);
+
+const tokens = {
+  given: token<Given>('given'),
+  host: token<LocalHost>('host'),
+  balancer: token<NftBalancer>('balancer'),
+  states: token<NodeStates>('states'),
+  book: token<EngineBook>('book'),
+  plugins: token<PluginHost>('plugins'),
+  edge: token<KamailioFarm>('edge'),
+  media: token<EnginePool>('media'),
+  asterisks: token<AriFarm>('asterisks'),
+  renderers: token<Readonly<Record<FarmName, NodeRenderer>>>('renderers'),
+  options: token<OptionsProbe>('options'),
+  sync: token<EdgeSync>('sync'),
+  conferences: token<Conferences>('conferences'),
+  engine: token<CallEngine>('engine'),
+  keeper: token<FarmKeeper>('keeper'),
+  cdr: token<CdrWriter>('cdr'),
+  daemon: token<Daemon>('daemon'),
+};
+
+/** Registers a factory for each part: a wrong dependency is a compile error, and no class sees the container. */
+function wire(given: Given): DependencyContainer {
+  const graph = container.createChildContainer();
+  const make = <T>(key: InjectionToken<T>, factory: (get: <D>(key: InjectionToken<D>) => D) => T): void => {
+    graph.register(key, { useFactory: instanceCachingFactory(from => factory(key => from.resolve(key))) });
+  };
+  graph.register(tokens.given, { useValue: given });
+  wireFarm(given, make);
+  wireCalls(given, make);
+  return graph;
+}
+
+type Make = <T>(key: InjectionToken<T>, factory: (get: <D>(key: InjectionToken<D>) => D) => T) => void;
+
+function wireFarm(given: Given, make: Make): void {
+  const { live, log, store, secrets, stateFolder } = given;
+  make(tokens.host, () => new LocalHost(stateFolder));
+  make(tokens.balancer, () => new NftBalancer(live.plan));
+  make(tokens.states, () => new NodeStates(log));
+  make(tokens.book, () => new EngineBook(store));
+  make(tokens.plugins, () => new PluginHost({ log }));
+  make(tokens.options, () => new OptionsProbe(live.plan.daemonAddress));
+  make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
+  make(tokens.asterisks, get => {
+    const addressOf = (name: string): string => get(tokens.states).node(name)?.address ?? addressIn(live.plan, name);
+    return new AriFarm({ addressOf, passwordOf: node => secrets.derive(`ari ${node}`), log });
+  });
+  make(tokens.edge, get => {
+    const states = get(tokens.states);
+    return new KamailioFarm({
+      instances: () => states.nodes('kamailio'),
+      addressOf: name => states.node(name)?.address,
+      daemonAddress: live.plan.daemonAddress,
+      secrets: edgeSecrets(secrets),
+      writeFiles: (node, files, user) => get(tokens.host).writeFiles(node, files, user),
+    });
+  });
+  make(tokens.renderers, get => renderersOf(given, () => get(tokens.sync).state()));
+  make(tokens.sync, get => {
+    const plugins = get(tokens.plugins);
+    return new EdgeSync({
+      edge: get(tokens.edge),
+      states: get(tokens.states),
+      book: get(tokens.book),
+      balancer: get(tokens.balancer),
+      settings: () => edgeSettings(live.config, plugins.service(transcodingPolicies)),
+      unanswered: () => get(tokens.engine).allUnanswered(),
+      log,
+    });
+  });
+}
+
+function wireCalls(given: Given, make: Make): void {
+  const { live, log, store, stateFolder } = given;
+  make(tokens.conferences, get => {
+    const plugins = get(tokens.plugins);
+    return new Conferences({
+      store,
+      asterisks: get(tokens.asterisks),
+      nodes: get(tokens.states),
+      log,
+      place: async conference => (await plugins.ask('place', conference)) ?? { mixing: 'call-node' },
+      events: {
+        created: facts => plugins.emit('conference.created', facts),
+        ended: facts => plugins.emit('conference.ended', facts),
+      },
+    });
+  });
+  make(tokens.engine, get => callEngine(given, get));
+  make(tokens.keeper, get => {
+    const engine = get(tokens.engine);
+    const sync = get(tokens.sync);
+    engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
+    return new FarmKeeper({
+      host: get(tokens.host),
+      renderers: get(tokens.renderers),
+      states: get(tokens.states),
+      sync,
+      edge: get(tokens.edge),
+      media: get(tokens.media),
+      asterisks: get(tokens.asterisks),
+      book: get(tokens.book),
+      options: get(tokens.options),
+      log,
+      listener: node => engine.listener(node),
+      lostNode: node => engine.lostNode(node),
+      callsOn: node => engine.callsOn(node),
+    });
+  });
+  const cdrFile = (config: HoldfastConfig): string => pathBelow(stateFolder, config.cdr.file);
+  make(tokens.cdr, () => new CdrWriter({ store, file: cdrFile(live.config), log }));
+  make(
+    tokens.daemon,
+    get =>
+      new Daemon({
+        live,
+        log,
+        store,
+        plugins: get(tokens.plugins),
+        cdr: get(tokens.cdr),
+        states: get(tokens.states),
+        book: get(tokens.book),
+        sync: get(tokens.sync),
+        keeper: get(tokens.keeper),
+        engine: get(tokens.engine),
+        options: get(tokens.options),
+        balancer: get(tokens.balancer),
+        openTrace: () => openTrace(given),
+        checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),
+        setNodes: plan => get(tokens.media).setNodes(plan.nodes),
+        loadConfig: given.reloadConfig,
+        cdrFile,
+      }),
+  );
+}
+
+function callEngine({ store, log }: Given, get: <D>(key: InjectionToken<D>) => D): CallEngine {
+  const plugins = get(tokens.plugins);
+  const calls = store.table('calls', callRecordSchema);
+  const outbox = cdrOutbox(store);
+  return new CallEngine({
+    store,
+    asterisks: get(tokens.asterisks),
+    nodes: get(tokens.states),
+    conferences: get(tokens.conferences),
+    log,
+    askRoute: call => plugins.ask('route', call, call.id),
+    policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
+    sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
+    events: {
+      started: call => plugins.emit('call.started', call),
+      answered: call => plugins.emit('call.answered', call),
+      ended: record => plugins.emit('call.ended', record),
+    },
+    finish: async (call, record) => {
+      await store.transaction([calls.deleting(call.id), outbox.putting(call.id, record)]);
+    },
+  });
+}
+
+function renderersOf(
+  { live, secrets }: Given,
+  state: () => ReturnType<EdgeSync['state']>,
+): Readonly<Record<FarmName, NodeRenderer>> {
+  const asterisk = new AsteriskRenderer({
+    plan: () => live.plan,
+    prefix: asteriskPrefix(),
+    domain: () => live.config.domain,
+    ariPassword: node => secrets.derive(`ari ${node}`),
+    subscribers: () => edgeSettings(live.config).subscribers,
+  });
+  return {
+    call: asterisk,
+    conference: asterisk,
+    registrar: asterisk,
+    rtpengine: new EngineRenderer(),
+    kamailio: new KamailioRenderer({
+      plan: () => live.plan,
+      domain: () => live.config.domain,
+      homer: () => live.config.farm.homer,
+      secrets: edgeSecrets(secrets),
+      state,
+    }),
+  };
+}
+
+function edgeSecrets(secrets: FarmSecrets): EdgeSecrets {
+  return {
+    routeKeys: { current: 'k1', keys: { k1: secrets.derive('route k1') } },
+    maskKey: secrets.derive('topology mask'),
+    nonceSecret: secrets.derive('digest nonce'),
+    hepKey: secrets.derive('hep'),
+  };
+}
+
+function openTrace({ live, secrets, log }: Given): Promise<Trace> {
+  return Trace.open({
+    address: live.plan.daemonAddress,
+    port: ports.hep,
+    farm: traceFarmOf(live.plan),
+    authKey: edgeSecrets(secrets).hepKey,
+    log,
+  });
+}
+
+/** Addresses of nodes that run already are ours. */
+function checkFreeAddresses(plan: FarmPlan, host: LocalHost): void {
+  const missing = plan.nodes.filter(node => !host.process(node.name));
+  checkAddresses([...planAddresses(plan), ...nodeAddresses(missing)]);
+}
+
+function addressIn(plan: FarmPlan, name: string): string {
+  return plan.nodes.find(node => node.name === name)?.address ?? '0.0.0.0';
+}
+
+export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace): Promise<RunningDaemon> {
+  const overrides = subnet === undefined ? {} : { subnet };
+  const config = loadConfig(configPath, overrides);
+  const log = createLogger({
+    level: config.log.level,
+    ...(config.log.file === undefined ? {} : { file: join(stateFolder, config.log.file) }),
+  });
+  await mkdir(stateFolder, { recursive: true, mode: 0o711 });
+  const given: Given = {
+    live: { config, plan: config.farm.plan },
+    stateFolder,
+    secrets: FarmSecrets.open(stateFolder),
+    log,
+    store: openLmdbStore(join(stateFolder, 'store'), log),
+    reloadConfig: () => loadConfig(configPath, overrides),
+  };
+  const graph = wire(given);
+  const daemon = graph.resolve(tokens.daemon);
+  const startedAt = new Date().toISOString();
+  const operations = daemonOperations({
+    facts: () => ({ plan: given.live.plan, configPath, startedAt, ready: daemon.ready }),
+    host: graph.resolve(tokens.host),
+    states: graph.resolve(tokens.states),
+    sync: graph.resolve(tokens.sync),
+    edge: graph.resolve(tokens.edge),
+    engine: graph.resolve(tokens.engine),
+    conferences: graph.resolve(tokens.conferences),
+    sipCallIdOf: legId => daemon.sipCallIdOf(legId),
+    trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
+    rememberDrain: (node, draining) => daemon.rememberDrain(node, draining),
+    reload: progress => daemon.reload(progress),
+    down: progress => daemon.down(progress),
+  });
+  const socketPath = statePaths(stateFolder).controlSocket;
+  await daemon.start(new ControlServer({ operations, socketPath, log }));
+  return {
+    stopped: daemon.stopped.then(() => closeAdapters(graph)),
+    reload: async () => void (await daemon.reload(line => log.info({}, line))),
+    close: () => daemon.close(),
+  };
+}
+
+function closeAdapters(graph: DependencyContainer): void {
+  graph.resolve(tokens.host).close();
+  graph.resolve(tokens.edge).close();
+  graph.resolve(tokens.media).close();
+}
+
+export async function checkConfig(configPath: string, subnet: string | undefined): Promise<ConfigSummary> {
+  const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
+  await new PluginHost({ log: silentLogger }).check(config);
+  return {
+    subnet: config.farm.subnet,
+    edge: `${config.farm.plan.publicVip}:${ports.sip}`,
+    nodes: config.farm.plan.nodes.map(node => node.name),
+    plugins: config.plugins.map(plugin => plugin.name),
+    warnings: config.warnings,
+    ...(config.farm.state === undefined ? {} : { stateFolder: config.farm.state }),
+    ...(config.log.file === undefined ? {} : { logFile: config.log.file }),
+  };
+}
+
+export async function renderFarm(
+  configPath: string,
+  subnet: string | undefined,
+  outFolder: string,
+): Promise<readonly string[]> {
+  const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
+  const plugins = new PluginHost({ log: silentLogger });
+  await plugins.start(config);
+  const live = { config, plan: config.farm.plan };
+  const given: Given = {
+    live,
+    stateFolder: outFolder,
+    secrets: FarmSecrets.throwaway(),
+    log: createLogger({ level: 'silent' }),
+    store: openMemoryStore(),
+    reloadConfig: () => config,
+  };
+  const state = renderedState(config, edgeSettings(config, plugins.service(transcodingPolicies)));
+  const renderers = renderersOf(given, () => state);
+  await plugins.stop();
+  const written: string[] = [];
+  for (const node of live.plan.nodes) written.push(...(await renderNode(node, renderers[node.farm], outFolder)));
+  return written;
+}
+
+/** The farm as it is when all of it is up and nothing has happened yet. */
+function renderedState(
+  config: HoldfastConfig,
+  settings: ReturnType<typeof edgeSettings>,
+): ReturnType<EdgeSync['state']> {
+  const nodes = config.farm.plan.nodes.map(({ name, farm, address }) => ({
+    name,
+    farm,
+    address,
+    state: 'up' as const,
+  }));
+  const engines = nodes
+    .filter(node => node.farm === 'rtpengine')
+    .map((node, i) => ({ id: `e${i + 1}-1`, node: node.name, state: 'up' as const }));
+  return { ...settings, nodes, engines, fenced: [] };
+}
+
+async function renderNode(node: FarmNode, renderer: NodeRenderer, outFolder: string): Promise<string[]> {
+  const folder = join(outFolder, node.name);
+  const { files } = renderer.setup(node, folder);
+  for (const file of files) {
+    const path = pathBelow(folder, file.path);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, file.content, { mode: file.mode });
+  }
+  return files.map(file => join(node.name, file.path));
+}
+
+/** The demo's phones are those of the test kit, loaded only here. */
+export async function demoCall(options: DemoOptions, print: (line: string) => void): Promise<DemoReport> {
+  const kit = await import('../../test/harness/demo-call.js');
+  return kit.demoCall(options, print);
+}
