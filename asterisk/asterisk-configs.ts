@@ -79,8 +79,15 @@ strictrtp = yes
 /** Call records are the daemon's. */
 export const noRecords = '[general]\nenable = no\n';
 
-export const stasisConf = `[threadpool]
-initial_size = 2
-idle_timeout_sec = 20
-max_size = 20
-`;
+/** Files that Asterisk reports as missing although it needs nothing from them. */
+export const emptyFiles = [
+  'acl.conf',
+  'ccss.conf',
+  'features.conf',
+  'indications.conf',
+  'manager.conf',
+  'pjproject.conf',
+  'stasis.conf',
+  'udptl.conf',
+  'websocket_client.conf',
+];

@@ -9,11 +9,13 @@ const pjsip = [
   'res_pjsip',
   'res_pjsip_session',
   'res_pjsip_endpoint_identifier_ip',
+  'res_pjsip_authenticator_digest',
   'res_pjsip_dlg_options',
 ];
 
 const ari = [
   'res_http_websocket',
+  'res_websocket_client',
   'res_stasis',
   'res_stasis_answer',
   'res_stasis_playback',
@@ -37,7 +39,6 @@ const media = [
   'format_wav',
   'format_sln',
   'res_rtp_asterisk',
-  'res_musiconhold',
 ];
 
 const calls = [
@@ -72,7 +73,6 @@ const registrar = [
   'res_pjsip_pubsub',
   'chan_pjsip',
   'res_pjsip_endpoint_identifier_user',
-  'res_pjsip_authenticator_digest',
   'res_pjsip_path',
   'res_pjsip_nat',
   'res_pjsip_registrar',

@@ -2,13 +2,13 @@
 import type { FarmNode, FarmPlan } from '../core/farm/farm-plan.js';
 import type { NodeFile, NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
 import {
+  emptyFiles,
   loggerConf,
   noRecords,
   renderAriConf,
   renderAsteriskConf,
   renderHttpConf,
   rtpConf,
-  stasisConf,
 } from './asterisk-configs.js';
 import { renderModules } from './asterisk-modules.js';
 import { callExtensions, conferenceExtensions, registrarExtensions } from './extensions-conf.js';
@@ -52,7 +52,7 @@ export class AsteriskRenderer implements NodeRenderer {
         file('rtp.conf', rtpConf),
         file('cdr.conf', noRecords),
         file('cel.conf', noRecords),
-        file('stasis.conf', stasisConf),
+        ...emptyFiles.map(path => file(path, '; Nothing to set.\n')),
         file('pjsip.conf', this.#pjsip(node)),
         file('extensions.conf', extensionsOf(node)),
       ],
@@ -67,7 +67,7 @@ export class AsteriskRenderer implements NodeRenderer {
 
   #pjsip(node: FarmNode): string {
     const { plan, domain, subscribers } = this.#options;
-    if (node.farm === 'registrar') return renderRegistrarPjsip(node, subscribers());
+    if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers());
     if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
     return renderCallPjsip(plan(), node, domain());
   }

@@ -133,6 +133,16 @@ maximum_expiration = 7200
 `;
 }
 
-export function renderRegistrarPjsip(node: FarmNode, subscribers: readonly RegistrarSubscriber[]): string {
-  return [global.replace('ip,username', 'username,ip'), transport(node), ...subscribers.map(subscriber)].join('\n');
+export function renderRegistrarPjsip(
+  plan: FarmPlan,
+  node: FarmNode,
+  subscribers: readonly RegistrarSubscriber[],
+): string {
+  return [
+    global.replace('ip,username', 'username,ip'),
+    transport(node),
+    innerEndpoint('probe', 'nowhere', node),
+    identify('probe', [plan.daemonAddress]),
+    ...subscribers.map(subscriber),
+  ].join('\n');
 }

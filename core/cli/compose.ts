@@ -32,7 +32,7 @@ import { OptionsProbe } from '../farm/options-probe.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
 import { LocalHost } from '../host/local-host.js';
 import { NftBalancer } from '../host/nft-balancer.js';
-import { pathBelow, statePaths } from '../host/state-folder.js';
+import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { transcodingPolicies } from '../plugin-api.js';
 import { PluginHost } from '../plugins/plugin-host.js';
@@ -278,7 +278,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     level: config.log.level,
     ...(config.log.file === undefined ? {} : { file: join(stateFolder, config.log.file) }),
   });
-  await mkdir(stateFolder, { recursive: true, mode: 0o711 });
+  makeStateFolder(stateFolder);
   const given: Given = {
     live: { config, plan: config.farm.plan },
     stateFolder,

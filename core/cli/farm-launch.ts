@@ -1,14 +1,13 @@
 // Starts a farm's supervisor and follows the start until the farm is ready.
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callDaemon } from '../control/control-client.js';
 import { errorShape, fromErrorShape } from '../control/messages.js';
 import type { FarmStatus } from '../control/operations.js';
 import { HoldfastError } from '../errors.js';
 import { logTail } from '../host/bounded-log.js';
-import { statePaths } from '../host/state-folder.js';
+import { makeStateFolder, statePaths } from '../host/state-folder.js';
 import type { FarmPlace } from './composition.js';
 import { selfCommand } from './supervisor.js';
 import { supervisorOf } from './supervisor-note.js';
@@ -21,7 +20,7 @@ const readyDeadlineMs = 120_000;
 export function launchSupervisor(place: FarmPlace & { readonly subnet: string }): void {
   const paths = statePaths(place.stateFolder);
   rmSync(paths.startFailure, { force: true });
-  mkdirSync(dirname(paths.daemonLog), { recursive: true, mode: 0o750 });
+  makeStateFolder(place.stateFolder);
   const log = openSync(paths.daemonLog, 'a', 0o640);
   try {
     const { configPath, subnet, stateFolder } = place;

@@ -1,12 +1,11 @@
 // Keeps a farm's daemon running: starts it again when it dies, and leaves the farm's processes alone meanwhile.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { boundLog } from '../host/bounded-log.js';
 import { LocalHost } from '../host/local-host.js';
 import { readProcess, thisProcess } from '../host/process-table.js';
-import { statePaths } from '../host/state-folder.js';
+import { makeStateFolder, statePaths } from '../host/state-folder.js';
 import { endFarm } from './farm-end.js';
 import type { FarmPlace } from './composition.js';
 import { releaseSupervisorLock, takeSupervisorLock, writeSupervisorNote } from './supervisor-note.js';
@@ -29,7 +28,7 @@ export function selfCommand(): readonly [command: string, script: string] {
 export async function supervise(place: FarmPlace & { readonly subnet: string }): Promise<number> {
   const { stateFolder } = place;
   const paths = statePaths(stateFolder);
-  mkdirSync(dirname(paths.daemonLog), { recursive: true, mode: 0o750 });
+  makeStateFolder(stateFolder);
   if (!takeSupervisorLock(stateFolder)) return exitHeld;
   rmSync(paths.startFailure, { force: true });
   const stopping = new AbortController();

@@ -1,5 +1,6 @@
 // Where things are in a farm's state folder: one folder per farm, named after its subnet.
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { HoldfastError } from '../errors.js';
 import { subnetAddress } from '../farm/farm-plan.js';
 
@@ -36,6 +37,12 @@ export function statePaths(stateFolder: string): StatePaths {
     processFolder: join(stateFolder, 'processes'),
     nodeFolder: join(stateFolder, 'nodes'),
   };
+}
+
+/** Makes a farm's state folder and its log folder. The nodes' users must pass through it, and cannot list it. */
+export function makeStateFolder(stateFolder: string): void {
+  mkdirSync(stateFolder, { recursive: true, mode: 0o711 });
+  mkdirSync(dirname(statePaths(stateFolder).daemonLog), { recursive: true, mode: 0o750 });
 }
 
 /** Joins a relative path below `folder`. Throws HOST_FAILED for one that would leave it. */

@@ -1,10 +1,17 @@
 // Finds in a SIP message what a trace and a ledger of dialogs need, tolerantly: it observes, it does not judge. Pure.
 import { parseNameAddr, parseVia, splitOutside, type NameAddr, type Via } from './sip-header.js';
 
-interface SipFields {
+export interface SipMessage {
+  readonly kind: 'request' | 'response';
   readonly startLine: string;
   /** A request's method; of a response, the CSeq's (empty where there is none). */
   readonly method: string;
+  /** Empty for a response. */
+  readonly requestUri: string;
+  /** Undefined for a request. */
+  readonly status: number | undefined;
+  /** Empty for a request. */
+  readonly reason: string;
   readonly callId: string;
   readonly cseq: number | undefined;
   readonly from: NameAddr | undefined;
@@ -25,10 +32,6 @@ interface SipFields {
   readonly holdfast: ReadonlyMap<string, string>;
 }
 
-export type SipRequest = SipFields & { readonly kind: 'request'; readonly requestUri: string };
-export type SipResponse = SipFields & { readonly kind: 'response'; readonly status: number; readonly reason: string };
-export type SipMessage = SipRequest | SipResponse;
-
 /** Compact forms (RFC 3261 §7.3.3) of the headers read here. */
 const longNames: Readonly<Record<string, string>> = {
   c: 'content-type',
@@ -45,21 +48,27 @@ const ours = 'x-holdfast-';
 /** Reads one message; undefined for what is not SIP: no start line of SIP/2.0, or no Call-ID. Never throws. */
 export function scanSip(payload: Buffer): SipMessage | undefined {
   const { head, body } = splitMessage(payload);
-  const [startLine = '', ...lines] = unfold(head);
+  const lines = unfold(head);
+  const startLine = lines[0]?.trimEnd() ?? '';
   const start = parseStartLine(startLine);
   if (!start) return undefined;
   const { values, holdfast } = readHeaders(lines);
   const first = (name: string): string | undefined => values.get(name)?.[0];
-  const list = (name: string): string[] => values.get(name)?.flatMap(value => splitOutside(value, ',')) ?? [];
+  const list = (name: string): string[] => splitAll(values.get(name) ?? []);
   const callId = first('call-id');
   if (callId === undefined || callId === '') return undefined;
   const cseq = parseCseq(first('cseq'));
   const from = first('from');
   const to = first('to');
   const contentLength = parseNumber(first('content-length'));
-  const fields: SipFields = {
+  // One literal, not spread from parts: spreading an object of this size costs more than all the rest of the scan.
+  return {
+    kind: start.kind,
     startLine,
     method: start.kind === 'request' ? start.method : (cseq?.method ?? ''),
+    requestUri: start.kind === 'request' ? start.requestUri : '',
+    status: start.kind === 'response' ? start.status : undefined,
+    reason: start.kind === 'response' ? start.reason : '',
     callId,
     cseq: cseq?.number,
     from: from === undefined ? undefined : parseNameAddr(from),
@@ -74,7 +83,6 @@ export function scanSip(payload: Buffer): SipMessage | undefined {
     body: contentLength === undefined ? body : body.subarray(0, contentLength),
     holdfast,
   };
-  return { ...start, ...fields };
 }
 
 /** The `o=` line's value of an SDP body (RFC 4566 §5.2), also one inside a multipart body. */
@@ -93,10 +101,17 @@ function splitMessage(payload: Buffer): { readonly head: string; readonly body: 
   return { head: payload.toString('utf8', start), body: payload.subarray(payload.length) };
 }
 
+/** The values of a header that is a list: several lines of it are one list (RFC 3261 §7.3.1). */
+function splitAll(values: readonly string[]): string[] {
+  const [only = ''] = values;
+  return values.length <= 1 ? splitOutside(only, ',') : values.map(value => splitOutside(value, ',')).flat();
+}
+
 /** Lines, those that begin with white space joined to the one before (RFC 3261 §7.3.1). */
 function unfold(head: string): string[] {
   const whole = /\n[ \t]/.test(head) ? head.replace(/\r?\n[ \t]+/g, ' ') : head;
-  return whole.split('\n').map(line => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  // What is left of a CRLF is trimmed off with the values' other white space.
+  return whole.split('\n');
 }
 
 type StartLine =
@@ -117,7 +132,7 @@ function readHeaders(lines: readonly string[]): {
 } {
   const values = new Map<string, string[]>();
   const holdfast = new Map<string, string>();
-  for (const line of lines) {
+  for (const line of lines.slice(1)) {
     const colon = line.indexOf(':');
     if (colon < 1) continue;
     const written = line.slice(0, colon).trim().toLowerCase();

@@ -115,7 +115,7 @@ export class TraceIntake {
 }
 
 function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, keepRaw: boolean): TraceMessage {
-  return {
+  const message: TraceMessage = {
     atMs: packet.atMs,
     instance: instance.name,
     direction: instance.addresses.includes(packet.source.address) ? 'out' : 'in',
@@ -124,16 +124,16 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, k
     callId: own(sip.callId, longest.callId),
     startLine: own(sip.startLine),
     method: own(sip.method),
-    status: sip.kind === 'response' ? sip.status : null,
-    reason: sip.kind === 'response' ? own(sip.reason) : '',
+    status: sip.status ?? null,
+    reason: own(sip.reason),
     cseq: sip.cseq ?? null,
     fromTag: own(sip.from?.parameters.get('tag')),
     toTag: own(sip.to?.parameters.get('tag')),
     viaBranch: own(sip.vias[0]?.branch),
     nextViaBranch: own(sip.vias[1]?.branch),
     sizeBytes: packet.payload.length,
-    ...(keepRaw ? { raw: packet.payload.toString() } : {}),
   };
+  return keepRaw ? { ...message, raw: packet.payload.toString() } : message;
 }
 
 /** A copy of its own: a piece cut out of a message's text would keep the whole text in memory. */
