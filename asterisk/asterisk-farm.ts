@@ -59,7 +59,8 @@ class Node implements AsteriskNode {
     const { address, password, log } = this.#about;
     this.#stream ??= new EventStream({
       node: this.name,
-      url: `ws://${address}:${ports.ari}/ari/events?app=${app}`,
+      // All channels: an application that follows single ones no longer hears of them once they leave Stasis.
+      url: `ws://${address}:${ports.ari}/ari/events?app=${app}&subscribeAll=true`,
       user: app,
       password,
       ari: this.ari,

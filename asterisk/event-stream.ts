@@ -7,7 +7,7 @@ import { readEvent } from './ari-event.js';
 
 export interface EventStreamOptions {
   readonly node: string;
-  /** e.g. `ws://127.40.0.31:8088/ari/events?app=holdfast` */
+  /** e.g. `ws://127.40.0.31:8088/ari/events?app=holdfast&subscribeAll=true` */
   readonly url: string;
   readonly user: string;
   readonly password: string;

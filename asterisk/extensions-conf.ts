@@ -9,6 +9,7 @@ export const callExtensions = `[from-edge]
 exten => _[!-~]!,1,Stasis(${app},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})
  same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
+exten => h,1,Hangup()
 
 [reject]
 exten => _[456]XX,1,PJSIPHangup(\${EXTEN})
@@ -25,6 +26,7 @@ exten => s,1,Answer()
 export const conferenceExtensions = `[from-call]
 exten => _[!-~]!,1,Stasis(${app},conference,\${EXTEN})
  same => n,Hangup()
+exten => h,1,Hangup()
 
 [nowhere]
 `;

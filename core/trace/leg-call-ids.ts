@@ -16,7 +16,7 @@ export class LegCallIds {
   /** True when the leg was not known. The first Call-ID of a leg stays its Call-ID. */
   add(legId: string, callId: string): boolean {
     if (this.#callIds.has(legId)) return false;
-    this.#callIds.set(legId, callId);
+    this.#callIds.set(copyOf(legId), copyOf(callId));
     if (this.#callIds.size > this.#most) {
       const [oldest] = this.#callIds.keys();
       if (oldest !== undefined) this.#callIds.delete(oldest);
@@ -27,4 +27,9 @@ export class LegCallIds {
   get(legId: string): string | undefined {
     return this.#callIds.get(legId);
   }
+}
+
+/** A piece cut out of a message's text would keep the whole text in memory. */
+function copyOf(text: string): string {
+  return Buffer.from(text).toString();
 }

@@ -109,8 +109,8 @@ export class TraceIntake {
     const leg = sip.holdfast.get(legHeader);
     if (leg === undefined || !legId.test(leg) || !this.#legSources.has(source.address)) return;
     if (sip.kind !== 'request' || sip.method !== 'INVITE' || sip.to?.parameters.has('tag')) return;
-    const callId = own(sip.callId, longest.callId);
-    if (this.#legs.add(own(leg), callId)) this.#options.onLeg(leg, callId);
+    const callId = clip(sip.callId, longest.callId);
+    if (this.#legs.add(leg, callId)) this.#options.onLeg(leg, callId);
   }
 }
 
@@ -121,26 +121,25 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, k
     direction: instance.addresses.includes(packet.source.address) ? 'out' : 'in',
     source: formatEnd(packet.source),
     destination: formatEnd(packet.destination),
-    callId: own(sip.callId, longest.callId),
-    startLine: own(sip.startLine),
-    method: own(sip.method),
+    callId: clip(sip.callId, longest.callId),
+    startLine: clip(sip.startLine),
+    method: clip(sip.method),
     status: sip.status ?? null,
-    reason: own(sip.reason),
+    reason: clip(sip.reason),
     cseq: sip.cseq ?? null,
-    fromTag: own(sip.from?.parameters.get('tag')),
-    toTag: own(sip.to?.parameters.get('tag')),
-    viaBranch: own(sip.vias[0]?.branch),
-    nextViaBranch: own(sip.vias[1]?.branch),
+    fromTag: clip(sip.from?.parameters.get('tag')),
+    toTag: clip(sip.to?.parameters.get('tag')),
+    viaBranch: clip(sip.vias[0]?.branch),
+    nextViaBranch: clip(sip.vias[1]?.branch),
     sizeBytes: packet.payload.length,
   };
   return keepRaw ? { ...message, raw: packet.payload.toString() } : message;
 }
 
-/** A copy of its own: a piece cut out of a message's text would keep the whole text in memory. */
-function own(text: string, most?: number): string;
-function own(text: string | undefined, most?: number): string | null;
-function own(text: string | undefined, most = longest.field): string | null {
-  return text === undefined ? null : Buffer.from(text.slice(0, most)).toString();
+function clip(text: string, most?: number): string;
+function clip(text: string | undefined, most?: number): string | null;
+function clip(text: string | undefined, most = longest.field): string | null {
+  return text === undefined ? null : text.length <= most ? text : text.slice(0, most);
 }
 
 function formatEnd({ address, port }: HepEnd): string {

@@ -20,15 +20,20 @@ export const defaultTraceLimits: TraceLimits = {
   ageMs: 10 * 60_000,
 };
 
+/**
+ * Messages are kept as JSON text: one string each instead of an object of many is a fraction of the work for the garbage
+ * collector, and as a copy it does not keep the datagram that its parts were cut out of.
+ */
 interface TracedCall {
-  readonly messages: TraceMessage[];
+  readonly key: string;
+  readonly texts: string[];
   bytes: number;
   heardMs: number;
 }
 
-/** What a message costs beside the characters of its strings: the object, its strings' headers, the array's slot. */
-const messageOverheadBytes = 400;
-const callOverheadBytes = 200;
+/** What a text costs beside its characters, and a Call-ID beside its texts: headers, slots, map entries. Estimated. */
+const textOverheadBytes = 32;
+const callOverheadBytes = 300;
 const longestKey = 200;
 
 export class TraceLog {
@@ -52,24 +57,30 @@ export class TraceLog {
 
   /** `nowMs` is the time of arrival, by a clock that only this log needs to understand. */
   add(message: TraceMessage, nowMs: number): void {
-    const key = keyOf(message.callId);
-    const call = this.#calls.get(key) ?? { messages: [], bytes: callOverheadBytes, heardMs: nowMs };
-    if (!this.#calls.delete(key)) this.#bytes += callOverheadBytes;
-    this.#calls.set(key, call);
+    const call = this.#heard(keyOf(message.callId));
     call.heardMs = nowMs;
-    call.messages.push(message);
-    this.#resize(call, sizeOf(message));
-    if (call.messages.length > this.#limits.messagesPerCall) {
-      const oldest = call.messages.shift();
-      if (oldest) this.#resize(call, -sizeOf(oldest));
-    }
+    const text = JSON.stringify(message);
+    call.texts.push(text);
+    this.#resize(call, sizeOf(text));
+    if (call.texts.length > this.#limits.messagesPerCall) this.#resize(call, -sizeOf(call.texts.shift() ?? ''));
     this.#evict(nowMs);
   }
 
   /** The copies of one Call-ID in order of arrival, as far as they are still kept. */
-  messages(callId: string, nowMs: number): readonly TraceMessage[] {
+  messages(callId: string, nowMs: number): TraceMessage[] {
     this.#evict(nowMs);
-    return this.#calls.get(keyOf(callId))?.messages ?? [];
+    const texts = this.#calls.get(keyOf(callId))?.texts ?? [];
+    return texts.map(text => JSON.parse(text) as TraceMessage);
+  }
+
+  /** The call of this key, moved to the end of the order. */
+  #heard(key: string): TracedCall {
+    const known = this.#calls.get(key);
+    const call = known ?? { key: Buffer.from(key).toString(), texts: [], bytes: 0, heardMs: 0 };
+    if (known) this.#calls.delete(call.key);
+    else this.#resize(call, callOverheadBytes + key.length);
+    this.#calls.set(call.key, call);
+    return call;
   }
 
   #resize(call: TracedCall, bytes: number): void {
@@ -92,8 +103,6 @@ function keyOf(callId: string): string {
   return callId.length <= longestKey ? callId : `sha256:${createHash('sha256').update(callId).digest('hex')}`;
 }
 
-function sizeOf(message: TraceMessage): number {
-  const { source, destination, callId, startLine, reason, fromTag, toTag, viaBranch, nextViaBranch, raw } = message;
-  const texts = [source, destination, callId, startLine, reason, fromTag, toTag, viaBranch, nextViaBranch, raw];
-  return texts.reduce((sum, text) => sum + (text?.length ?? 0), messageOverheadBytes);
+function sizeOf(text: string): number {
+  return textOverheadBytes + text.length;
 }

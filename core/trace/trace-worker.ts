@@ -63,7 +63,7 @@ port.on('message', (message: ToWorker) => {
       intake.setFarm(message.farm);
       break;
     case 'messages':
-      send({ kind: 'messages', id: message.id, messages: [...log.messages(message.callId, performance.now())] });
+      send({ kind: 'messages', id: message.id, messages: log.messages(message.callId, performance.now()) });
       break;
     case 'counters':
       send({ kind: 'counters', id: message.id, counters: counters() });
