@@ -1,37 +1,6 @@
 // Finds in a SIP message what a trace and a ledger of dialogs need, tolerantly: it observes, it does not judge. Pure.
 import { parseNameAddr, parseVia, splitOutside, type NameAddr, type Via } from './sip-header.js';
 
-export interface SipMessage {
-  readonly kind: 'request' | 'response';
-  readonly startLine: string;
-  /** A request's method; of a response, the CSeq's (empty where there is none). */
-  readonly method: string;
-  /** Empty for a response. */
-  readonly requestUri: string;
-  /** Undefined for a request. */
-  readonly status: number | undefined;
-  /** Empty for a request. */
-  readonly reason: string;
-  readonly callId: string;
-  readonly cseq: number | undefined;
-  readonly from: NameAddr | undefined;
-  readonly to: NameAddr | undefined;
-  /** Topmost first. */
-  readonly vias: readonly Via[];
-  /** Values with brackets and parameters, as they came, topmost first. */
-  readonly routes: readonly string[];
-  readonly recordRoutes: readonly string[];
-  readonly contacts: readonly NameAddr[];
-  readonly expiresSeconds: number | undefined;
-  readonly contentType: string | undefined;
-  /** What the sender says; undefined where it says none. */
-  readonly contentLength: number | undefined;
-  /** Part of the payload's memory, not longer than Content-Length. */
-  readonly body: Buffer;
-  /** Our own headers by their name in lower case, e.g. `x-holdfast-leg`; the first of each. */
-  readonly holdfast: ReadonlyMap<string, string>;
-}
-
 /** Compact forms (RFC 3261 §7.3.3) of the headers read here. */
 const longNames: Readonly<Record<string, string>> = {
   c: 'content-type',
@@ -45,6 +14,106 @@ const longNames: Readonly<Record<string, string>> = {
 const wanted = new Set([...Object.values(longNames), 'cseq', 'route', 'record-route', 'expires']);
 const ours = 'x-holdfast-';
 
+/** One message. What is asked for is taken apart when it is asked for: a trace wants little of it, a ledger more. */
+export class SipMessage {
+  readonly kind: 'request' | 'response';
+  readonly startLine: string;
+  /** A request's method; of a response, the CSeq's (empty where there is none). */
+  readonly method: string;
+  /** Empty for a response. */
+  readonly requestUri: string;
+  /** Undefined for a request. */
+  readonly status: number | undefined;
+  /** Empty for a request. */
+  readonly reason: string;
+  readonly callId: string;
+  readonly cseq: number | undefined;
+  /** Our own headers by their name in lower case, e.g. `x-holdfast-leg`; the first of each. */
+  readonly holdfast: ReadonlyMap<string, string>;
+  readonly #values: Headers['values'];
+  readonly #rest: Buffer;
+
+  constructor(startLine: string, start: StartLine, callId: string, { values, holdfast }: Headers, rest: Buffer) {
+    const cseq = parseCseq(values.get('cseq')?.[0]);
+    this.kind = start.kind;
+    this.startLine = startLine;
+    this.method = start.kind === 'request' ? start.method : (cseq?.method ?? '');
+    this.requestUri = start.kind === 'request' ? start.requestUri : '';
+    this.status = start.kind === 'response' ? start.status : undefined;
+    this.reason = start.kind === 'response' ? start.reason : '';
+    this.callId = callId;
+    this.cseq = cseq?.number;
+    this.holdfast = holdfast;
+    this.#values = values;
+    this.#rest = rest;
+  }
+
+  get from(): NameAddr | undefined {
+    return this.#nameAddr('from');
+  }
+
+  get to(): NameAddr | undefined {
+    return this.#nameAddr('to');
+  }
+
+  /** Topmost first. */
+  get vias(): Via[] {
+    return this.#list('via').map(parseVia);
+  }
+
+  /** Values with brackets and parameters, as they came, topmost first. */
+  get routes(): string[] {
+    return this.#list('route');
+  }
+
+  get recordRoutes(): string[] {
+    return this.#list('record-route');
+  }
+
+  get contacts(): NameAddr[] {
+    return this.#list('contact').map(parseNameAddr);
+  }
+
+  get expiresSeconds(): number | undefined {
+    return parseNumber(this.#first('expires'));
+  }
+
+  get contentType(): string | undefined {
+    return this.#first('content-type');
+  }
+
+  /** What the sender says; undefined where it says none. */
+  get contentLength(): number | undefined {
+    return parseNumber(this.#first('content-length'));
+  }
+
+  /** Part of the payload's memory, not longer than Content-Length. */
+  get body(): Buffer {
+    return this.#rest.subarray(0, this.contentLength);
+  }
+
+  /** The value of the `o=` line of an SDP body (RFC 4566 §5.2), also of one inside a multipart body. */
+  get sdpOrigin(): string | undefined {
+    return /(?:^|\n)o=([^\r\n]*)/.exec(this.body.toString())?.[1];
+  }
+
+  #first(name: string): string | undefined {
+    return this.#values.get(name)?.[0];
+  }
+
+  /** Several lines of a header that is a list are one list (RFC 3261 §7.3.1). */
+  #list(name: string): string[] {
+    const values = this.#values.get(name) ?? [];
+    const [only = ''] = values;
+    return values.length <= 1 ? splitOutside(only, ',') : values.map(value => splitOutside(value, ',')).flat();
+  }
+
+  #nameAddr(name: string): NameAddr | undefined {
+    const value = this.#first(name);
+    return value === undefined ? undefined : parseNameAddr(value);
+  }
+}
+
 /** Reads one message; undefined for what is not SIP: no start line of SIP/2.0, or no Call-ID. Never throws. */
 export function scanSip(payload: Buffer): SipMessage | undefined {
   const { head, body } = splitMessage(payload);
@@ -52,42 +121,9 @@ export function scanSip(payload: Buffer): SipMessage | undefined {
   const startLine = lines[0]?.trimEnd() ?? '';
   const start = parseStartLine(startLine);
   if (!start) return undefined;
-  const { values, holdfast } = readHeaders(lines);
-  const first = (name: string): string | undefined => values.get(name)?.[0];
-  const list = (name: string): string[] => splitAll(values.get(name) ?? []);
-  const callId = first('call-id');
-  if (callId === undefined || callId === '') return undefined;
-  const cseq = parseCseq(first('cseq'));
-  const from = first('from');
-  const to = first('to');
-  const contentLength = parseNumber(first('content-length'));
-  // One literal, not spread from parts: spreading an object of this size costs more than all the rest of the scan.
-  return {
-    kind: start.kind,
-    startLine,
-    method: start.kind === 'request' ? start.method : (cseq?.method ?? ''),
-    requestUri: start.kind === 'request' ? start.requestUri : '',
-    status: start.kind === 'response' ? start.status : undefined,
-    reason: start.kind === 'response' ? start.reason : '',
-    callId,
-    cseq: cseq?.number,
-    from: from === undefined ? undefined : parseNameAddr(from),
-    to: to === undefined ? undefined : parseNameAddr(to),
-    vias: list('via').map(parseVia),
-    routes: list('route'),
-    recordRoutes: list('record-route'),
-    contacts: list('contact').map(parseNameAddr),
-    expiresSeconds: parseNumber(first('expires')),
-    contentType: first('content-type'),
-    contentLength,
-    body: contentLength === undefined ? body : body.subarray(0, contentLength),
-    holdfast,
-  };
-}
-
-/** The `o=` line's value of an SDP body (RFC 4566 §5.2), also one inside a multipart body. */
-export function sdpOrigin(message: SipMessage): string | undefined {
-  return /(?:^|\n)o=([^\r\n]*)/.exec(message.body.toString())?.[1];
+  const headers = readHeaders(lines);
+  const callId = headers.values.get('call-id')?.[0] ?? '';
+  return callId === '' ? undefined : new SipMessage(startLine, start, callId, headers, body);
 }
 
 /** Head and body around the first blank line. Blank lines before the start line are skipped (RFC 3261 §7.5). */
@@ -99,12 +135,6 @@ function splitMessage(payload: Buffer): { readonly head: string; readonly body: 
   if (bare >= 0) return { head: payload.toString('utf8', start, bare), body: payload.subarray(bare + 2) };
   if (crlf >= 0) return { head: payload.toString('utf8', start, crlf), body: payload.subarray(crlf + 4) };
   return { head: payload.toString('utf8', start), body: payload.subarray(payload.length) };
-}
-
-/** The values of a header that is a list: several lines of it are one list (RFC 3261 §7.3.1). */
-function splitAll(values: readonly string[]): string[] {
-  const [only = ''] = values;
-  return values.length <= 1 ? splitOutside(only, ',') : values.map(value => splitOutside(value, ',')).flat();
 }
 
 /** Lines, those that begin with white space joined to the one before (RFC 3261 §7.3.1). */
@@ -126,10 +156,14 @@ function parseStartLine(line: string): StartLine | undefined {
   return { kind: 'request', method: request[1] ?? '', requestUri: (request[2] ?? '').trim() };
 }
 
-function readHeaders(lines: readonly string[]): {
-  readonly values: ReadonlyMap<string, string[]>;
+interface Headers {
+  /** By name in lower case, in the order of the lines. */
+  readonly values: ReadonlyMap<string, readonly string[]>;
   readonly holdfast: ReadonlyMap<string, string>;
-} {
+}
+
+/** The headers of these lines, of which the first is the start line. */
+function readHeaders(lines: readonly string[]): Headers {
   const values = new Map<string, string[]>();
   const holdfast = new Map<string, string>();
   for (const line of lines.slice(1)) {

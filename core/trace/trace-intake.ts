@@ -115,6 +115,7 @@ export class TraceIntake {
 }
 
 function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, keepRaw: boolean): TraceMessage {
+  const [top, next] = sip.vias;
   const message: TraceMessage = {
     atMs: packet.atMs,
     instance: instance.name,
@@ -129,8 +130,8 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, k
     cseq: sip.cseq ?? null,
     fromTag: clip(sip.from?.parameters.get('tag')),
     toTag: clip(sip.to?.parameters.get('tag')),
-    viaBranch: clip(sip.vias[0]?.branch),
-    nextViaBranch: clip(sip.vias[1]?.branch),
+    viaBranch: clip(top?.branch),
+    nextViaBranch: clip(next?.branch),
     sizeBytes: packet.payload.length,
   };
   return keepRaw ? { ...message, raw: packet.payload.toString() } : message;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { encodeHep } from '../../core/trace/hep-packet.js';
 import { ladder } from '../../core/trace/ladder.js';
 import { LegCallIds } from '../../core/trace/leg-call-ids.js';
-import { scanSip, sdpOrigin } from '../../core/trace/sip-scanner.js';
+import { scanSip, type SipMessage } from '../../core/trace/sip-scanner.js';
 import { TraceIntake } from '../../core/trace/trace-intake.js';
 import { TraceLog } from '../../core/trace/trace-log.js';
 
@@ -77,6 +77,13 @@ function lengthMended(packet: Buffer): Buffer {
   return packet;
 }
 
+/** Asks for everything that is taken apart only when it is asked for. */
+function takeApart(message: SipMessage | undefined): unknown {
+  if (!message) return undefined;
+  const { from, to, vias, routes, recordRoutes, contacts, expiresSeconds, sdpOrigin } = message;
+  return [from, to, vias, routes, recordRoutes, contacts, expiresSeconds, sdpOrigin];
+}
+
 test(`${rounds} broken packets throw nothing, are all counted, and leave memory bounded`, () => {
   const random = seeded(3261);
   const limits = { bytes: 1_000_000, calls: 500 };
@@ -87,8 +94,7 @@ test(`${rounds} broken packets throw nothing, are all counted, and leave memory 
     const broken = mutate(packets[i % packets.length] ?? Buffer.alloc(0), random);
     intake.take(i % 2 === 0 ? lengthMended(broken) : broken, kamailio, i);
     const payload = mutate(messages[i % messages.length] ?? Buffer.alloc(0), random);
-    const message = scanSip(payload);
-    if (message) sdpOrigin(message);
+    takeApart(scanSip(payload));
     // Most mutations break the envelope; these reach the scanner and the log for certain.
     if (payload.length < 60_000) intake.take(encodeHep({ ...envelope, payload }), kamailio, i);
     assert.ok(log.bytes <= limits.bytes && log.calls <= limits.calls);
@@ -107,7 +113,7 @@ test('a message that is all separators takes no longer than any other', () => {
   const startedMs = performance.now();
   for (const piece of [' ', ',', ';', '"', '\\', '<', '>', '\r\n ', '\n\t', 'a:', ',"', ' SIP/2.0', 'SIP / ', '"\\']) {
     for (const before of ['', `${prefix}Via: `, `${prefix}From: `, `${prefix}Contact: `, 'INVITE ', 'SIP/2.0 200 ']) {
-      scanSip(Buffer.from(before + piece.repeat(60_000 / piece.length)));
+      takeApart(scanSip(Buffer.from(before + piece.repeat(60_000 / piece.length))));
     }
   }
   // Each takes about a millisecond; anything quadratic in 60,000 takes minutes.

@@ -52,7 +52,7 @@ describe('a HEP packet', () => {
   test('is read from bytes that were written by hand', () => {
     const hex =
       '48455033' +
-      '0065' + // "HEP3", 101 bytes
+      '0066' + // "HEP3", 102 bytes
       '00000001000702' +
       '00000002000711' + // IPv4, UDP
       '00000003000a7f2800c8' +
