@@ -8,11 +8,13 @@ import type { IncomingCall, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
 import type { CallWorld } from './live-call.js';
+import type { StasisArrivals } from './stasis-arrivals.js';
 
 export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed'> {
   readonly asterisks: AsteriskFarm;
   readonly conferences: Conferences;
   readonly log: Logger;
+  readonly arrivals: StasisArrivals;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
@@ -75,15 +77,23 @@ async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Prom
 async function dial(call: CallRecord, legId: string, ari: AriClient, options: AriWorldOptions): Promise<void> {
   const leg = call.legs.find(one => one.id === legId);
   if (!leg) return;
-  await ari.channels.create({
-    endpoint: endpointOf(leg),
-    app,
-    appArgs: 'leg',
-    channelId: leg.id,
-    formats: 'ulaw',
-    variables: leg.peer === 'echo' ? {} : legVariables(call, leg, options),
-  });
-  await ari.channels.dial({ channelId: leg.id });
+  const create = (): Promise<unknown> =>
+    ari.channels.create({
+      endpoint: endpointOf(leg),
+      app,
+      appArgs: 'leg',
+      channelId: leg.id,
+      formats: 'ulaw',
+      variables: leg.peer === 'echo' ? {} : legVariables(call, leg, options),
+    });
+  try {
+    await options.arrivals.create(leg.id, create);
+    await ari.channels.dial({ channelId: leg.id });
+  } catch (error) {
+    // What was made and cannot be dialled is nobody's: it must not stay.
+    await ari.channels.hangup({ channelId: leg.id }).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** The echo test is a party of its own: the far end of a Local channel runs Echo() in the dialplan. */

@@ -15,12 +15,14 @@ import { missedEvents, resumeActions } from './call-resume.js';
 import { readInvite } from './inbound-invite.js';
 import { LiveCall, type CallWorld } from './live-call.js';
 import { finalStatus } from './sip-status.js';
+import type { StasisArrivals } from './stasis-arrivals.js';
 
 export interface CallEngineOptions {
   readonly store: Store;
   readonly asterisks: AsteriskFarm;
   readonly nodes: NodeStates;
   readonly conferences: Conferences;
+  readonly arrivals: StasisArrivals;
   readonly log: Logger;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
@@ -154,6 +156,7 @@ export class CallEngine {
   }
 
   #event(node: string, event: AriEvent): void {
+    if (event.type === 'StasisStart' && this.#options.arrivals.arrived(event.channel.id)) return;
     if (this.#options.conferences.handle(node, event)) return;
     switch (event.type) {
       case 'StasisStart':

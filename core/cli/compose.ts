@@ -12,6 +12,7 @@ import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { CallEngine } from '../calls/call-engine.js';
+import { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { callRecordSchema } from '../calls/call-record.js';
 import { cdrOutbox } from '../cdr/cdr-outbox.js';
 import { CdrWriter } from '../cdr/cdr-writer.js';
@@ -69,6 +70,7 @@ const tokens = {
   renderers: token<Readonly<Record<FarmName, NodeRenderer>>>('renderers'),
   options: token<OptionsProbe>('options'),
   sync: token<EdgeSync>('sync'),
+  arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
   keeper: token<FarmKeeper>('keeper'),
@@ -130,12 +132,14 @@ function wireFarm(given: Given, make: Make): void {
 
 function wireCalls(given: Given, make: Make): void {
   const { live, log, store, stateFolder } = given;
+  make(tokens.arrivals, () => new StasisArrivals());
   make(tokens.conferences, get => {
     const plugins = get(tokens.plugins);
     return new Conferences({
       store,
       asterisks: get(tokens.asterisks),
       nodes: get(tokens.states),
+      arrivals: get(tokens.arrivals),
       log,
       place: async conference => (await plugins.ask('place', conference)) ?? { mixing: 'call-node' },
       events: {
@@ -201,6 +205,7 @@ function callEngine({ store, log }: Given, get: <D>(key: InjectionToken<D>) => D
     asterisks: get(tokens.asterisks),
     nodes: get(tokens.states),
     conferences: get(tokens.conferences),
+    arrivals: get(tokens.arrivals),
     log,
     askRoute: call => plugins.ask('route', call, call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),

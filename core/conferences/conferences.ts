@@ -1,6 +1,7 @@
 // The conferences: where each is mixed, who is in it, and the bridges and inner legs that make it so.
 import type { ConferenceFacts, Placement } from '../calls/call-facts.js';
 import { KeyedQueue } from '../calls/keyed-queue.js';
+import type { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
@@ -18,6 +19,7 @@ export interface ConferencesOptions {
   readonly store: Store;
   readonly asterisks: AsteriskFarm;
   readonly nodes: NodeStates;
+  readonly arrivals: StasisArrivals;
   readonly log: Logger;
   /** Asks the `place` hook; the answer's default is the call node. */
   readonly place: (conference: ConferenceFacts) => Promise<Placement>;
@@ -235,13 +237,15 @@ export class Conferences {
     const bridgeId = innerBridgeId(participant.legId);
     await Promise.all([
       ari.bridges.createWithId({ bridgeId, type: 'mixing' }),
-      ari.channels.create({
-        endpoint: `PJSIP/conference/sip:${conference.id}@${target?.address ?? ''}:5060`,
-        app,
-        appArgs: 'inner',
-        channelId: inner,
-        formats: 'ulaw',
-      }),
+      this.#options.arrivals.create(inner, () =>
+        ari.channels.create({
+          endpoint: `PJSIP/conference/sip:${conference.id}@${target?.address ?? ''}:5060`,
+          app,
+          appArgs: 'inner',
+          channelId: inner,
+          formats: 'ulaw',
+        }),
+      ),
     ]);
     await ari.bridges.addChannel({ bridgeId, channel: `${participant.legId},${inner}` });
     await ari.channels.dial({ channelId: inner });
