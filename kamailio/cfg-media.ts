@@ -3,8 +3,9 @@ import { ports } from '../core/farm/farm-plan.js';
 import type { EdgeModel } from './edge-model.js';
 
 /**
- * Our Via carries what a reply must know, as there is no transaction: `hf=<engine>.<policy>.<o|d>.<i|r>`, o when the
- * request had an offer, d when it was delayed; i for an initial INVITE, r for one in a dialog.
+ * Our Via carries what a reply must know, as there is no transaction: `hf=<engine>.<policy>.<o|d>.<i|r>.<key id>.<mac>`, o
+ * when the request had an offer, d when it was delayed; i for an initial INVITE, r for a request in a dialog. It is signed
+ * like the Route parameter: nobody outside can end a call's media by a reply that answers nothing.
  */
 export function mediaRoutes(model: EdgeModel): string {
   return [requestMedia, replies(model), replyMedia(model)].join('\n');
@@ -13,6 +14,18 @@ export function mediaRoutes(model: EdgeModel): string {
 const common = 'replace-origin replace-session-connection ICE=remove RTP/AVP port-latching';
 
 const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
+  if (is_method("INVITE|UPDATE") && has_body("application/sdp")) {
+    if (!sdp_with_codecs_by_name("$sht(policies=>$var(policy)-names)")) {
+      update_stat("refused_codecs", "+1");
+      sl_send_reply("488", "Not Acceptable Here");
+      exit;
+    }
+    # A PCMU that the policy refuses, and the phone offers, would be taken for the PCMU of the inside: struck before RTPEngine sees it.
+    if ($sht(policies=>$var(policy)-in) =~ "codec-strip-PCMU " && sdp_with_codecs_by_name("PCMU")) {
+      sdp_remove_codecs_by_name("PCMU");
+      msg_apply_changes();
+    }
+  }
   $var(flags) = "${common} direction=ext direction=int " + $sht(policies=>$var(policy)-in);
   route(MEDIA);
 }
@@ -31,12 +44,20 @@ route[MEDIA] {
     $var(role) = "o";
     route(OFFER);
   }
-  $xavp(via=>hf) = $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(initial);
+  $var(kid) = $sht(settings=>routeKey);
+  $var(hf) = $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(initial) + "." + $var(kid);
+  route(MAC);
+  $xavp(via=>hf) = $var(hf) + "." + $var(mac);
   via_add_xavp_params("1");
 }
 
 # An initial offer may go to another engine when its own does not answer; a dialog's engine is the one that has its ports.
 route[OFFER] {
+  if ($sht(engines=>$var(engine)) == $null) route(ENGINE);
+  if ($sht(engines=>$var(engine)) == $null) {
+    route(NO_ENGINE);
+    return;
+  }
   $var(set) = $sht(engines=>$var(engine));
   set_rtpengine_set("$var(set)");
   if (is_method("ACK")) {
@@ -50,9 +71,16 @@ route[OFFER] {
     set_rtpengine_set("$var(set)");
     if (rtpengine_offer("$var(flags)")) return;
   }
+  route(NO_ENGINE);
+}
+
+# In a dialog 503 would end the call at some phones: 500 with Retry-After refuses the change only (RFC 3261 section 14.2).
+route[NO_ENGINE] {
   update_stat("failed_media", "+1");
+  if (is_method("ACK|PRACK")) return;
   append_to_reply("Retry-After: 2\\r\\n");
-  sl_send_reply("503", "No Media Engine");
+  if ($var(initial) == "i") sl_send_reply("503", "No Media Engine");
+  else sl_send_reply("500", "No Media Engine");
   exit;
 }
 `;
@@ -68,10 +96,16 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
     if ($sht(nodes=>$si) == $null) { update_stat("refused_source", "+1"); drop; }
     $fsn = "ext";
     subst_hf("Record-Route", "/${privateVip}:${ports.sip}/${publicVip}:${ports.sip}/", "a");
-    remove_hf_re("^(X-Holdfast-|Server$|Warning$)");
+    remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
     # A phone looks for its own contacts in the 200 to REGISTER: without its cookie topoh leaves them alone.
     if (is_method("REGISTER")) remove_hf("TH");
   } else {
+    # A stateless proxy passes a reply on to whatever its second Via names: only an Asterisk of ours ever sends through us.
+    if ($sht(nodes=>$sel(via[2].host)) == $null) { update_stat("refused_reply", "+1"); drop; }
+    if ($sel(via[2].params.received) != $null && $sht(nodes=>$sel(via[2].params.received)) == $null) {
+      update_stat("refused_reply", "+1");
+      drop;
+    }
     $fsn = "int";
     subst_hf("Record-Route", "/${publicVip}:${ports.sip}/${privateVip}:${ports.sip}/", "a");
     remove_hf_re("^(X-Holdfast-|TH$)");
@@ -85,6 +119,13 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
 function replyMedia(model: EdgeModel): string {
   return `# Media end by outcomes: a final failure of an initial INVITE, a 2xx to BYE. A request may be refused, forged or crossed.
 route[REPLY_MEDIA] {
+  $var(kid) = $(var(via){s.select,4,.});
+  if ($var(kid) == "" || $sht(routekeys=>$var(kid)) == $null) return;
+  $var(hf) = $(var(via){s.select,0,.}) + "." + $(var(via){s.select,1,.}) + "." + $(var(via){s.select,2,.}) + "."
+    + $(var(via){s.select,3,.}) + "." + $var(kid);
+  route(MAC);
+  $var(expected) = $var(hf) + "." + $var(mac);
+  if ($var(via) != $var(expected)) { update_stat("refused_signature", "+1"); return; }
   $var(engine) = $(var(via){s.select,0,.});
   $var(policy) = $(var(via){s.select,1,.});
   $var(role) = $(var(via){s.select,2,.});

@@ -41,7 +41,7 @@ route[INSIDE] {
     $var(engine) = $(var(hf){s.select,1,.});
     $var(policy) = $(var(hf){s.select,2,.});
     route(MEDIA_FROM_INSIDE);
-    remove_hf_re("^X-Holdfast-");
+    remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
     forward();
     exit;
   }
@@ -57,7 +57,7 @@ route[INSIDE] {
     route(MEDIA_FROM_INSIDE);
     route(SIGN);
   }
-  remove_hf_re("^X-Holdfast-");
+  remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
   forward();
 }
 `;

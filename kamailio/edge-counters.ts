@@ -7,6 +7,8 @@ export const counters = {
   refused_identity: 'refused.identity',
   refused_signature: 'refused.signature',
   refused_nexthop: 'refused.nexthop',
+  refused_reply: 'refused.reply',
+  refused_codecs: 'refused.codecs',
   refused_method: 'refused.method',
   refused_malformed: 'refused.malformed',
   dropped_ack: 'dropped.ack',

@@ -47,19 +47,25 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
   return tables;
 }
 
-/** Encoding names that phones and trunks commonly offer: those that a policy does not name are struck from their offers. */
-const knownCodecs = ['opus', 'G722', 'PCMA', 'PCMU', 'G729', 'G723', 'GSM', 'speex', 'iLBC', 'AMR', 'AMR-WB', 'EVS'];
+/** What RTPEngine decodes (`rtpengine --codecs`): of these a policy's own are left in an offer; what it cannot decode it drops. */
+const decodable = [
+  ...['PCMA', 'PCMU', 'G722', 'opus', 'G723', 'G729', 'G729a', 'speex', 'GSM', 'iLBC', 'AMR', 'AMR-WB', 'QCELP'],
+  ...['EVRC', 'EVRC0', 'EVRC1', 'ATRAC3', 'ATRAC-X', 'CN'],
+];
 
-/** Codec flags of ng for both directions; PCMU and telephone-event are all that the inside is offered. */
+/**
+ * Codec flags of ng for both directions, and the names that an offer from outside must have one of. PCMU is the only codec
+ * inside. `codec-except` would put a codec back into the offer to the inside, so the others are struck by name.
+ */
 function policyRows(policy: TranscodingPolicy): [string, string][] {
   const named = new Set(policy.codecs.map(codec => codec.toLowerCase()));
-  const refused = knownCodecs.filter(codec => !named.has(codec.toLowerCase()) && codec !== 'PCMU');
-  const strip = refused.map(codec => `codec-strip-${codec}`).join(' ');
-  const offered = policy.codecs.filter(codec => codec !== 'PCMU').map(codec => `codec-transcode-${codec}`);
-  if (!named.has('pcmu')) offered.unshift('codec-mask-PCMU');
+  const struck = decodable.filter(codec => !named.has(codec.toLowerCase())).map(codec => `codec-strip-${codec}`);
+  const offered = policy.codecs.map(codec => `codec-transcode-${codec}`);
   return [
-    [`${policy.id}-in`, `${strip} codec-mask-all codec-transcode-PCMU codec-offer-telephone-event`.trim()],
-    [`${policy.id}-out`, offered.join(' ')],
+    [`${policy.id}-names`, policy.codecs.join(',')],
+    [`${policy.id}-in`, [...struck, 'codec-mask-all', 'codec-transcode-PCMU', 'codec-offer-telephone-event'].join(' ')],
+    // A codec that was offered, is masked and transcoded to, is put back at the place named here (ng, `transcode`).
+    [`${policy.id}-out`, ['codec-mask-all', 'codec-except-telephone-event', ...offered].join(' ')],
   ];
 }
 

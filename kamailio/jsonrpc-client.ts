@@ -131,7 +131,10 @@ export class JsonrpcClient {
       this.strays += 1;
       return;
     }
-    if (!('error' in message)) return pending.resolve(message.result);
+    if (!('error' in message)) {
+      pending.resolve(message.result);
+      return;
+    }
     const { code, message: text } = message.error as { code: number; message: string };
     pending.reject(new HoldfastError('RPC_REFUSED', `Kamailio refused: ${text}`, { details: { code, text } }));
   }

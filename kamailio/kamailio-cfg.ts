@@ -19,6 +19,7 @@ const modules = [
   'siputils',
   'xlog',
   'sanity',
+  'sdpops',
   'htable',
   'dispatcher',
   'crypto',

@@ -1,0 +1,189 @@
+// An edge for tests: three real Kamailios behind the real balancer, two real RTPEngines, scripted endpoints for the rest.
+import { createHash } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { planFarm, ports, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
+import { LocalHost } from '../../core/host/local-host.js';
+import { NftBalancer } from '../../core/host/nft-balancer.js';
+import type { EdgeState } from '../../core/ports/edge.js';
+import type { NodeSetup } from '../../core/ports/node-host.js';
+import { decodeHep, type HepPacket } from '../../core/trace/hep-packet.js';
+import { KamailioFarm } from '../../kamailio/edge-farm.js';
+import type { EdgeSecrets } from '../../kamailio/edge-model.js';
+import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { EnginePool } from '../../rtpengine/node-pool.js';
+import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
+import { freeSubnet } from '../harness/free-subnet.js';
+import { waitFor } from '../harness/wait-for.js';
+
+export const labSecrets: EdgeSecrets = {
+  routeKeys: {
+    current: 'k2',
+    keys: { k1: 'a-route-key-about-to-leave-0123456', k2: 'a-route-key-of-the-lab-0123456789' },
+  },
+  maskKey: 'labMaskKey',
+  nonceSecret: 'labNonceSecret',
+  hepKey: 'labHepKey',
+};
+export const labDomain = 'holdfast.test';
+
+export class EdgeLab {
+  readonly plan: FarmPlan;
+  readonly host: LocalHost;
+  readonly balancer: NftBalancer;
+  readonly edge: KamailioFarm;
+  readonly media: EnginePool;
+  /** Copies of SIP messages that the Kamailios sent to the daemon's address. */
+  readonly hep: HepPacket[] = [];
+  readonly renderer: KamailioRenderer;
+  state: EdgeState;
+  readonly #folder: string;
+  #hepSocket: Socket | undefined;
+
+  private constructor(folder: string, prefix: string) {
+    this.#folder = folder;
+    this.plan = planFarm(`${prefix}.0/24`, { kamailio: 3, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
+    this.host = new LocalHost(folder);
+    this.balancer = new NftBalancer(this.plan);
+    this.media = new EnginePool(this.plan.nodes);
+    this.state = this.#firstState();
+    this.renderer = new KamailioRenderer({
+      plan: () => this.plan,
+      domain: () => labDomain,
+      homer: () => undefined,
+      secrets: labSecrets,
+      state: () => this.state,
+    });
+    this.edge = new KamailioFarm({
+      instances: () => this.nodes('kamailio'),
+      addressOf: name => this.plan.nodes.find(node => node.name === name)?.address,
+      daemonAddress: this.plan.daemonAddress,
+      secrets: labSecrets,
+      writeFiles: (node, files) => this.host.writeFiles(node, files, userInfo().username),
+    });
+  }
+
+  static async up(): Promise<EdgeLab> {
+    const subnet = await freeSubnet();
+    const lab = new EdgeLab(await mkdtemp(join(tmpdir(), 'holdfast-edge-')), subnet.host(0).replace(/\.0$/, ''));
+    await lab.#listenForHep();
+    for (const node of lab.nodes('rtpengine')) await lab.start(node);
+    for (const node of lab.nodes('kamailio')) await lab.start(node);
+    await waitFor(
+      'every Kamailio to hold its lists and tables',
+      async () => {
+        const reports = await lab.edge.apply(lab.state);
+        if (reports.every(report => report.equal)) return true;
+        throw new Error(JSON.stringify(reports));
+      },
+      { deadlineMs: 15_000, describe: () => lab.logs() },
+    );
+    await lab.balancer.apply(lab.nodes('kamailio'));
+    return lab;
+  }
+
+  async down(): Promise<void> {
+    if (process.env['HOLDFAST_KEEP_LOGS'])
+      await cp(this.#folder, process.env['HOLDFAST_KEEP_LOGS'], { recursive: true });
+    await this.balancer.remove();
+    await Promise.all(this.plan.nodes.map(node => this.host.stop(node.name)));
+    this.edge.close();
+    this.media.close();
+    this.host.close();
+    this.#hepSocket?.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  nodes(farm: FarmNode['farm']): FarmNode[] {
+    return this.plan.nodes.filter(node => node.farm === farm);
+  }
+
+  address(host: number): string {
+    return this.plan.daemonAddress.replace(/\d+$/, String(host));
+  }
+
+  get publicVip(): { address: string; port: number } {
+    return { address: this.plan.publicVip, port: ports.sip };
+  }
+
+  get privateVip(): { address: string; port: number } {
+    return { address: this.plan.privateVip, port: ports.sip };
+  }
+
+  async start(node: FarmNode): Promise<void> {
+    const renderer = node.farm === 'kamailio' ? this.renderer : new EngineRenderer(undefined);
+    await this.host.start(node.name, asMe(renderer.setup(node, this.host.folder(node.name))));
+  }
+
+  /** Changes the state and brings every Kamailio up to date. */
+  async apply(change: Partial<EdgeState>): Promise<void> {
+    this.state = { ...this.state, ...change };
+    const reports = await this.edge.apply(this.state);
+    const bad = reports.filter(report => !report.equal);
+    if (bad.length > 0) throw new Error(`not equal: ${JSON.stringify(bad)}`);
+  }
+
+  async setNodeState(name: string, state: EdgeState['nodes'][number]['state']): Promise<void> {
+    await this.apply({ nodes: this.state.nodes.map(node => (node.name === name ? { ...node, state } : node)) });
+  }
+
+  /** A counter summed over all instances. */
+  async counter(name: string): Promise<number> {
+    const all = await Promise.all(this.nodes('kamailio').map(node => this.edge.counters(node.name)));
+    return all.reduce((sum, counters) => sum + (counters[name] ?? 0), 0);
+  }
+
+  async sessions(): Promise<number> {
+    const all = await Promise.all(this.nodes('rtpengine').map(node => this.media.statistics(node.name)));
+    return all.reduce((sum, { sessions }) => sum + sessions, 0);
+  }
+
+  /** What one test leaves behind must not fail the next. */
+  async endSessions(): Promise<void> {
+    for (const node of this.nodes('rtpengine'))
+      for (const callId of await this.media.list(node.name, 100)) await this.media.delete(node.name, callId);
+  }
+
+  async logs(): Promise<string> {
+    const tails = this.nodes('kamailio').map(async node => `${node.name}:\n${await this.host.logTail(node.name, 15)}`);
+    return (await Promise.all(tails)).join('\n');
+  }
+
+  #firstState(): EdgeState {
+    const engines = this.nodes('rtpengine');
+    return {
+      nodes: this.plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
+      engines: engines.map(({ name, index }) => ({ id: `e${index}-1`, node: name, state: 'up' })),
+      sources: [200, 201, 208].map(host => ({ address: this.address(host), trunk: 'lab', policy: 'any' })),
+      subscribers: [subscriber('1001', 'alice-secret')],
+      policies: [
+        { id: 'any', codecs: ['opus', 'G722', 'PCMA', 'PCMU'] },
+        { id: 'pcma', codecs: ['PCMA'] },
+      ],
+      defaultPolicy: 'any',
+      fenced: [],
+    };
+  }
+
+  async #listenForHep(): Promise<void> {
+    const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
+    socket.on('message', data => {
+      const decoded = decodeHep(data);
+      if (decoded.ok) this.hep.push(decoded.packet);
+    });
+    await new Promise<void>(resolve => socket.bind(ports.hep, this.plan.daemonAddress, resolve));
+    this.#hepSocket = socket;
+  }
+}
+
+function subscriber(user: string, secret: string): EdgeState['subscribers'][number] {
+  const ha1 = createHash('md5').update(`${user}:${labDomain}:${secret}`).digest('hex');
+  return { user, realm: labDomain, ha1, policy: 'any' };
+}
+
+/** The farm's system users are made by the set-up; a test runs the servers as whoever runs the test. */
+function asMe(setup: NodeSetup): NodeSetup {
+  return { ...setup, process: { ...setup.process, user: userInfo().username } };
+}
