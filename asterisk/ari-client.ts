@@ -111,8 +111,9 @@ export function ariClient(requester: AriRequester): AriClient {
   const get = async <T>(path: string, query?: Params): Promise<T> => (await requester.request('GET', path, query)) as T;
   const post = async <T>(path: string, query?: Params, body?: unknown): Promise<T> =>
     (await requester.request('POST', path, query, body)) as T;
-  const remove = async (path: string, query?: Params): Promise<void> =>
-    void (await requester.request('DELETE', path, query));
+  const remove = async (path: string, query?: Params): Promise<void> => {
+    await requester.request('DELETE', path, query);
+  };
   const channel = (id: string): string => `/channels/${encodeURIComponent(id)}`;
   const bridge = (id: string): string => `/bridges/${encodeURIComponent(id)}`;
   const withBody = (variables: Readonly<Record<string, string>> | undefined): unknown =>
@@ -143,7 +144,7 @@ export function ariClient(requester: AriRequester): AriClient {
     },
     asterisk: {
       getInfo: () => get('/asterisk/info'),
-      ping: async () => void (await get('/asterisk/ping')),
+      ping: () => get('/asterisk/ping'),
     },
   };
 }

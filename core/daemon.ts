@@ -155,21 +155,22 @@ export class Daemon {
     this.ready = false;
     clearInterval(this.#heartbeat);
     const { keeper, plugins, cdr, options, store, log } = this.#parts;
-    for (const step of [
+    const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
       () => keeper.close(),
       () => plugins.stop(),
       () => this.#trace?.close(),
-      () => options.close(),
       () => cdr.stop(),
       () => store.close(),
-    ]) {
+    ];
+    for (const step of steps) {
       try {
         await step();
       } catch (error) {
         log.warn({ error }, `while ending: ${messageOf(error)}`);
       }
     }
+    options.close();
     log.info({}, 'the daemon has ended');
     log.flush();
     this.#markStopped();

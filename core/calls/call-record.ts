@@ -1,6 +1,6 @@
 // A call and its legs as plain values: what the store holds, what the call machine reads and returns.
 import { z } from 'zod';
-import type { CallSource, ConnectTarget, FlowStep } from './call-facts.js';
+import type { ConnectTarget, FlowStep } from './call-facts.js';
 
 /** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
 const dialogState = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated']);
@@ -69,7 +69,7 @@ export const callRecordSchema = z.object({
   source: z.union([
     z.object({ kind: z.literal('trunk'), trunk: z.string() }),
     z.object({ kind: z.literal('subscriber'), subscriber: z.string() }),
-  ]) as z.ZodType<CallSource>,
+  ]),
   dialled: z.string(),
   callerNumber: z.string(),
   callerName: z.string(),

@@ -313,7 +313,9 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
   await daemon.start(new ControlServer({ operations, socketPath, log }));
   return {
     stopped: daemon.stopped.then(() => closeAdapters(graph)),
-    reload: async () => void (await daemon.reload(line => log.info({}, line))),
+    reload: async () => {
+      await daemon.reload(line => log.info({}, line));
+    },
     close: () => daemon.close(),
   };
 }
