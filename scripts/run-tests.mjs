@@ -1,0 +1,75 @@
+// Runs the compiled tests: unit and contract files two at a time, then integration and e2e files one at a time, as they start
+// servers and measure time. Arguments choose kinds (`unit`) or files (`unit/core`, `edge-`). No file found is a failure: node's
+// own runner would exit 0.
+import { readdirSync, existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+const root = join(import.meta.dirname, '..');
+const stages = [
+  { kinds: ['unit', 'contract'], concurrency: 2, timeoutMs: 120_000 },
+  { kinds: ['integration'], concurrency: 1, timeoutMs: 300_000 },
+  { kinds: ['e2e'], concurrency: 1, timeoutMs: 900_000 },
+];
+
+/** Names like `unit/core-store`, from the sources: dist/ may hold what was removed since. */
+function testNames(kind) {
+  const folder = join(root, 'test', kind);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.test.ts'))
+    .map(file => `${kind}/${file.slice(0, -'.test.ts'.length)}`)
+    .sort();
+}
+
+function chosen(name, choices) {
+  return choices.length === 0 || choices.some(choice => name.includes(choice.replace(/^test\//, '').replace(/\.test\.[tj]s$/, '')));
+}
+
+/** One stage's tests, reported as they go. Gives the counts that node's runner prints at its end. */
+async function runStage(files, { concurrency, timeoutMs }, counts, failures) {
+  const stream = run({ files, concurrency, timeout: timeoutMs });
+  stream.on('test:diagnostic', ({ message }) => {
+    const [, name, value] = /^(tests|suites|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message) ?? [];
+    if (name !== undefined) counts[name] = (counts[name] ?? 0) + Number(value);
+  });
+  stream.on('test:fail', event => {
+    if (event.todo === undefined && event.skip === undefined && event.details.type !== 'suite') {
+      failures.push(`${event.file === undefined ? '' : `${relative(root, event.file)}: `}${event.name}`);
+    }
+  });
+  await pipeline(stream, new spec(), async function* (chunks) {
+    for await (const chunk of chunks) process.stdout.write(chunk);
+  });
+}
+
+const choices = process.argv.slice(2);
+const counts = {};
+const failures = [];
+const started = performance.now();
+let found = 0;
+for (const stage of stages) {
+  const names = stage.kinds.flatMap(testNames).filter(name => chosen(name, choices));
+  if (names.length === 0) continue;
+  const files = names.map(name => join(root, 'dist/test', `${name}.test.js`));
+  const missing = files.filter(file => !existsSync(file));
+  if (missing.length > 0) {
+    console.error(`not compiled: ${missing.map(file => relative(root, file)).join(', ')}; run \`npm run build\``);
+    process.exit(1);
+  }
+  found += files.length;
+  console.log(`\n=== ${stage.kinds.join(' and ')}: ${files.length} files ===`);
+  await runStage(files, stage, counts, failures);
+}
+if (found === 0) {
+  console.error(`no test file${choices.length > 0 ? ` matches ${choices.join(' ')}` : ' found'}`);
+  process.exit(1);
+}
+console.log(`\n=== all: ${found} files ===`);
+for (const name of ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo']) console.log(`# ${name} ${counts[name] ?? 0}`);
+console.log(`# duration_ms ${Math.round(performance.now() - started)}`);
+for (const failure of new Set(failures)) console.log(`not ok: ${failure}`);
+// Not 0 either when a file broke off before it could count.
+process.exit((counts.fail ?? 0) + (counts.cancelled ?? 0) + failures.length === 0 && (counts.pass ?? 0) > 0 ? 0 : 1);
