@@ -1,4 +1,5 @@
 // One Kamailio at run time: its files written, its lists and tables reloaded one at a time and read back.
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError } from '../core/errors.js';
 import type { DispatcherRow } from '../core/ports/edge.js';
@@ -37,7 +38,26 @@ const listReply = z.looseObject({
   ),
 });
 const itemReply = z.looseObject({ item: z.looseObject({ value: z.union([z.string(), z.number()]) }) });
+const dumpReply = z.array(
+  z.looseObject({ slot: z.array(z.looseObject({ name: z.string(), value: z.union([z.string(), z.number()]) })) }),
+);
 const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
+
+/** Rows of a table that surely fit one datagram (65,507 octets) when dumped. */
+const mostDumped = 300;
+/** More than a second: a file written then has another time. */
+const nextSecondMs = 1_050;
+
+interface RowChange {
+  readonly key: string;
+  /** Undefined where the row must go. */
+  readonly value: string | number | undefined;
+}
+
+function compareRows(expected: EdgeRows, held: EdgeRows): readonly RowChange[] {
+  const keys = new Set([...Object.keys(expected), ...Object.keys(held)]);
+  return [...keys].filter(key => expected[key] !== held[key]).map(key => ({ key, value: expected[key] }));
+}
 
 /** Operations on one instance run one after the other: concurrent reloads are known to corrupt memory in Kamailio. */
 export class EdgeInstance {
@@ -72,10 +92,9 @@ export class EdgeInstance {
   diff(content: EdgeContent): Promise<readonly string[]> {
     return this.#serial(async () => {
       const tables: string[] = [];
-      for (const table of edgeTables) {
-        if (!(await this.#holds(table, content))) tables.push(`table ${table} differs`);
-      }
-      return [...compareLists(content.slots, await this.#list()), ...tables];
+      for (const table of edgeTables) tables.push(...(await this.#tableDrift(table, content)));
+      if (!(await this.#holdsEngines(content))) tables.push('the RTPEngine sets differ');
+      return [...this.#listDrift(content, await this.#list()), ...tables];
     });
   }
 
@@ -109,23 +128,63 @@ export class EdgeInstance {
     return done;
   }
 
-  async #holds(table: EdgeTable, content: EdgeContent): Promise<boolean> {
+  async #generation(table: EdgeTable): Promise<string | number | undefined> {
     try {
-      const reply = itemReply.parse(await this.#options.client.request('htable.get', [table, generationKey]));
-      return reply.item.value === content.tables[table][generationKey];
+      return itemReply.parse(await this.#options.client.request('htable.get', [table, generationKey])).item.value;
     } catch (error) {
-      if (HoldfastError.is(error, 'RPC_REFUSED')) return false;
+      if (HoldfastError.is(error, 'RPC_REFUSED')) return undefined;
       throw error;
     }
   }
 
+  /** Rows of a table, or undefined for one whose dump may not fit a datagram. */
+  async #dump(table: EdgeTable, expected: EdgeRows): Promise<EdgeRows | undefined> {
+    if (Object.keys(expected).length > mostDumped) return undefined;
+    const entries = dumpReply.parse(await this.#options.client.request('htable.dump', [table]));
+    return Object.fromEntries(entries.flatMap(({ slot }) => slot.map(({ name, value }) => [name, value])));
+  }
+
+  /** Differences of one table in words. A table too large to be read whole is known by its generation row. */
+  async #tableDrift(table: EdgeTable, content: EdgeContent): Promise<readonly string[]> {
+    const expected = content.tables[table];
+    const held = await this.#dump(table, expected);
+    if (held) return compareRows(expected, held).map(({ key }) => `table ${table}: ${key} differs`);
+    const same = (await this.#generation(table)) === expected[generationKey];
+    return same ? [] : [`table ${table}: differs`];
+  }
+
+  /**
+   * Row by row, as db_text tells a changed file by its time in seconds: a reload may not see the second change within one.
+   * The file is for the next start. The generation row comes last: an instance that has it has all the others.
+   */
   async #applyTable(table: EdgeTable, content: EdgeContent): Promise<void> {
-    if (await this.#holds(table, content)) return;
+    const expected = content.tables[table];
+    if ((await this.#tableDrift(table, content)).length === 0) return;
+    await this.#options.writeFiles([content.tableFiles[table]]);
+    const held = await this.#dump(table, expected);
+    if (held) await this.#setRows(table, compareRows(expected, held));
+    else await this.#reloadTable(table, content);
+    const drift = await this.#tableDrift(table, content);
+    if (drift.length > 0) {
+      throw new HoldfastError('DISPATCHER_DRIFT', `${this.name} did not take ${drift.slice(0, 5).join(', ')}`);
+    }
+  }
+
+  async #setRows(table: EdgeTable, changes: readonly RowChange[]): Promise<void> {
+    const { client } = this.#options;
+    const last = changes.filter(({ key }) => key === generationKey);
+    for (const { key, value } of [...changes.filter(({ key }) => key !== generationKey), ...last]) {
+      if (value === undefined) await client.request('htable.delete', [table, key]);
+      else await client.request(typeof value === 'number' ? 'htable.seti' : 'htable.sets', [table, key, value]);
+    }
+  }
+
+  async #reloadTable(table: EdgeTable, content: EdgeContent): Promise<void> {
+    await this.#options.client.request('htable.reload', [table]);
+    if ((await this.#generation(table)) === content.tables[table][generationKey]) return;
+    await delay(nextSecondMs);
     await this.#options.writeFiles([content.tableFiles[table]]);
     await this.#options.client.request('htable.reload', [table]);
-    if (!(await this.#holds(table, content))) {
-      throw new HoldfastError('DISPATCHER_DRIFT', `${this.name} did not take table ${table}: read back it differs`);
-    }
   }
 
   /** The rtpengine module refuses a reload in its first seconds: the next round tries again. */
@@ -150,20 +209,22 @@ export class EdgeInstance {
 
   /** A reload of a broken file answers "Ok" and the set is gone: so it is read back, and the last good one restored. */
   async #applyList(content: EdgeContent): Promise<void> {
-    if (this.#isEqual(content, await this.#list())) return;
+    if (this.#listDrift(content, await this.#list()).length === 0) return;
     await this.#reloadList(content);
-    const actual = await this.#list();
-    if (this.#isEqual(content, actual)) return;
-    const drift = compareLists(content.slots, actual);
+    const drift = this.#listDrift(content, await this.#list());
+    if (drift.length === 0) return;
     if (this.#lastGood) await this.#reloadList(this.#lastGood);
     throw new HoldfastError(
       'DISPATCHER_DRIFT',
-      `${this.name} did not take the dispatcher list (${drift.join('; ') || 'another order'}); the last good one is back`,
+      `${this.name} did not take the dispatcher list (${drift.slice(0, 5).join('; ')}); the last good one is back`,
     );
   }
 
-  #isEqual(content: EdgeContent, actual: readonly DispatcherRow[]): boolean {
-    return compareLists(content.slots, actual).length === 0 && sameOrder(content.slots, actual);
+  /** Differences in words; the order within a set decides where a call goes, so it counts too. */
+  #listDrift(content: EdgeContent, actual: readonly DispatcherRow[]): readonly string[] {
+    const drift = compareLists(content.slots, actual);
+    if (drift.length > 0 || sameOrder(content.slots, actual)) return drift;
+    return ['the rows stand in another order'];
   }
 
   async #reloadList(content: EdgeContent): Promise<void> {

@@ -1,0 +1,311 @@
+// What the edge refuses: forged dialogs, foreign next hops, replies to nothing, strangers, fenced nodes, garbage.
+import { after, afterEach, before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import type { IncomingCall } from '../harness/incoming-call.js';
+import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { Header, SipMessage } from '../harness/sip-message.js';
+import { waitFor } from '../harness/wait-for.js';
+import { EdgeLab, labDomain } from './kamailio-lab.js';
+
+let lab: EdgeLab;
+const endpoints: SipEndpoint[] = [];
+
+before(async () => {
+  lab = await EdgeLab.up();
+});
+after(() => lab.down());
+afterEach(async () => {
+  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.endSessions();
+});
+
+async function open(options: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
+  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(options.host) });
+  endpoints.push(endpoint);
+  return endpoint;
+}
+
+async function openNodes(): Promise<SipEndpoint[]> {
+  const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
+  for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
+  return nodes;
+}
+
+/** Counts what a step adds to a counter, on all instances together. */
+async function counted(name: string, step: () => Promise<void>): Promise<number> {
+  const before = await lab.counter(name);
+  await step();
+  await waitFor(`${name} to move`, async () => (await lab.counter(name)) > before);
+  return (await lab.counter(name)) - before;
+}
+
+const target = (): string => `sip:70001@${lab.plan.publicVip}`;
+
+describe('A request in a dialog from outside', () => {
+  async function upCall() {
+    const nodes = await openNodes();
+    const phone = await open({ host: 200 });
+    const call = await phone.invite(target(), { codecs: ['PCMA'] });
+    await call.answered();
+    const inside = nodes.flatMap(one => one.calls)[0] as IncomingCall;
+    await inside.confirmed();
+    return { nodes, phone, call, inside };
+  }
+
+  /** The BYE that the phone would send, changed; sent by `from`. */
+  async function forged(from: SipEndpoint, bye: SipMessage, ...changes: readonly Header[]): Promise<number> {
+    const changed = changes.reduce((made, [name, value]) => made.with(name, ...(value === '' ? [] : [value])), bye);
+    const headers = changed.headers.filter(([name]) => !/^(via|max-forwards|content-length)$/i.test(name));
+    const response = await from.request('BYE', changed.requestUri, { headers, proxy: lab.publicVip });
+    return response.status;
+  }
+
+  it('is refused without our signature for its Call-ID, and media stay', async () => {
+    const { phone, call, inside } = await upCall();
+    const stranger = await open({ host: 220 });
+    const bye = call.dialog.request('BYE');
+    const route = bye.get('Route');
+    const other = await phone.invite(target(), { codecs: ['PCMA'] });
+    await other.answered();
+    const foreign = other.dialog.routeSet[0]!;
+    const moved = await counted('refused.signature', async () => {
+      assert.equal(await forged(stranger, bye, ['Route', '']), 403, 'no Route');
+      assert.equal(
+        await forged(stranger, bye, ['Route', route.replace(/hf=call-(\d)/, 'hf=call-9')]),
+        403,
+        'altered node',
+      );
+      assert.equal(await forged(stranger, bye, ['Route', route.replace('.any.', '.pcma.')]), 403, 'altered policy');
+      assert.equal(await forged(stranger, bye, ['Route', route.replace('.k2.', '.k1.')]), 403, 'other key');
+      assert.equal(
+        await forged(stranger, bye, ['Route', route.replace(/\.k2\..{20}/, '.k2.AAAAAAAAAAAAAAAAAAAA')]),
+        403,
+        'invented',
+      );
+      assert.equal(await forged(stranger, bye, ['Route', route.replace(/;hf=[^;]*/, '')]), 403, 'no parameter');
+      assert.equal(await forged(stranger, bye, ['Route', foreign]), 403, 'of another call');
+    });
+    assert.equal(moved, 7);
+    assert.equal(inside.state, 'confirmed');
+    call.audio.sendTone(440);
+    await inside.audio.hears(440);
+    assert.equal(await call.hangup(), 200);
+    await other.hangup();
+  });
+
+  it('goes to a node of the farm only', async () => {
+    const { call, inside } = await upCall();
+    const stranger = await open({ host: 220 });
+    const third = await open({ host: 221 });
+    const bye = call.dialog.request('BYE');
+    const moved = await counted('refused.nexthop', async () => {
+      const routes = [bye.get('Route'), `<sip:${third.address};lr>`].join(', ');
+      assert.equal(await forged(stranger, bye, ['Route', routes]), 403);
+      const headers = bye.headers.filter(([name]) => !/^(via|max-forwards|content-length)$/i.test(name));
+      for (const uri of [
+        `sip:x@${third.address}`,
+        `sip:x@${lab.address(31)}:8088`,
+        `sip:x@${lab.address(91)}`,
+        `sip:x@${lab.plan.daemonAddress}`,
+      ])
+        assert.equal((await stranger.request('BYE', uri, { headers, proxy: lab.publicVip })).status, 403, uri);
+    });
+    assert.equal(moved, 5);
+    assert.equal(third.ladder.rows().length, 0);
+    assert.equal(inside.state, 'confirmed');
+    assert.equal(await call.hangup(), 200);
+  });
+
+  it('is honoured under the key that is about to leave', async () => {
+    const { call } = await upCall();
+    assert.match(call.dialog.routeSet[0]!, /\.k2\./);
+    assert.equal(await call.hangup(), 200);
+  });
+});
+
+describe('A request from outside', () => {
+  it('with a Route of its own goes nowhere', async () => {
+    const phone = await open({ host: 200 });
+    const third = await open({ host: 221 });
+    await openNodes();
+    const moved = await counted('refused.nexthop', async () => {
+      for (const method of ['INVITE', 'OPTIONS', 'REGISTER']) {
+        const headers: Header[] = [['Route', `<sip:${lab.plan.publicVip};lr>, <sip:${third.address};lr>`]];
+        assert.equal((await phone.request(method, target(), { headers, proxy: lab.publicVip })).status, 403);
+      }
+    });
+    assert.equal(moved, 3);
+    assert.equal(third.ladder.rows().length, 0);
+  });
+
+  it('from a stranger is challenged, and let in with the right password at any instance', async () => {
+    const nodes = await openNodes();
+    const stranger = await open({ host: 220, user: '1001', domain: labDomain });
+    assert.equal(await (await stranger.invite(target())).rejected(), 407);
+    const wrong = { username: '1001', password: 'not-it' };
+    assert.equal(await (await stranger.invite(target(), { credentials: wrong })).rejected(), 407);
+    const nobody = { username: '1999', password: 'alice-secret' };
+    assert.equal(await (await stranger.invite(target(), { credentials: nobody })).rejected(), 407);
+    assert.equal(nodes.flatMap(node => node.calls).length, 0, 'nothing reached a node');
+    const call = await stranger.invite(target(), { credentials: { username: '1001', password: 'alice-secret' } });
+    await call.answered();
+    const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
+    assert.equal(inside.invite.get('X-Holdfast-Source'), 'subscriber:1001');
+    assert.equal(inside.invite.get('Proxy-Authorization'), '');
+    await call.hangup();
+    // The ACKs to our own 407s ended at whichever instance they met.
+    for (const node of nodes)
+      for (const { message } of node.ladder.rows()) assert.doesNotMatch(message.toTag, /^[0-9a-f]{32}/);
+  });
+
+  it('as somebody else is refused', async () => {
+    await openNodes();
+    const stranger = await open({ host: 220, user: '1002', domain: labDomain });
+    const credentials = { username: '1001', password: 'alice-secret' };
+    assert.equal(await (await stranger.invite(target(), { credentials })).rejected(), 403);
+  });
+
+  it('cannot bring headers of ours', async () => {
+    const nodes = await openNodes();
+    const phone = await open({ host: 200 });
+    const headers: Header[] = [
+      ['X-Holdfast-Source', 'trunk:evil'],
+      ['X-Holdfast-Policy', 'pcma'],
+      ['X-Holdfast-Leg', 'x'],
+      ['TH', 'dlh'],
+    ];
+    const call = await phone.invite(target(), { headers });
+    await call.answered();
+    const { invite } = nodes.flatMap(node => node.calls)[0] as IncomingCall;
+    assert.deepEqual(invite.all('X-Holdfast-Source'), ['trunk:lab']);
+    assert.deepEqual(invite.all('X-Holdfast-Policy'), ['any']);
+    assert.equal(invite.get('X-Holdfast-Leg') + invite.get('TH'), '');
+    assert.equal(await call.hangup([['X-Holdfast-Leg', 'x']]), 200);
+    const bye = nodes
+      .flatMap(node => node.ladder.rows())
+      .find(({ message }) => message.method === 'BYE' && message.isRequest)!.message;
+    assert.equal(bye.get('X-Holdfast-Leg'), '');
+  });
+
+  it('of a method that calls do not need is refused', async () => {
+    const phone = await open({ host: 200 });
+    assert.equal((await phone.request('SUBSCRIBE', target())).status, 405);
+    assert.equal((await phone.request('OPTIONS', `sip:${lab.plan.publicVip}`)).status, 200);
+  });
+
+  it('that is an ACK to a reply of our own ends at the edge', async () => {
+    const nodes = await openNodes();
+    const phone = await open({ host: 200 });
+    const ack = (tag: string): string =>
+      [
+        `ACK ${target()} SIP/2.0`,
+        `Via: SIP/2.0/UDP ${phone.address};branch=z9hG4bKack`,
+        'Max-Forwards: 70',
+        `From: <sip:a@b>;tag=1`,
+        `To: <sip:a@b>;tag=${tag}`,
+        'Call-ID: ack',
+        'CSeq: 1 ACK',
+        'Content-Length: 0',
+        '',
+        '',
+      ].join('\r\n');
+    const challenge = await phone.request('SUBSCRIBE', target());
+    const moved = await counted('dropped.ack', async () => {
+      for (let i = 0; i < 6; i++) await phone.sendRaw(ack(challenge.toTag), lab.publicVip);
+      await waitFor('all of them', async () => (await lab.counter('dropped.ack')) >= 6);
+    });
+    assert.ok(moved >= 6);
+    assert.equal(nodes.flatMap(node => node.ladder.rows()).length, 0);
+  });
+});
+
+describe('A reply from outside', () => {
+  it('is not passed on to strangers, nor does it end media that it has no right to', async () => {
+    const nodes = await openNodes();
+    const phone = await open({ host: 200 });
+    const stranger = await open({ host: 220 });
+    const victim = await open({ host: 221 });
+    const call = await phone.invite(target(), { codecs: ['PCMA'] });
+    await call.answered();
+    const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
+    const engine = /hf=[^.]*\.([^.]*)\./.exec(call.dialog.routeSet[0]!)![1]!;
+    const reply = (via2: string, hf: string): string =>
+      [
+        'SIP/2.0 486 Busy Here',
+        `Via: SIP/2.0/UDP ${lab.plan.publicVip};branch=z9hG4bKx;hf=${hf}`,
+        `Via: SIP/2.0/UDP ${via2};branch=z9hG4bKy`,
+        `From: ${call.dialog.local}`,
+        `To: ${call.dialog.remote}`,
+        `Call-ID: ${call.callId}`,
+        'CSeq: 1 INVITE',
+        'Content-Length: 0',
+        '',
+        '',
+      ].join('\r\n');
+    await counted('refused.reply', async () => {
+      await stranger.sendRaw(reply(victim.address, `${engine}.any.o.i`), lab.publicVip);
+      await stranger.sendRaw(reply(`${lab.address(31)};received=${victim.address}`, 'x'), lab.publicVip);
+    });
+    await counted('refused.signature', () =>
+      stranger.sendRaw(reply(lab.address(31), `${engine}.any.o.i.k2.AAAAAAAAAAAAAAAAAAAA`), lab.publicVip),
+    );
+    assert.equal(victim.ladder.rows().length, 0);
+    call.audio.sendTone(440);
+    await inside.audio.hears(440);
+    await call.hangup();
+  });
+});
+
+describe('The inside', () => {
+  it('is closed to who is not a node, and to a fenced one', async () => {
+    const stranger = await open({ host: 230 });
+    const node = await open({ host: 31 });
+    const phone = await open({ host: 208 });
+    const ask = (from: SipEndpoint): Promise<SipMessage> =>
+      from.request('OPTIONS', `sip:x@${phone.address}`, {
+        headers: [['Route', `<sip:${lab.plan.privateVip};lr>`]],
+        proxy: lab.privateVip,
+      });
+    await counted('refused.source', async () => void ask(stranger));
+    await lab.apply({ fenced: ['call-1'] });
+    await counted('refused.fenced', async () => void ask(node));
+    assert.equal(phone.ladder.rows().length, 0);
+    await lab.apply({ fenced: [] });
+    assert.equal((await ask(node)).status, 200);
+  });
+});
+
+describe('Garbage', () => {
+  it('moves a counter at most, and the next honest call succeeds', async () => {
+    await openNodes();
+    const phone = await open({ host: 200 });
+    const pids = lab.nodes('kamailio').map(node => lab.host.process(node.name)?.pid);
+    const samples = [
+      '',
+      '\r\n\r\n',
+      'INVITE',
+      'INVITE sip: SIP/2.0\r\n\r\n',
+      `INVITE ${target()} SIP/2.0\r\nVia: x\r\n\r\n`,
+      `INVITE ${target()} SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bKa\r\nFrom: <\r\nTo: >\r\nCall-ID:\r\nCSeq: 99999999999 INVITE\r\n\r\n`,
+      `BYE ${target()} SIP/2.0\r\nVia: SIP/2.0/UDP ${phone.address};branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>;tag=b\r\nCall-ID: x\r\nCSeq: 1 BYE\r\nRoute: <sip:${lab.plan.publicVip};hf=;lr>\r\n\r\n`,
+      `BYE ${target()} SIP/2.0\r\nVia: SIP/2.0/UDP ${phone.address};branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>;tag=b\r\nCall-ID: x\r\nCSeq: 1 BYE\r\nRoute: <sip:${lab.plan.publicVip};hf=....;lr>\r\n\r\n`,
+      `BYE ${target()};line=sr-AAAA SIP/2.0\r\nVia: SIP/2.0/UDP ${phone.address};branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=a\r\nTo: <sip:a@b>;tag=b\r\nCall-ID: x\r\nCSeq: 1 BYE\r\n\r\n`,
+      `SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ${lab.plan.publicVip};branch=z9hG4bK-;hf=.....\r\n\r\n`,
+      `SIP/2.0 999 ${'x'.repeat(9000)}\r\n\r\n`,
+      'x'.repeat(20_000),
+      `${(await phone.invite(target())).invite.toString().replace('\r\n\r\n', `\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`)}`,
+    ];
+    for (const sample of samples) for (let i = 0; i < 3; i++) await phone.sendRaw(sample, lab.publicVip);
+    for (let i = 0; i < 200; i++)
+      await phone.sendRaw(randomBytes(1 + (i % 1400)), i % 2 ? lab.publicVip : lab.privateVip);
+    const call = await phone.invite(target(), { codecs: ['PCMA'] });
+    await call.answered();
+    await call.hangup();
+    assert.deepEqual(
+      lab.nodes('kamailio').map(node => lab.host.process(node.name)?.pid),
+      pids,
+    );
+    assert.ok((await lab.counter('dropped.size')) > 0);
+  });
+});
