@@ -41,12 +41,20 @@ const itemReply = z.looseObject({ item: z.looseObject({ value: z.union([z.string
 const dumpReply = z.array(
   z.looseObject({ slot: z.array(z.looseObject({ name: z.string(), value: z.union([z.string(), z.number()]) })) }),
 );
+const statisticsReply = z.array(z.looseObject({ name: z.string(), all: z.number() }));
 const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
 
-/** Rows of a table that surely fit one datagram (65,507 octets) when dumped. */
-const mostDumped = 300;
+/** A reply that is larger than a datagram (65,507 octets) is never sent: a table is read whole only where it surely fits. */
+const mostDumpBytes = 40_000;
+const mostStrayRows = 100;
+
 /** More than a second: a file written then has another time. */
 const nextSecondMs = 1_050;
+
+/** What `htable.dump` needs for these rows, with JSON around each. */
+function dumpBytes(rows: EdgeRows): number {
+  return Object.entries(rows).reduce((sum, [key, value]) => sum + 2 * (key.length + String(value).length) + 80, 0);
+}
 
 interface RowChange {
   readonly key: string;
@@ -139,7 +147,10 @@ export class EdgeInstance {
 
   /** Rows of a table, or undefined for one whose dump may not fit a datagram. */
   async #dump(table: EdgeTable, expected: EdgeRows): Promise<EdgeRows | undefined> {
-    if (Object.keys(expected).length > mostDumped) return undefined;
+    if (dumpBytes(expected) > mostDumpBytes) return undefined;
+    const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats'));
+    const held = statistics.find(({ name }) => name === table)?.all ?? 0;
+    if (held > Object.keys(expected).length + mostStrayRows) return undefined;
     const entries = dumpReply.parse(await this.#options.client.request('htable.dump', [table]));
     return Object.fromEntries(entries.flatMap(({ slot }) => slot.map(({ name, value }) => [name, value])));
   }

@@ -30,7 +30,7 @@ interface Pending {
 
 /** Methods that change nothing, or the same when done twice: sent again when no answer came in a third of the time. */
 const safeMethods =
-  /^(core\.(uptime|version|info|echo|psx?|shmmem)$|dispatcher\.list$|htable\.(get|dump|sets|seti|setxs|listTables)$|rtpengine\.show$|stats\.)/;
+  /^(core\.(uptime|version|info|echo|psx?|shmmem)$|dispatcher\.list$|htable\.(get|dump|stats|sets|seti|setxs|listTables)$|rtpengine\.show$|stats\.)/;
 const safeAttempts = 3;
 
 /**

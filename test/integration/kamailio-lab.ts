@@ -113,7 +113,7 @@ export class EdgeLab {
   }
 
   async start(node: FarmNode): Promise<void> {
-    const renderer = node.farm === 'kamailio' ? this.renderer : new EngineRenderer(undefined);
+    const renderer = node.farm === 'kamailio' ? this.renderer : new EngineRenderer();
     await this.host.start(node.name, asMe(renderer.setup(node, this.host.folder(node.name))));
   }
 
