@@ -7,7 +7,7 @@ import type { TraceFarm, TraceInstance } from './trace-farm.js';
 import type { TraceLog } from './trace-log.js';
 import type { TraceMessage } from './trace-message.js';
 
-/** Why a datagram is not in the trace. `notSip`: keep-alives and garbage that a Kamailio was sent, too. */
+/** Why a datagram is not in the trace. `notSip`: another kind of payload, or no start line or Call-ID in it. */
 export type TraceRefusal = HepRefusal | 'unknownSender' | 'wrongKey' | 'notSip';
 
 export interface IntakeCounters {
