@@ -294,7 +294,7 @@ describe('Garbage', () => {
       `SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP ${lab.plan.publicVip};branch=z9hG4bK-;hf=.....\r\n\r\n`,
       `SIP/2.0 999 ${'x'.repeat(9000)}\r\n\r\n`,
       'x'.repeat(20_000),
-      `${(await phone.invite(target())).invite.toString().replace('\r\n\r\n', `\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`)}`,
+      (await phone.invite(target())).invite.toString().replace('\r\n\r\n', `\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`),
     ];
     for (const sample of samples) for (let i = 0; i < 3; i++) await phone.sendRaw(sample, lab.publicVip);
     for (let i = 0; i < 200; i++)

@@ -1,0 +1,57 @@
+// `kamailio -c` on what the generator writes: the real parser and the real modules find no fault.
+import { after, before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { planFarm } from '../../core/farm/farm-plan.js';
+import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+
+const run = promisify(execFile);
+const plan = planFarm('127.40.0.0/24', { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
+
+describe('The generated kamailio.cfg', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-cfg-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  for (const homer of [undefined, '192.0.2.60:9060']) {
+    it(`is valid ${homer === undefined ? 'without' : 'with'} HOMER`, async () => {
+      const renderer = new KamailioRenderer({
+        plan: () => plan,
+        domain: () => 'holdfast.test',
+        homer: () => homer,
+        secrets: {
+          routeKeys: { current: 'k1', keys: { k1: 'key' } },
+          maskKey: 'mask',
+          nonceSecret: 'nonce',
+          hepKey: 'hep',
+        },
+        state: () => ({
+          nodes: plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
+          engines: [],
+          sources: [],
+          subscribers: [],
+          policies: [{ id: 'p', codecs: ['PCMA'] }],
+          defaultPolicy: 'p',
+          fenced: [],
+        }),
+      });
+      const { files } = renderer.setup(
+        plan.nodes.find(node => node.farm === 'kamailio')!,
+        folder,
+      );
+      for (const file of files) {
+        await mkdir(dirname(join(folder, file.path)), { recursive: true });
+        await writeFile(join(folder, file.path), file.content);
+      }
+      const { stderr } = await run('/usr/sbin/kamailio', ['-c', '-E', '-f', join(folder, 'kamailio.cfg')]);
+      assert.match(stderr, /config file ok/);
+      assert.doesNotMatch(stderr, /ERROR|CRITICAL/);
+    });
+  }
+});

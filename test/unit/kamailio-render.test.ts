@@ -1,0 +1,135 @@
+// What the generator writes for a farm, against golden files; slots and tables as pure functions.
+import { describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { planFarm } from '../../core/farm/farm-plan.js';
+import type { EdgeState } from '../../core/ports/edge.js';
+import { assignSlots } from '../../kamailio/dispatcher-list.js';
+import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { formatTable, renderTables } from '../../kamailio/edge-tables.js';
+import { HoldfastError } from '../../core/errors.js';
+import { projectRoot } from '../harness/project-root.js';
+
+const plan = planFarm('127.40.0.0/24', { kamailio: 3, call: 2, conference: 2, registrar: 2, rtpengine: 2 });
+const secrets = {
+  routeKeys: { current: 'k2', keys: { k1: 'old-route-key', k2: 'new-route-key' } },
+  maskKey: 'mask-key',
+  nonceSecret: 'nonce-secret',
+  hepKey: 'hep-key',
+};
+const state: EdgeState = {
+  nodes: plan.nodes.map(({ name, farm, address }) => ({
+    name,
+    farm,
+    address,
+    state: name === 'call-2' ? 'draining' : 'up',
+  })),
+  engines: [
+    { id: 'e1-1', node: 'rtpengine-1', state: 'dead', successor: 'e2-2' },
+    { id: 'e2-2', node: 'rtpengine-2', state: 'up' },
+    { id: 'e1-3', node: 'rtpengine-1', state: 'up' },
+  ],
+  sources: [{ address: '127.40.0.200', trunk: 'lab', policy: 'p1' }],
+  subscribers: [{ user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef', policy: 'p2' }],
+  policies: [
+    { id: 'p1', codecs: ['opus', 'G722', 'PCMA', 'PCMU'] },
+    { id: 'p2', codecs: ['PCMA'] },
+  ],
+  defaultPolicy: 'p1',
+  fenced: ['conference-2'],
+};
+const renderer = new KamailioRenderer({
+  plan: () => plan,
+  domain: () => 'holdfast.test',
+  homer: () => '192.0.2.60:9060',
+  secrets,
+  state: () => state,
+});
+
+function golden(path: string, content: string): void {
+  const file = join(projectRoot, 'test/golden/kamailio', path);
+  if (process.env['UPDATE_GOLDEN'] !== undefined) {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+  assert.equal(content, readFileSync(file, 'utf8'), `${path} differs; if it should: UPDATE_GOLDEN=1`);
+}
+
+describe('The generator', () => {
+  const setup = renderer.setup(
+    plan.nodes.find(node => node.name === 'kamailio-2')!,
+    '/var/lib/holdfast/kamailio-2',
+  );
+
+  for (const { path, content } of setup.files) it(`writes ${path} as it is known`, () => golden(path, content));
+
+  it('writes secrets for their owner only', () => {
+    for (const file of setup.files) assert.equal(file.mode & 0o077, 0, file.path);
+  });
+
+  it('runs Kamailio in the foreground as a user of its own', () => {
+    assert.equal(setup.process.user, 'holdfast-kamailio');
+    assert.ok(setup.process.args.includes('-DD'));
+  });
+});
+
+describe('Slots', () => {
+  const names = (of: EdgeState): string[] => assignSlots(of).map(slot => slot.node.name);
+  const without = (name: string): EdgeState => ({ ...state, nodes: state.nodes.filter(node => node.name !== name) });
+  const as = (name: string, its: EdgeState['nodes'][number]['state']): EdgeState => ({
+    ...state,
+    nodes: state.nodes.map(node => (node.name === name ? { ...node, state: its } : node)),
+  });
+
+  it('keep their order whatever the states of the nodes are', () => {
+    for (const its of ['up', 'suspect', 'dead', 'draining'] as const)
+      assert.deepEqual(names(as('call-1', its)), names(state));
+  });
+
+  it('move only to or from the node that comes or goes', () => {
+    const fewer = names(without('call-2'));
+    names(state).forEach((name, i) => assert.ok(name === fewer[i] || name === 'call-2'));
+  });
+
+  it('do not depend on the order of the nodes', () => {
+    assert.deepEqual(names({ ...state, nodes: [...state.nodes].reverse() }), names(state));
+  });
+
+  it('of suspects are used when nobody is up', () => {
+    const slots = assignSlots(as('call-1', 'suspect')).filter(slot => slot.setid === 1);
+    assert.ok(slots.filter(slot => slot.node.name === 'call-1').every(slot => slot.node.state === 'up'));
+    assert.ok(slots.filter(slot => slot.node.name === 'call-2').every(slot => slot.node.state === 'draining'));
+  });
+
+  it('without any node are refused', () => {
+    const none = { ...state, nodes: state.nodes.filter(node => node.farm !== 'registrar') };
+    assert.throws(
+      () => assignSlots(none),
+      (error: unknown) => HoldfastError.is(error, 'DISPATCHER_REFUSED'),
+    );
+  });
+});
+
+describe('Tables', () => {
+  const tables = renderTables(state, secrets);
+
+  it("send a dead engine's dialogs to its successor's engine, and new calls to living ones", () => {
+    assert.equal(tables.engines['e1-1'], 2);
+    assert.equal(tables.engines['e1-3'], 1);
+    const chosen = Array.from({ length: 64 }, (_, i) => tables.engineslots[String(i)]);
+    assert.deepEqual(new Set(chosen), new Set(['e2-2', 'e1-3']));
+    assert.equal(tables.engineslots['other-e2-2'], 'e1-3');
+  });
+
+  it('bear another generation for another content, whatever the order of its rows', () => {
+    const generation = (of: EdgeState): unknown => renderTables(of, secrets).sources['#generation'];
+    assert.notEqual(generation({ ...state, sources: [] }), generation(state));
+    const two = [...state.sources, { address: '127.40.0.201', trunk: 'lab', policy: 'p1' }];
+    assert.equal(generation({ ...state, sources: two }), generation({ ...state, sources: [...two].reverse() }));
+  });
+
+  it('escape what db_text would read as the end of a column', () => {
+    assert.match(formatTable({ 'a:b': 'c\\d' }), /^a\\:b:0:0:c\\\\d$/m);
+  });
+});
