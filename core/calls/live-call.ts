@@ -24,7 +24,7 @@ export interface CallWorld {
   changed(before: CallRecord, after: CallRecord): void;
 }
 
-/** Events that change nothing a recovery needs: they are not worth a write. */
+/** Events that change nothing a recovery needs before the answer, which is a write itself. */
 const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCallId', 'joined']);
 
 export class LiveCall {
@@ -64,7 +64,8 @@ export class LiveCall {
     this.#tell(before, event);
     this.#setTimers();
     for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
-    const save = !notDurable.has(event.type) && !actions.some(action => action.do === 'finish');
+    const durable = !notDurable.has(event.type) || call.state === 'confirmed';
+    const save = durable && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
   }
 

@@ -1,0 +1,183 @@
+// The daemon away: calls go on without it, and it knows them again; ARI cut; an Asterisk restarted.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { Farm } from '../harness/farm.js';
+import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
+
+interface Cdr {
+  readonly callId: string;
+  readonly sipCallIds: readonly string[];
+  readonly outcome: string;
+  readonly endedBy: string;
+  readonly endedAt: string;
+  readonly endedNotBefore: string;
+}
+
+describe('a farm whose daemon dies', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up();
+    alice = await SipEndpoint.open({ address: farm.host(200), codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+    bob.onInvite(async call => {
+      await call.ring();
+      await call.answer();
+      call.audio.sendTone(660);
+    });
+  });
+
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+
+  const place = async (count: number): Promise<OutgoingCall[]> => {
+    const calls: OutgoingCall[] = [];
+    for (let i = 0; i < count; i++) {
+      const call = await alice.invite(farm.uri('70001'));
+      await call.answered();
+      calls.push(call);
+    }
+    return calls;
+  };
+  const records = async (): Promise<Cdr[]> => {
+    const text = await readFile(join(farm.state, 'cdr.jsonl'), 'utf8').catch(() => '');
+    return text.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Cdr]));
+  };
+  const killDaemon = async (): Promise<number> => {
+    const { pid } = (await farm.status()).daemon;
+    process.kill(pid, 'SIGKILL');
+    return pid;
+  };
+  const daemonBack = (before: number): Promise<unknown> =>
+    waitFor(
+      'another daemon to be ready',
+      async () => {
+        const status = await farm.status();
+        return status.ready && status.daemon.pid !== before;
+      },
+      { deadlineMs: 20_000, everyMs: 200 },
+    );
+
+  test('50 calls go on when it is killed, and both sides still hang up each other', { timeout: 120_000 }, async () => {
+    const calls = await place(50);
+    const talking = calls.slice(0, 5);
+    const before = await killDaemon();
+    for (const call of talking) call.audio.resetReport();
+    await daemonBack(before);
+    for (const call of talking) {
+      const { packets, largestGapMs } = call.audio.report();
+      assert.ok(packets > 20, `RTP went on while the daemon was away: ${packets} packets`);
+      assert.ok(largestGapMs < 1000, `largest gap ${largestGapMs} ms`);
+    }
+    await waitFor('the daemon to know the 50 calls', async () => (await farm.calls()).length === 50);
+    for (const call of await farm.calls()) {
+      assert.equal(call.state, 'confirmed');
+      assert.equal(call.legs.length, 2);
+      assert.ok(
+        call.legs.every(leg => leg.callId !== ''),
+        'both SIP Call-IDs are known',
+      );
+    }
+    for (const call of calls.slice(0, 25)) await call.hangup();
+    const answered = bob.calls.slice(-25);
+    for (const call of answered) await call.hangup();
+    await farm.idle();
+    await Promise.all(calls.map(call => call.ended()));
+    const cdrs = await waitFor('50 records', async () => {
+      const all = await records();
+      return all.length >= 50 && all;
+    });
+    assert.equal(cdrs.length, 50);
+    assert.equal(new Set(cdrs.map(cdr => cdr.callId)).size, 50);
+  });
+
+  test(
+    'a call whose caller hung up meanwhile is ended on the other side, and its record says when',
+    { timeout: 60_000 },
+    async () => {
+      const [call] = await place(1);
+      assert.ok(call);
+      const before = await killDaemon();
+      await call.hangup();
+      await daemonBack(before);
+      const callee = bob.calls.at(-1);
+      assert.ok(callee);
+      await callee.ended();
+      await farm.idle();
+      const cdr = await waitFor('its record', async () =>
+        (await records()).find(one => one.sipCallIds.includes(call.callId)),
+      );
+      assert.equal(cdr.outcome, 'answered');
+      assert.ok(Date.parse(cdr.endedNotBefore) <= Date.parse(cdr.endedAt));
+    },
+  );
+
+  test(
+    'with ARI cut for 10 s nothing happens to calls, and new ones go to the other node',
+    { timeout: 90_000 },
+    async () => {
+      const [call] = await place(1);
+      assert.ok(call);
+      const node = (await farm.calls())[0]?.legs[0]?.node ?? '';
+      const address = (await farm.status()).nodes.find(one => one.name === node)?.address ?? '';
+      const table = `holdfast_test_${process.pid}`;
+      const nft = (rules: string): string => execFileSync('nft', ['-f', '-'], { input: rules, encoding: 'utf8' });
+      nft(
+        `table ip ${table} { chain cut { type filter hook input priority 0; ip daddr ${address} tcp dport 8088 drop; ip saddr ${address} tcp sport 8088 drop; }; }`,
+      );
+      try {
+        const cutMs = Date.now();
+        await waitFor(
+          `${node} to be suspect`,
+          async () => (await farm.status()).nodes.some(one => one.name === node && one.state === 'suspect'),
+          { deadlineMs: 9_000, everyMs: 200 },
+        );
+        for (let i = 0; i < 6; i++) {
+          const other = await alice.invite(farm.uri('70001'));
+          await other.answered();
+          const own = (await farm.calls()).find(one => one.legs.some(leg => leg.callId === other.callId));
+          assert.notEqual(own?.legs[0]?.node, node);
+          await other.hangup();
+        }
+        await waitFor('10 s to pass', () => Date.now() - cutMs > 10_000, { deadlineMs: 11_000, everyMs: 100 });
+      } finally {
+        nft(`delete table ip ${table}`);
+      }
+      await waitFor(
+        `${node} to be up again`,
+        async () => (await farm.status()).nodes.some(one => one.name === node && one.state === 'up'),
+        { deadlineMs: 15_000, everyMs: 200 },
+      );
+      assert.ok(call.audio.report().silentForMs < 500, 'the call is still heard');
+      await call.hangup();
+      await farm.idle();
+    },
+  );
+
+  test('an idle Asterisk that is killed comes back and takes calls', { timeout: 60_000 }, async () => {
+    const pids = new Map((await farm.status()).nodes.map(node => [node.name, node.pid]));
+    for (const name of ['call-1', 'call-2']) {
+      process.kill(pids.get(name) ?? 0, 'SIGKILL');
+      await waitFor(
+        `${name} to be up as another process`,
+        async () =>
+          (await farm.status()).nodes.some(
+            one => one.name === name && one.state === 'up' && one.pid !== pids.get(name),
+          ),
+        { deadlineMs: 20_000, everyMs: 200 },
+      );
+    }
+    const calls = await place(4);
+    for (const call of calls) await call.hangup();
+    await farm.idle();
+  });
+});
