@@ -27,7 +27,7 @@ export interface Slot {
 export function assignSlots(state: EdgeState): readonly Slot[] {
   return dispatcherSets.flatMap(({ setid, farm }) => {
     const nodes = state.nodes.filter(node => node.farm === farm);
-    const byName = new Map(nodes.map(node => [node.name, node]));
+    const names = nodes.map(node => node.name);
     if (nodes.length === 0) {
       throw new HoldfastError(
         'DISPATCHER_REFUSED',
@@ -40,8 +40,8 @@ export function assignSlots(state: EdgeState): readonly Slot[] {
     // With nobody surely alive, a suspect is a better chance for a call than a refusal.
     const anyUp = nodes.some(node => node.state === 'up');
     return Array.from({ length: slots }, (_, slot): Slot => {
-      const name = rendezvous(`${farm} ${slot}`, [...byName.keys()]);
-      const node = byName.get(name) ?? (nodes[0]);
+      const name = rendezvous(`${farm} ${slot}`, names);
+      const node = nodes.find(one => one.name === name) as EdgeNode;
       return { setid, node: !anyUp && node.state === 'suspect' ? { ...node, state: 'up' } : node };
     });
   });
