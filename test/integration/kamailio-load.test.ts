@@ -1,0 +1,57 @@
+// Calls at a rate through the balanced edge, while lists and tables change, and while one Kamailio dies.
+import { after, afterEach, before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Sipp } from '../harness/sipp.js';
+import { waitFor } from '../harness/wait-for.js';
+import { EdgeLab } from './kamailio-lab.js';
+
+let lab: EdgeLab;
+const callees: Sipp[] = [];
+
+before(async () => {
+  lab = await EdgeLab.up();
+});
+after(() => lab.down());
+afterEach(async () => {
+  for (const callee of callees.splice(0)) await callee.stop();
+  await lab.endSessions();
+});
+
+async function call(options: { calls: number; rate: number }): Promise<Sipp> {
+  for (const host of [31, 32])
+    callees.push(await Sipp.uas({ address: lab.address(host), payloadTypes: [0], ringMs: 50 }));
+  return Sipp.uac({ ...options, address: lab.address(200), target: lab.publicVip, service: '70001', holdMs: 500 });
+}
+
+describe('Many calls', () => {
+  it('all succeed while tables and lists are written ten times a second, and leave no media', async () => {
+    const caller = await call({ calls: 250, rate: 50 });
+    const finished = caller.finished();
+    let done = false;
+    void finished.then(() => (done = true));
+    for (let i = 0; !done; i++) {
+      await lab.apply({ policies: [...lab.state.policies.slice(0, 2), { id: `x${i % 9}`, codecs: ['PCMA'] }] });
+      await delay(100);
+    }
+    const result = await finished;
+    assert.deepEqual([result.successful, result.failed], [250, 0], result.errors);
+    await waitFor('no media session to be left', async () => (await lab.sessions()) === 0);
+  });
+
+  it('lose no more than set-ups under way when one Kamailio is killed', async () => {
+    const caller = await call({ calls: 200, rate: 50 });
+    await delay(1500);
+    const [dead, ...rest] = lab.nodes('kamailio');
+    await lab.host.kill(dead!.name);
+    await lab.balancer.apply(rest);
+    const result = await caller.finished();
+    assert.ok(result.failed <= 2, `${result.failed} failed: ${result.errors}`);
+    await lab.start(dead!);
+    await waitFor('it to be equal again', async () => {
+      await lab.apply({});
+      return lab.edge.ready(dead!.name);
+    });
+    await lab.balancer.apply(lab.nodes('kamailio'));
+  });
+});
