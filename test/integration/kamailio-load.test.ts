@@ -28,9 +28,9 @@ describe('Many calls', () => {
   it('all succeed while tables and lists are written ten times a second, and leave no media', async () => {
     const caller = await call({ calls: 250, rate: 50 });
     const finished = caller.finished();
-    let done = false;
-    void finished.then(() => (done = true));
-    for (let i = 0; !done; i++) {
+    const progress = { done: false };
+    void finished.then(() => (progress.done = true));
+    for (let i = 0; !progress.done; i++) {
       await lab.apply({ policies: [...lab.state.policies.slice(0, 2), { id: `x${i % 9}`, codecs: ['PCMA'] }] });
       await delay(100);
     }
