@@ -2,9 +2,10 @@
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
-import type { Header, SipMessage } from '../harness/sip-message.js';
+import { SipMessage, type Header } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab, labDomain } from './kamailio-lab.js';
 
@@ -217,6 +218,33 @@ describe('A request from outside', () => {
     });
     assert.ok(moved >= 6);
     assert.equal(nodes.flatMap(node => node.ladder.rows()).length, 0);
+  });
+});
+
+describe('A REGISTER', () => {
+  it('reaches the registrar, and the phone finds its own contact in the answer', async () => {
+    const phone = await open({ host: 200, user: '1001', domain: labDomain });
+    const registrar = createSocket('udp4');
+    const received: SipMessage[] = [];
+    registrar.on('message', data => {
+      const request = SipMessage.parse(data)!;
+      received.push(request);
+      const copied = request.headers.filter(([name]) => /^(via|from|to|call-id|cseq|contact)$/i.test(name));
+      const own: Header[] = [['Server', 'Asterisk']];
+      const reply = new SipMessage('SIP/2.0 200 OK', [...copied, ...own]);
+      registrar.send(reply.toString(), lab.privateVip.port, lab.privateVip.address);
+    });
+    await new Promise<void>(resolve => registrar.bind(5060, lab.address(71), resolve));
+    try {
+      const response = await phone.register(`sip:${lab.plan.publicVip}`);
+      assert.equal(response.status, 200);
+      assert.equal(response.get('Contact'), phone.contact);
+      assert.doesNotMatch(response.toString(), new RegExp(`Asterisk|${lab.address(71)}|${lab.plan.privateVip}`));
+      assert.equal(received[0]!.get('Contact'), phone.contact);
+      assert.equal(received[0]!.get('Record-Route'), '');
+    } finally {
+      registrar.close();
+    }
   });
 });
 
