@@ -225,4 +225,18 @@ describe('An engine', () => {
     assert.equal(await call.hangup(), 200);
     await lab.start(lab.plan.nodes.find(node => node.name === `rtpengine-${dead[2]}`)!);
   });
+
+  it('that has died and is not known dead yet costs new calls some time, not their life', async () => {
+    const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
+    for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
+    const phone = await open({ host: 200 });
+    await lab.host.kill('rtpengine-1');
+    const calls = await Promise.all(Array.from({ length: 8 }, () => phone.invite(target(), { codecs: ['PCMA'] })));
+    for (const call of calls) {
+      await call.answered();
+      assert.match(call.dialog.routeSet[0]!, /\.e2-1\./);
+      assert.equal(await call.hangup(), 200);
+    }
+    await lab.start(lab.plan.nodes.find(node => node.name === 'rtpengine-1')!);
+  });
 });
