@@ -25,7 +25,10 @@ function testNames(kind) {
 }
 
 function chosen(name, choices) {
-  return choices.length === 0 || choices.some(choice => name.includes(choice.replace(/^test\//, '').replace(/\.test\.[tj]s$/, '')));
+  return (
+    choices.length === 0 ||
+    choices.some(choice => name.includes(choice.replace(/^test\//, '').replace(/\.test\.[tj]s$/, '')))
+  );
 }
 
 /** One stage's tests, reported as they go. Gives the counts that node's runner prints at its end. */
@@ -68,7 +71,8 @@ if (found === 0) {
   process.exit(1);
 }
 console.log(`\n=== all: ${found} files ===`);
-for (const name of ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo']) console.log(`# ${name} ${counts[name] ?? 0}`);
+for (const name of ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo'])
+  console.log(`# ${name} ${counts[name] ?? 0}`);
 console.log(`# duration_ms ${Math.round(performance.now() - started)}`);
 for (const failure of new Set(failures)) console.log(`not ok: ${failure}`);
 // Not 0 either when a file broke off before it could count.
