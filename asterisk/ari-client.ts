@@ -145,6 +145,8 @@ export function ariClient(requester: AriRequester): AriClient {
     asterisk: {
       getInfo: () => get('/asterisk/info'),
       ping: () => get('/asterisk/ping'),
+      getObject: ({ configClass, objectType, id }) =>
+        get(`/asterisk/config/dynamic/${[configClass, objectType, id].map(encodeURIComponent).join('/')}`),
     },
   };
 }

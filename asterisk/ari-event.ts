@@ -20,6 +20,7 @@ const known = {
   Dial: z.looseObject({ peer: channel, dialstatus: z.string() }),
   ChannelDtmfReceived: z.looseObject({ channel, digit: z.string() }),
   BridgeDestroyed: z.looseObject({ bridge }),
+  ContactStatusChange: z.looseObject({ contact_info: z.looseObject({ aor: z.string(), uri: z.string() }) }),
   PlaybackFinished: z.looseObject({ playback: z.looseObject({ id: z.string(), state: z.string() }) }),
 } as const;
 

@@ -73,7 +73,6 @@ const registrar = [
   'res_pjsip_pubsub',
   'chan_pjsip',
   'res_pjsip_endpoint_identifier_user',
-  'res_pjsip_path',
   'res_pjsip_nat',
   'res_pjsip_registrar',
   ...ari,

@@ -127,7 +127,6 @@ password_digest = MD5:${ha1}
 type = aor
 max_contacts = 5
 remove_existing = no
-support_path = yes
 minimum_expiration = 30
 maximum_expiration = 7200
 `;
@@ -139,7 +138,10 @@ export function renderRegistrarPjsip(
   subscribers: readonly RegistrarSubscriber[],
 ): string {
   return [
-    global.replace('ip,username', 'username,ip'),
+    // Each refresh tells of itself: the daemon knows every binding's expiry.
+    global
+      .replace('ip,username', 'username,ip')
+      .replace('max_forwards = 70\n', 'max_forwards = 70\nsend_contact_status_on_update_registration = yes\n'),
     transport(node),
     innerEndpoint('probe', 'nowhere', node),
     identify('probe', [plan.daemonAddress]),

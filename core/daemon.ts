@@ -13,6 +13,7 @@ import type { FarmPlan } from './farm/farm-plan.js';
 import type { NodeStates } from './farm/node-states.js';
 import type { OptionsProbe } from './farm/options-probe.js';
 import type { RootLogger } from './log.js';
+import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { Balancer } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
@@ -36,6 +37,7 @@ export interface DaemonParts {
   readonly sync: EdgeSync;
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
+  readonly bindings: Bindings;
   readonly options: OptionsProbe;
   readonly balancer: Balancer;
   /** Opened by the start, as it owns a thread and a socket. */
@@ -90,6 +92,7 @@ export class Daemon {
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
     await options.open();
     await book.load();
+    await this.#parts.bindings.load();
     await engine.load((await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now());
     await cdr.start();
     const progress = (line: string): void => log.info({}, line);

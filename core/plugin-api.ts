@@ -57,6 +57,8 @@ export interface Location {
   /** Contact URIs of `subscriber`, best first; empty when not registered. */
   contacts(subscriber: string): readonly string[];
 }
+/** What phones have registered now; Holdfast itself provides it. */
+export const bindings = serviceToken<Location>('bindings');
 export const location = serviceToken<Location>('location');
 
 /** Trunks and subscribers of the config, for plugins that route by them. Provided by the daemon itself. */

@@ -136,7 +136,6 @@ route[ADMIT] {
 # The registrar challenges; the same address of record finds the same registrar while it lives.
 route[REGISTER] {
   if (!ds_select_dst("2", "2")) { update_stat("failed_slot", "+1"); sl_send_reply("503", "Service Unavailable"); exit; }
-  append_hf("Path: <sip:${model.privateVip}:${ports.sip};lr>\\r\\n");
   $fsn = "int";
   forward();
 }

@@ -35,7 +35,8 @@ import { LocalHost } from '../host/local-host.js';
 import { NftBalancer } from '../host/nft-balancer.js';
 import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
-import { transcodingPolicies } from '../plugin-api.js';
+import { bindings as bindingsToken, transcodingPolicies } from '../plugin-api.js';
+import { Bindings } from '../registrations/bindings.js';
 import { PluginHost } from '../plugins/plugin-host.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
@@ -74,6 +75,7 @@ const tokens = {
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
   keeper: token<FarmKeeper>('keeper'),
+  bindings: token<Bindings>('bindings'),
   cdr: token<CdrWriter>('cdr'),
   daemon: token<Daemon>('daemon'),
 };
@@ -98,7 +100,8 @@ function wireFarm(given: Given, make: Make): void {
   make(tokens.balancer, () => new NftBalancer(live.plan));
   make(tokens.states, () => new NodeStates(log));
   make(tokens.book, () => new EngineBook(store));
-  make(tokens.plugins, () => new PluginHost({ log }));
+  make(tokens.bindings, get => new Bindings({ store, asterisks: get(tokens.asterisks), log }));
+  make(tokens.plugins, get => new PluginHost({ log, services: new Map([[bindingsToken.name, get(tokens.bindings)]]) }));
   make(tokens.options, () => new OptionsProbe(live.plan.daemonAddress));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
   make(tokens.asterisks, get => {
@@ -152,6 +155,8 @@ function wireCalls(given: Given, make: Make): void {
   make(tokens.keeper, get => {
     const engine = get(tokens.engine);
     const sync = get(tokens.sync);
+    const states = get(tokens.states);
+    const bindings = get(tokens.bindings);
     engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
     return new FarmKeeper({
       host: get(tokens.host),
@@ -164,7 +169,7 @@ function wireCalls(given: Given, make: Make): void {
       book: get(tokens.book),
       options: get(tokens.options),
       log,
-      listener: node => engine.listener(node),
+      listener: node => (states.node(node)?.farm === 'registrar' ? bindings.listener(node) : engine.listener(node)),
       lostNode: node => engine.lostNode(node),
       callsOn: node => engine.callsOn(node),
     });
@@ -185,6 +190,7 @@ function wireCalls(given: Given, make: Make): void {
         sync: get(tokens.sync),
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
+        bindings: get(tokens.bindings),
         options: get(tokens.options),
         balancer: get(tokens.balancer),
         openTrace: () => openTrace(given),
@@ -303,6 +309,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     edge: graph.resolve(tokens.edge),
     engine: graph.resolve(tokens.engine),
     conferences: graph.resolve(tokens.conferences),
+    bindings: graph.resolve(tokens.bindings),
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
     rememberDrain: (node, draining) => daemon.rememberDrain(node, draining),

@@ -7,6 +7,7 @@ import { isAsterisk, ports, type FarmPlan } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
+import type { Bindings } from '../registrations/bindings.js';
 import type { CallStatus, ConferenceStatus, NodeStatus, Operations, ResultOf } from './operations.js';
 
 export interface DaemonFacts {
@@ -24,6 +25,7 @@ export interface DaemonOperationsOptions {
   readonly edge: EdgeFarm;
   readonly engine: CallEngine;
   readonly conferences: Conferences;
+  readonly bindings: Bindings;
   readonly sipCallIdOf: (legId: string) => string | undefined;
   /** What the Kamailios showed of a Call-ID. */
   readonly trace: (callId: string) => Promise<ResultOf<'trace'>>;
@@ -40,7 +42,13 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     nodes: async () => nodes(options),
     calls: async () => calls(options),
     conferences: async () => conferences(options),
-    registrations: async () => [],
+    registrations: async () =>
+      options.bindings.list().map(({ subscriber, contact, expiresMs, node }) => ({
+        subscriber,
+        contact,
+        expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
+        node,
+      })),
     recoveries: async () => [],
     recoveryPlan: async ({ node }) => {
       mustKnow(states, node);

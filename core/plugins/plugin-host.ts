@@ -17,6 +17,8 @@ export interface PluginHostOptions {
   readonly hookTimeoutMs?: number;
   /** How long one clean-up may take. Default 2000. */
   readonly stopTimeoutMs?: number;
+  /** Services that Holdfast itself provides, by token name, beside the directory. */
+  readonly services?: ReadonlyMap<string, unknown>;
   /** Folder of the built-in plugins. */
   readonly builtIns?: URL;
 }
@@ -38,10 +40,12 @@ export class PluginHost {
   readonly #hookTimeoutMs: number;
   readonly #stopTimeoutMs: number;
   readonly #builtIns: URL;
+  readonly #services: ReadonlyMap<string, unknown>;
   #current: PluginSet;
 
   constructor(options: PluginHostOptions) {
     this.#log = options.log;
+    this.#services = options.services ?? new Map();
     this.#hookTimeoutMs = options.hookTimeoutMs ?? 2000;
     this.#stopTimeoutMs = options.stopTimeoutMs ?? 2000;
     this.#builtIns = options.builtIns ?? builtInFolder;
@@ -168,7 +172,7 @@ export class PluginHost {
       problems.push(...this.#ownCheck({ block, plugin, config: parsed.data }, facts));
     }
     if (problems.length > 0) throw configInvalid(problems);
-    return { checked, ordered: setupOrder(checked, new Set([directory.name])) };
+    return { checked, ordered: setupOrder(checked, new Set([directory.name, ...this.#services.keys()])) };
   }
 
   #ownCheck({ block, plugin, config }: CheckedPlugin, facts: Directory): ReturnType<typeof block.problem>[] {
@@ -187,7 +191,7 @@ export class PluginHost {
     checked: readonly CheckedPlugin[],
     facts: Directory,
   ): Promise<PluginSet> {
-    const services = new Map<string, unknown>([[directory.name, facts]]);
+    const services = new Map<string, unknown>([...this.#services, [directory.name, facts]]);
     const events = new Emitter<Events>(this.#log);
     const around = { log: this.#log, events, services, stopTimeoutMs: this.#stopTimeoutMs };
     const started: RunningPlugin[] = [];

@@ -62,6 +62,10 @@ export type AriEvent = AriEventBase &
     | { readonly type: 'ChannelEnteredBridge'; readonly channel: AriChannel; readonly bridge: AriBridge }
     | { readonly type: 'ChannelLeftBridge'; readonly channel: AriChannel; readonly bridge: AriBridge }
     | { readonly type: 'BridgeDestroyed'; readonly bridge: AriBridge }
+    | {
+        readonly type: 'ContactStatusChange';
+        readonly contact_info: { readonly aor: string; readonly uri: string; readonly contact_status: string };
+      }
     | { readonly type: 'PlaybackFinished'; readonly playback: { readonly id: string; readonly state: string } }
   );
 
@@ -122,6 +126,12 @@ export interface AriClient {
   readonly asterisk: {
     getInfo(): Promise<{ status: { startup_time: string }; system: { version: string; entity_id: string } }>;
     ping(): Promise<void>;
+    /** GET /asterisk/config/dynamic/{configClass}/{objectType}/{id}: all fields of a sorcery object. */
+    getObject(params: {
+      configClass: string;
+      objectType: string;
+      id: string;
+    }): Promise<readonly { readonly attribute: string; readonly value: string }[]>;
   };
 }
 

@@ -1,5 +1,5 @@
 // Registrar: the location service, which says where a subscriber can be rung now.
-import { definePlugin, directory, location, pluginApiVersion, z } from '../../core/plugin-api.js';
+import { bindings, definePlugin, directory, location, pluginApiVersion, z } from '../../core/plugin-api.js';
 import { staticLocation } from './static-location.js';
 
 const contact = z.string().regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP URI, sip:user@host');
@@ -12,6 +12,7 @@ export default definePlugin({
     contacts: z.record(z.string(), z.array(contact).min(1)).default({}),
   }),
   needs: [directory],
+  wants: [bindings],
   provides: [location],
   check({ contacts }, { subscribers }) {
     const names = subscribers.map(({ name }) => name);
@@ -19,7 +20,13 @@ export default definePlugin({
       .filter(name => !names.includes(name))
       .map(name => ({ path: ['contacts', name], message: `there is no subscriber "${name}"` }));
   },
-  setup({ config, provide, use }) {
-    provide(location, staticLocation(config.contacts, use(directory)));
+  setup({ config, provide, use, find }) {
+    const fixed = staticLocation(config.contacts, use(directory));
+    const registered = find(bindings);
+    provide(location, {
+      contacts: subscriber => [
+        ...new Set([...(registered?.contacts(subscriber) ?? []), ...fixed.contacts(subscriber)]),
+      ],
+    });
   },
 });
