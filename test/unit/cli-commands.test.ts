@@ -52,6 +52,7 @@ const operations: Operations = {
   conferences: async () => [
     { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
   ],
+  trace: async () => [],
   registrations: async () => [],
   recoveries: async () => [],
   recoveryPlan: async ({ node }) => ({
