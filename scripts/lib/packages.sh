@@ -61,7 +61,7 @@ disable_units() {
 
 packages_failed() {
   local gone
-  gone=$(recent_log | sed -nE "s/^E: (Unable to locate package|Package '?)([^' ]*).*/\2/p" | sort -u | tr '\n' ' ')
+  gone=$(recent_log | sed -nE "s/^E: (Unable to locate package |Package '?)([^' ]*).*/\2/p" | sort -u | tr '\n' ' ')
   if [[ -n $gone ]]; then
     fail "Debian's package sources on this machine do not have: $gone" \
       "Check that /etc/apt has bookworm's main component, run apt-get update, and then the same command again." "$HOLDFAST_LOG"

@@ -311,10 +311,10 @@ function callerScenario(): string {
   const answered = '<recv response="100" optional="true"/><recv response="180" optional="true"/><recv response="200"/>';
   return `<?xml version="1.0" encoding="ISO-8859-1"?>
 <scenario name="caller">
-<send retrans="500">${invite(7, '', `alice 1234 1 IN IP4 ${sipp()}`, ...routes)}</send>
+<send retrans="500">${invite(7, '', `alice 4611731400430051336 1732400000000 IN IP4 ${sipp()}`, ...routes)}</send>
 ${answered}
 <send>${request('ACK', 7, '[peer_tag_param]', 'Content-Length: 0')}</send>
-<send retrans="500">${invite(8, '[peer_tag_param]', `alice 1234 2 IN IP4 ${sipp()}`)}</send>
+<send retrans="500">${invite(8, '[peer_tag_param]', `alice 4611731400430051336 1732400000001 IN IP4 ${sipp()}`)}</send>
 ${answered}
 <send>${request('ACK', 8, '[peer_tag_param]', 'Content-Length: 0')}</send>
 ${byeAnswered}
