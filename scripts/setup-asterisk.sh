@@ -123,7 +123,7 @@ begin_stage() {
   stage_started=$SECONDS
 }
 
-# estimate WHAT TENTHS_OF_PERCENT_OF_STAGE: one line with the whole build's percentage, and the time left judged by this machine's speed.
+# estimate WHAT THOUSANDTHS_OF_STAGE: the whole build's percentage, and the time left judged by this machine's speed so far.
 estimate() {
   local whole=0 item points elapsed left='' stage_length
   for item in $STAGE_SECONDS; do whole=$((whole + ${item#*=})); done
