@@ -121,13 +121,23 @@ export class EdgeInstance {
   }
 
   async counters(): Promise<Readonly<Record<string, number>>> {
-    const reply = z.array(z.string()).parse(await this.#options.client.request('stats.get_statistics', ['script:']));
-    const values = new Map(reply.map(line => line.replace(/^script:/, '').split(' = ') as [string, string]));
-    return Object.fromEntries(counterNames.map(name => [counters[name], Number(values.get(name) ?? 0)]));
+    const values = new Map([...(await this.#statistics('script:')), ...(await this.#statistics('core:'))]);
+    const own = counterNames.map(name => [counters[name], values.get(name) ?? 0]);
+    const received = (values.get('rcv_requests') ?? 0) + (values.get('rcv_replies') ?? 0);
+    return { ...Object.fromEntries(own), received };
   }
 
   close(): void {
     this.#options.client.close();
+  }
+
+  /** Names without their group, and values; lines are `group:name = value`. */
+  async #statistics(group: string): Promise<readonly (readonly [string, number])[]> {
+    const reply = z.array(z.string()).parse(await this.#options.client.request('stats.get_statistics', [group]));
+    return reply.map(line => {
+      const [name = '', value = '0'] = line.slice(group.length).split(' = ');
+      return [name, Number(value)];
+    });
   }
 
   #serial<T>(work: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import type { Logger } from '../log.js';
 import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
 import type { IncomingCall, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
-import { callerLeg, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
+import { callerLeg, echoPeer, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
 import type { CallWorld } from './live-call.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
@@ -84,7 +84,7 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
       appArgs: 'leg',
       channelId: leg.id,
       formats: 'ulaw',
-      variables: leg.peer === 'echo' ? {} : legVariables(call, leg, options),
+      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, options),
     });
   try {
     await options.arrivals.create(leg.id, create);
@@ -98,7 +98,7 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
 
 /** The echo test is a party of its own: the far end of a Local channel runs Echo() in the dialplan. */
 function endpointOf(leg: LegRecord): string {
-  return leg.peer === 'echo' ? 'Local/s@echo/n' : `PJSIP/edge/${leg.peer}`;
+  return leg.peer === echoPeer ? 'Local/s@echo/n' : `PJSIP/edge/${leg.peer}`;
 }
 
 function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldOptions): Record<string, string> {

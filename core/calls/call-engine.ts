@@ -10,7 +10,7 @@ import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
-import { callerLeg, callRecordSchema, isLive, type CallRecord } from './call-record.js';
+import { callerLeg, callRecordSchema, echoPeer, isLive, type CallRecord } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
 import { readInvite } from './inbound-invite.js';
 import { LiveCall, type CallWorld } from './live-call.js';
@@ -68,6 +68,7 @@ export class CallEngine {
       finish: call => this.#finish(call),
       changed: (before, after) => {
         if (before.answeredMs === null && after.answeredMs !== null) this.#tellAnswered(after);
+        this.#askMissingCallIds(before, after);
       },
     });
     options.conferences.onLost((callId, reason) => this.#calls.get(callId)?.dispatch({ type: 'joinFailed', reason }));
@@ -182,6 +183,26 @@ export class CallEngine {
 
   #dispatch(legId: string, event: CallEvent): void {
     this.#callOf(legId)?.dispatch(event);
+  }
+
+  /** SIP Call-IDs of all legs; undefined while one that should have one is not known. */
+  sipCallIds(): ReadonlySet<string> | undefined {
+    const legs = this.list().flatMap(call => call.legs.filter(leg => isLive(leg) && leg.peer !== echoPeer));
+    const known = legs.map(leg => leg.sipCallId ?? this.#options.sipCallIdOf(leg.id));
+    return known.includes(undefined) ? undefined : new Set(known as string[]);
+  }
+
+  /** The wire shows a leg's Call-ID before its answer; where that copy was lost, the Asterisk is asked. */
+  #askMissingCallIds(before: CallRecord, after: CallRecord): void {
+    for (const leg of after.legs) {
+      if (leg.state !== 'confirmed' || leg.sipCallId !== null || leg.peer === echoPeer) continue;
+      if (before.legs.find(one => one.id === leg.id)?.state === 'confirmed') continue;
+      const { ari } = this.#options.asterisks.node(leg.node);
+      void ari.channels
+        .getChannelVar({ channelId: leg.id, variable: 'CHANNEL(pjsip,call-id)' })
+        .then(({ value }) => this.learnCallId(leg.id, value))
+        .catch(() => undefined);
+    }
   }
 
   #tellAnswered(call: CallRecord): void {

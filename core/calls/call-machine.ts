@@ -1,6 +1,6 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
 import type { ConnectStep, RouteAnswer } from './call-facts.js';
-import { callerLeg, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
+import { callerLeg, echoPeer, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
 import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 
 /** What can happen to a call. */
@@ -109,7 +109,7 @@ function nextStep(call: CallRecord, status: number, nowMs: number): Transition {
     case 'connect':
       return step.targets.length === 0 ? nextStep(moved, 480, nowMs) : dialTargets(moved, step, nowMs);
     case 'echo':
-      return dialLegs(moved, [outboundLeg(moved, { peer: 'echo', targetIndex: null, ringUntilMs: null })]);
+      return dialLegs(moved, [outboundLeg(moved, { peer: echoPeer, targetIndex: null, ringUntilMs: null })]);
     case 'conference_join':
       return answerInto(moved, [callerLeg(moved).id], nowMs);
   }

@@ -85,6 +85,9 @@ export const callRecordSchema = z.object({
 });
 export type CallRecord = z.infer<typeof callRecordSchema>;
 
+/** The peer of the echo test's leg: a Local channel, not a SIP dialog. */
+export const echoPeer = 'echo';
+
 /** The caller's leg. */
 export function callerLeg(call: CallRecord): LegRecord {
   const leg = call.legs[0];

@@ -28,6 +28,7 @@ import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
 import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
+import { MediaSweep } from '../farm/media-sweep.js';
 import { NodeStates } from '../farm/node-states.js';
 import { OptionsProbe } from '../farm/options-probe.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
@@ -167,6 +168,12 @@ function wireCalls(given: Given, make: Make): void {
       media: get(tokens.media),
       asterisks: get(tokens.asterisks),
       book: get(tokens.book),
+      sweep: new MediaSweep({
+        media: get(tokens.media),
+        engines: () => states.up('rtpengine').map(node => node.name),
+        callIds: () => engine.sipCallIds(),
+        log,
+      }),
       options: get(tokens.options),
       log,
       listener: node => (states.node(node)?.farm === 'registrar' ? bindings.listener(node) : engine.listener(node)),

@@ -3,7 +3,7 @@ import type { CallEngine } from '../calls/call-engine.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError } from '../errors.js';
 import type { EdgeSync } from '../farm/edge-sync.js';
-import { isAsterisk, ports, type FarmPlan } from '../farm/farm-plan.js';
+import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
@@ -38,8 +38,8 @@ export interface DaemonOperationsOptions {
 export function daemonOperations(options: DaemonOperationsOptions): Operations {
   const { states, edge, sync } = options;
   return {
-    status: async () => status(options),
-    nodes: async () => nodes(options),
+    status: () => status(options),
+    nodes: () => nodes(options),
     calls: async () => calls(options),
     conferences: async () => conferences(options),
     registrations: async () =>
@@ -70,20 +70,30 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
   };
 }
 
-function status(options: DaemonOperationsOptions): ResultOf<'status'> {
+async function status(options: DaemonOperationsOptions): Promise<ResultOf<'status'>> {
   const { plan, configPath, startedAt, ready } = options.facts();
   return {
     ready,
     subnet: plan.subnet,
     daemon: { pid: process.pid, configPath, startedAt },
     edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },
-    nodes: nodes(options),
+    nodes: await nodes(options),
     calls: { active: options.engine.activeCalls },
   };
 }
 
-function nodes({ states, host, engine }: DaemonOperationsOptions): NodeStatus[] {
-  return states.nodes().map(node => ({
+async function nodes(options: DaemonOperationsOptions): Promise<NodeStatus[]> {
+  return Promise.all(options.states.nodes().map(node => nodeStatus(options, node)));
+}
+
+async function nodeStatus(
+  { states, host, engine, edge }: DaemonOperationsOptions,
+  node: FarmNode,
+): Promise<NodeStatus> {
+  // One that is down has no counters, and is not waited for.
+  const ask = node.farm === 'kamailio' && states.state(node.name) !== 'dead';
+  const counters = ask ? await edge.counters(node.name).catch(() => undefined) : undefined;
+  return {
     name: node.name,
     farm: node.farm,
     state: states.state(node.name),
@@ -92,7 +102,8 @@ function nodes({ states, host, engine }: DaemonOperationsOptions): NodeStatus[] 
     reason: states.reason(node.name),
     ...(node.external === undefined ? {} : { external: node.external }),
     ...(isAsterisk(node.farm) ? { calls: engine.callsOn(node.name) } : {}),
-  }));
+    ...(counters === undefined ? {} : { counters }),
+  };
 }
 
 function calls({ engine, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {

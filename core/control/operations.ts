@@ -19,6 +19,8 @@ const nodeStatus = z.object({
   reason: z.string().optional(),
   /** Calls (a Kamailio: none; an RTPEngine: its sessions) on it now. */
   calls: z.number().int().optional(),
+  /** A Kamailio's own counts since its start: SIP messages it took, and what it refused, by reason. */
+  counters: z.record(z.string(), z.number()).optional(),
 });
 
 const status = z.object({

@@ -7,6 +7,7 @@ import type { MediaEngines } from '../ports/media.js';
 import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
+import type { MediaSweep } from './media-sweep.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import { judgeAsterisk } from './node-health.js';
 import type { NodeStates } from './node-states.js';
@@ -21,6 +22,7 @@ export interface FarmKeeperOptions {
   readonly media: MediaEngines;
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
+  readonly sweep: MediaSweep;
   readonly options: OptionsProbe;
   readonly log: Logger;
   /** What the calls want to hear of an Asterisk. */
@@ -31,6 +33,8 @@ export interface FarmKeeperOptions {
 }
 
 const probeEveryMs = 250;
+/** How often pins and media sessions are looked at that nobody needs any more. */
+const tidyEveryMs = 5_000;
 const pingDeadlineMs = 1_000;
 const optionsPatienceMs = 1_500;
 /** Pauses before a server that died is started again; the last one repeats. */
@@ -54,7 +58,7 @@ export class FarmKeeper {
   #timer: NodeJS.Timeout | undefined;
   #unwatch: (() => void)[] = [];
   #closed = false;
-  #sinceUnpin = 0;
+  #tidiedMs = 0;
 
   constructor(options: FarmKeeperOptions) {
     this.#options = options;
@@ -218,9 +222,10 @@ export class FarmKeeper {
         .catch((error: unknown) => this.#options.log.debug({ node: kept.node.name, error }, 'probe failed'))
         .finally(() => (kept.probing = false));
     }
-    if (Date.now() - this.#sinceUnpin > 5_000) {
-      this.#sinceUnpin = Date.now();
+    if (Date.now() - this.#tidiedMs > tidyEveryMs) {
+      this.#tidiedMs = Date.now();
       void this.#options.sync.unpinDone();
+      void this.#options.sweep.run();
     }
   }
 

@@ -98,6 +98,6 @@ export interface EdgeFarm {
   /** Pins an unanswered dialog's Call-ID to a node on every instance, for `seconds`. */
   pin(callId: string, node: string, seconds: number): Promise<void>;
   unpin(callId: string): Promise<void>;
-  /** Counters of one instance, e.g. `refused.signature`, by name. */
+  /** Counters of one instance since its start, by name, e.g. `received` (SIP messages), `refused.signature`. */
   counters(instance: string): Promise<Readonly<Record<string, number>>>;
 }

@@ -25,6 +25,8 @@ export interface FarmStatus {
     readonly state: 'up' | 'suspect' | 'dead' | 'draining';
     readonly pid: number;
     readonly address: string;
+    /** Of a Kamailio, by name. */
+    readonly counters?: Readonly<Record<string, number>>;
   }[];
   readonly calls: { readonly active: number };
 }
