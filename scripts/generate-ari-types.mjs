@@ -1,0 +1,132 @@
+// Writes asterisk/generated/ari.ts from the API description that our Asterisk build brings along: models, events, operations.
+// Generated at build time because the description is Asterisk's own (GPL-2.0), and so that types and server cannot differ.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const target = join(root, 'asterisk/generated/ari.ts');
+
+function readJson(path, remedy) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    console.error(`${path}: ${error.message}\n${remedy}`);
+    process.exit(1);
+  }
+}
+
+const remedy = 'run `bash scripts/setup.sh` once: it builds Asterisk';
+const prefix = process.env.HOLDFAST_ASTERISK || readJson(join(root, '.build/asterisk.json'), remedy).prefix;
+const folder = join(prefix, 'share/asterisk/rest-api');
+const documents = readdirSync(folder)
+  .filter(name => name.endsWith('.json') && name !== 'resources.json')
+  .sort()
+  .map(name => ({ resource: name.slice(0, -'.json'.length), ...readJson(join(folder, name), remedy) }));
+const models = Object.assign({}, ...documents.map(document => document.models ?? {}));
+
+const primitives = {
+  string: 'string',
+  Date: 'string',
+  int: 'number',
+  long: 'number',
+  double: 'number',
+  boolean: 'boolean',
+  object: 'Readonly<Record<string, unknown>>',
+  containers: 'Readonly<Record<string, unknown>>',
+  void: 'undefined',
+  binary: 'Uint8Array',
+};
+
+function typeOf(name) {
+  const list = /^List\[(.*)\]$/.exec(name);
+  if (list) return `readonly ${typeOf(list[1])}[]`;
+  const type = primitives[name] ?? (name in models ? name : undefined);
+  if (type === undefined)
+    throw new Error(`Asterisk's API description has the type ${name}, which this generator does not know`);
+  return type;
+}
+
+const valuesOf = item =>
+  item.allowableValues?.valueType === 'LIST'
+    ? item.allowableValues.values.map(value => JSON.stringify(value)).join(' | ')
+    : undefined;
+const comment = (text, indent) =>
+  text ? `${indent}/** ${text.replaceAll('*/', '* /').replace(/\s+/g, ' ').trim()} */\n` : '';
+const key = name => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : JSON.stringify(name));
+
+/** Model name to the model that lists it under subTypes. */
+const parents = new Map(Object.values(models).flatMap(model => (model.subTypes ?? []).map(child => [child, model.id])));
+const isEvent = name => name === 'Event' || (parents.has(name) && isEvent(parents.get(name)));
+
+function modelText(model) {
+  const parent = parents.get(model.id);
+  const inherited = parent === undefined ? [] : Object.keys(models[parent].properties ?? {});
+  const fields = Object.entries(model.properties ?? {})
+    .filter(([name]) => !inherited.includes(name))
+    .map(([name, item]) => {
+      const type = valuesOf(item) ?? typeOf(item.type);
+      return `${comment(item.description, '  ')}  readonly ${key(name)}${item.required ? '' : '?'}: ${type};\n`;
+    });
+  const tag = isEvent(model.id) && model.id !== 'Event' ? `  readonly type: '${model.id}';\n` : '';
+  const base = parent === undefined ? '' : ` extends ${parent}`;
+  return `${comment(model.description, '')}export interface ${model.id}${base} {\n${tag}${fields.join('')}}\n`;
+}
+
+function operationsOf(document) {
+  return document.apis.flatMap(api =>
+    api.operations
+      .filter(operation => !operation.upgrade)
+      .map(operation => ({
+        ...operation,
+        path: api.path,
+        resource: document.resource,
+        parameters: operation.parameters ?? [],
+      })),
+  );
+}
+
+function operationType(operation) {
+  const parameters = operation.parameters.map(item => {
+    const single = valuesOf(item) ?? typeOf(item.dataType);
+    const type = item.allowMultiple ? `string | readonly (${single})[]` : single;
+    return `${comment(item.description, '      ')}      readonly ${key(item.name)}${item.required ? '' : '?'}: ${type};\n`;
+  });
+  const shape = parameters.length > 0 ? `{\n${parameters.join('')}    }` : 'Readonly<Record<string, never>>';
+  const result = `    result: ${typeOf(operation.responseClass)};\n`;
+  return `${comment(operation.summary, '  ')}  '${operation.resource}.${operation.nickname}': {\n    parameters: ${shape};\n${result}  };\n`;
+}
+
+function operationRow(operation) {
+  const names = kind =>
+    operation.parameters
+      .filter(item => item.paramType === kind)
+      .map(item => `'${item.name}'`)
+      .join(', ');
+  const parts = [`method: '${operation.httpMethod}'`, `path: '${operation.path}'`];
+  parts.push(`inPath: [${names('path')}]`, `inQuery: [${names('query')}]`, `inBody: [${names('body')}]`);
+  return `  '${operation.resource}.${operation.nickname}': { ${parts.join(', ')} },\n`;
+}
+
+const operations = documents.flatMap(operationsOf);
+const events = Object.keys(models).filter(name => isEvent(name) && name !== 'Event');
+const text = `// Generated by scripts/generate-ari-types.mjs from the API description of the Asterisk that is built here. Do not edit.
+
+${Object.values(models).map(modelText).join('\n')}
+/** Every event that this Asterisk can send. */
+export type AriEvent =
+${events.map(name => `  | ${name}`).join('\n')};
+
+/** Parameters and result of every operation, by resource and Asterisk's own name. */
+export interface AriOperations {
+${operations.map(operationType).join('')}}
+
+/** Where each parameter of an operation goes. */
+export const ariOperations = {
+${operations.map(operationRow).join('')}} as const;
+`;
+
+// Written only when it differs, so that the compiler has nothing to do when nothing changed.
+if (!existsSync(target) || readFileSync(target, 'utf8') !== text) {
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, text);
+}
