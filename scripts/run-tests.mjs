@@ -75,5 +75,9 @@ for (const name of ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', '
   console.log(`# ${name} ${counts[name] ?? 0}`);
 console.log(`# duration_ms ${Math.round(performance.now() - started)}`);
 for (const failure of new Set(failures)) console.log(`not ok: ${failure}`);
-// Not 0 either when a file broke off before it could count.
-process.exit((counts.fail ?? 0) + (counts.cancelled ?? 0) + failures.length === 0 && (counts.pass ?? 0) > 0 ? 0 : 1);
+const passed = counts.pass ?? 0;
+// Never 0 when a file broke off before it could count.
+const failed = Math.max((counts.fail ?? 0) + (counts.cancelled ?? 0), failures.length);
+const skipped = (counts.skipped ?? 0) + (counts.todo ?? 0);
+console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
