@@ -44,6 +44,7 @@ dtmf_mode = rfc4733
 100rel = no
 timers = no
 t38_udptl = no
+sdp_session = Holdfast
 `;
 }
 
