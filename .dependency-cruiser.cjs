@@ -19,7 +19,10 @@ module.exports = {
       name: 'plugins-import-only-the-public-api',
       severity: 'error',
       from: { path: '^plugins/([^/]+)/' },
-      to: { path: '^(core|plugins|kamailio|asterisk|rtpengine|test)/', pathNot: '^(core/plugin-api\\.ts$|plugins/$1/)' },
+      to: {
+        path: '^(core|plugins|kamailio|asterisk|rtpengine|test)/',
+        pathNot: '^(core/plugin-api\\.ts$|plugins/$1/)',
+      },
     },
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, dependencyTypesNot: ['type-only'] } },
   ],
