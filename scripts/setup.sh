@@ -65,14 +65,14 @@ npm_step() {
   touch "$installed"
 }
 
-# True when a source is newer than the last build, or there was none.
+# True when a source is newer than the last build, or there was none. What the build itself writes does not count.
 build_stale() {
   local built="$HOLDFAST_ROOT/dist/.built"
   [[ -e $built && -e $HOLDFAST_ROOT/dist/core/cli/main.js ]] || return 0
   local -a folders
   read -r -a folders <<<"$SOURCE_FOLDERS"
   [[ -n $(cd "$HOLDFAST_ROOT" && find "${folders[@]}" package.json tsconfig.json .build/asterisk.json scripts/generate-ari-types.mjs \
-    \( -name '*.ts' -o -name '*.json' -o -name '*.mjs' \) -newer "$built" -print -quit) ]]
+    -not -path 'asterisk/generated/*' \( -name '*.ts' -o -name '*.json' -o -name '*.mjs' \) -newer "$built" -print -quit) ]]
 }
 
 build_step() {

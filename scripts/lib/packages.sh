@@ -48,13 +48,14 @@ release_services() {
 }
 exit_hooks+=(release_services)
 
-# Only units of packages that we installed just now: what an operator enabled stays as it is.
+# Only units of packages that we installed just now: what an operator enabled stays as it is. Debian's own helper does it, which
+# also works where systemd is not running, or not there yet.
 disable_units() {
   local entry name
-  command -v systemctl >/dev/null || return 0
+  command -v deb-systemd-helper >/dev/null || return 0
   for name in "$@"; do
     for entry in $PACKAGE_UNITS; do
-      if [[ ${entry%%:*} == "$name" ]]; then logged systemctl disable "${entry#*:}" || true; fi
+      if [[ ${entry%%:*} == "$name" ]]; then logged deb-systemd-helper disable "${entry#*:}" || true; fi
     done
   done
 }
