@@ -48,14 +48,13 @@ release_services() {
 }
 exit_hooks+=(release_services)
 
-# Only units of packages that we installed just now: what an operator enabled stays as it is. Debian's own helper does it, which
-# also works where systemd is not running, or not there yet.
+# Only units of packages that we installed just now: what an operator enabled stays as it is. Removing the links is what
+# `systemctl disable` does, and Debian's upgrades respect it; this way also where systemd is not running, or not there yet.
 disable_units() {
   local entry name
-  command -v deb-systemd-helper >/dev/null || return 0
   for name in "$@"; do
     for entry in $PACKAGE_UNITS; do
-      if [[ ${entry%%:*} == "$name" ]]; then logged deb-systemd-helper disable "${entry#*:}" || true; fi
+      if [[ ${entry%%:*} == "$name" ]]; then rm -f /etc/systemd/system/*.wants/"${entry#*:}"; fi
     done
   done
 }
