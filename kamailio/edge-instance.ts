@@ -122,9 +122,9 @@ export class EdgeInstance {
 
   async counters(): Promise<Readonly<Record<string, number>>> {
     const values = new Map([...(await this.#statistics('script:')), ...(await this.#statistics('core:'))]);
-    const own = counterNames.map(name => [counters[name], values.get(name) ?? 0]);
+    const own = Object.fromEntries(counterNames.map(name => [counters[name], values.get(name) ?? 0] as const));
     const received = (values.get('rcv_requests') ?? 0) + (values.get('rcv_replies') ?? 0);
-    return { ...Object.fromEntries(own), received };
+    return { ...own, received };
   }
 
   close(): void {
