@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -111,6 +120,28 @@ describe('the build of Asterisk', () => {
     assert.notEqual(complete(sha256('another')), 0);
     writeFileSync(join(cache, 'code.tar.xz'), 'c0de');
     assert.notEqual(complete(sha256(dsc)), 0);
+  });
+});
+
+describe('the compiling of the program', () => {
+  it('is due after a change of a source, not after what the last build generated', () => {
+    const root = join(folder, 'program');
+    cpSync(join(projectRoot, 'scripts'), join(root, 'scripts'), { recursive: true });
+    const sources = ['core', 'plugins', 'kamailio', 'asterisk', 'asterisk/generated', 'rtpengine', 'test'];
+    for (const name of [...sources, '.build', 'dist/core/cli']) mkdirSync(join(root, name), { recursive: true });
+    const write = (name: string, modified: number): void => {
+      writeFileSync(join(root, name), '');
+      utimesSync(join(root, name), modified, modified);
+    };
+    const stale = (): boolean => bash('build_stale', root).status === 0;
+    const inputs = ['package.json', 'tsconfig.json', '.build/asterisk.json', 'scripts/generate-ari-types.mjs'];
+    for (const name of [...inputs, 'core/a.ts', 'dist/core/cli/main.js']) write(name, 1000);
+    assert.ok(stale(), 'never built');
+    write('dist/.built', 2000);
+    write('asterisk/generated/ari.ts', 3000);
+    assert.ok(!stale());
+    write('core/a.ts', 3000);
+    assert.ok(stale());
   });
 });
 
