@@ -89,8 +89,9 @@ export class EdgeInstance {
   apply(content: EdgeContent): Promise<void> {
     return this.#serial(async () => {
       await this.ping(500);
-      for (const table of edgeTables) await this.#applyTable(table, content);
+      // Engines first: a table that names one the module does not know yet would cost its calls a try.
       await this.#applyEngines(content);
+      for (const table of edgeTables) await this.#applyTable(table, content);
       await this.#applyList(content);
       this.#lastGood = content;
     });

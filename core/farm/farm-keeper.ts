@@ -35,6 +35,8 @@ export interface FarmKeeperOptions {
 const probeEveryMs = 250;
 /** How often pins and media sessions are looked at that nobody needs any more. */
 const tidyEveryMs = 5_000;
+/** How long a Kamailio may take over a change; its rtpengine module refuses reloads for some seconds after a start. */
+const slowChangeMs = 15_000;
 const pingDeadlineMs = 1_000;
 const optionsPatienceMs = 1_500;
 /** Pauses before a server that died is started again; the last one repeats. */
@@ -50,6 +52,8 @@ interface Kept {
   probing: boolean;
   misses: number;
   retiring: boolean;
+  /** When a Kamailio last held what it should. */
+  equalMs: number;
 }
 
 export class FarmKeeper {
@@ -151,6 +155,7 @@ export class FarmKeeper {
       probing: false,
       misses: 0,
       retiring: false,
+      equalMs: 0,
     });
     this.#options.states.add(node);
   }
@@ -258,8 +263,23 @@ export class FarmKeeper {
     const name = kept.node.name;
     if (!(await this.#answers(kept, () => edge.ping(name, pingDeadlineMs)))) return;
     if (!sync.isEqual(name)) await this.#applyEdge(`${name} is not equal yet`);
-    if (sync.isEqual(name)) states.setHealth(name, 'up', 'it answers and holds what it should');
-    else states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
+    if (sync.isEqual(name)) {
+      kept.equalMs = Date.now();
+      states.setHealth(name, 'up', 'it answers and holds what it should');
+    } else if (!this.#maySayOldThings(kept)) {
+      states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
+    }
+  }
+
+  /**
+   * One that is slow to take a change goes on with what it held: the calls in set-up are pinned. It loses its traffic when
+   * that lasts and another one is equal; with no other one, old tables are better than none.
+   */
+  #maySayOldThings(kept: Kept): boolean {
+    const { states, sync } = this.#options;
+    if (states.state(kept.node.name) !== 'up') return false;
+    const others = states.up('kamailio').filter(node => node.name !== kept.node.name && sync.isEqual(node.name));
+    return others.length === 0 || Date.now() - kept.equalMs < slowChangeMs;
   }
 
   async #probeEngine(kept: Kept): Promise<void> {
