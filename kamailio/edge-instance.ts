@@ -89,10 +89,16 @@ export class EdgeInstance {
   apply(content: EdgeContent): Promise<void> {
     return this.#serial(async () => {
       await this.ping(500);
-      // Engines first: a table that names one the module does not know yet would cost its calls a try.
-      await this.#applyEngines(content);
-      for (const table of edgeTables) await this.#applyTable(table, content);
+      // Engines first: a table that names one the module does not know yet would cost its calls a try. The module refuses
+      // a reload within seconds of the last: the tables that need it wait, nothing else does.
+      const refused = await this.#applyEngines(content).then(
+        () => undefined,
+        (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+      );
+      const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
+      for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content);
       await this.#applyList(content);
+      if (refused !== undefined) throw refused;
       this.#lastGood = content;
     });
   }

@@ -1,4 +1,5 @@
 // `holdfast up`: brings the farm up, and stays to show its log unless --detach.
+import { basename } from 'node:path';
 import { resolve } from 'node:path';
 import type { FarmStatus } from '../../control/operations.js';
 import { HoldfastError } from '../../errors.js';
@@ -65,13 +66,18 @@ async function showAlready(
   }
 }
 
+/** As the newcomer can type it: `holdfast` where it is installed, through npm in a checkout. */
+function ownCommand(): string {
+  return basename(process.argv[1] ?? '') === 'holdfast' ? 'holdfast' : 'npx holdfast';
+}
+
 function showReady(status: FarmStatus, { edge }: ConfigSummary, context: CommandContext): void {
   context.show(status, () =>
     [
       `\n${formatStatus(status, context.style)}\n`,
-      `Place a first call:  ${context.style('bold', 'holdfast demo call')}\n`,
+      `Place a first call:  ${context.style('bold', `${ownCommand()} demo call`)}\n`,
       `or let a SIP phone on this machine call ${context.style('bold', `sip:9001@${edge}`)}, the echo test.\n`,
-      'See the calls with "holdfast calls", end the farm with "holdfast down".\n',
+      `See the calls with "${ownCommand()} calls", end the farm with "${ownCommand()} down".\n`,
     ].join(''),
   );
 }
