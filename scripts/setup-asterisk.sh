@@ -12,7 +12,7 @@ ASTERISK_SUITE=forky
 # What the build takes: seconds of each stage on two cores, the source files it compiles, and its room in MB. Only used to tell
 # the user how far it is.
 readonly STAGE_SECONDS='unpack=5 prepare=14 configure=55 pjproject=40 compile=115 install=4'
-readonly COMPILED_FILES=430
+readonly COMPILED_FILES=420
 readonly BUILD_MEGABYTES=2000
 
 asterisk_patches="$HOLDFAST_ROOT/patches"
@@ -96,16 +96,26 @@ fetch_source() {
     >"$apt/sources/asterisk.sources"
   logged private_apt "$apt" update --error-on=any || fail "the package list of $mirror ($ASTERISK_SUITE) could not be read." \
     'Check that this machine reaches the mirror (network, DNS, proxy in apt.conf), then run the same command again.' "$HOLDFAST_LOG"
-  (cd "$asterisk_sources" && logged private_apt "$apt" source --download-only "asterisk=$ASTERISK_VERSION") || source_gone "$mirror"
+  (cd "$asterisk_sources" && logged private_apt "$apt" source --download-only "asterisk=$ASTERISK_VERSION") ||
+    source_gone "$mirror" "$(offered_versions "$apt")"
   source_complete || fail 'the downloaded source is not the one that this version of the project was made for (checksum).' \
     "Remove $asterisk_sources and run the same command again." "$HOLDFAST_LOG"
 }
 
+# offered_versions LISTS: those in the package list, without a word of apt's in the log.
+offered_versions() {
+  apt-cache -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$1/sources" -o "Dir::State::Lists=$1/lists" \
+    -o "Dir::Cache=$1/cache" showsrc --only-source asterisk 2>/dev/null | sed -n 's/^Version: //p' | sort -u | tr '\n' ' ' | sed 's/ $//' || true
+}
+
+# source_gone MIRROR VERSIONS
 source_gone() {
   local name=${ASTERISK_VERSION#*:}
   fail "asterisk $ASTERISK_VERSION could not be downloaded from $1 ($ASTERISK_SUITE); Debian may have replaced it by a later one." \
     "Update this project; or fetch asterisk_$name.dsc and the files it lists from https://snapshot.debian.org/package/asterisk/ into
-              $asterisk_sources (their checksums are verified) and run the same command again." "$HOLDFAST_LOG"
+              $asterisk_sources (their checksums are verified) and run the same command again;
+              or pin another version: ASTERISK_VERSION and ASTERISK_DSC_SHA256 at the top of scripts/setup-asterisk.sh
+              (the suite has now: ${2:-unknown}), on which patches/ must still apply." "$HOLDFAST_LOG"
 }
 
 # --- progress ---
