@@ -225,10 +225,11 @@ for (const twoParty of ['call-node', 'conference-farm']) {
     });
 
     const load = async (calls: number, rate: number): Promise<string> => {
-      await bob.close();
       const records = async (): Promise<number> =>
-        (await readFile(join(farm.state, 'cdr.jsonl'), 'utf8')).split('\n').length;
+        (await readFile(join(farm.state, 'cdr.jsonl'), 'utf8').catch(() => '')).split('\n').filter(line => line !== '')
+          .length;
       const before = await records();
+      await bob.close();
       const callee = await Sipp.uas({ address: farm.host(208), ringMs: 100 });
       try {
         const caller = await Sipp.uac({
@@ -248,6 +249,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       } finally {
         await callee.stop();
         bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+        bob.onInvite(call => onBob(call));
       }
     };
 
