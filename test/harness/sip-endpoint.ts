@@ -182,7 +182,10 @@ export class SipEndpoint implements SipTransport {
     for (const call of this.#calls) call.close();
     for (const transaction of [...this.#clients.values(), ...this.#servers.values()]) transaction.stop();
     await new Promise<void>(resolve => this.#socket.close(resolve));
-    if (this.#failures.length > 0) throw new AggregateError(this.#failures, `failed at ${this.address}:${this.port}`);
+    if (this.#failures.length > 0) {
+      const why = this.#failures.map(failure => (failure instanceof Error ? failure.message : String(failure)));
+      throw new AggregateError(this.#failures, `failed at ${this.address}:${this.port}: ${why.join('; ')}`);
+    }
   }
 
   sendRequest(request: SipMessage, to: HostPort): SipMessage {
