@@ -1,152 +1,128 @@
-// ARI over HTTP: one table of operations under ARI's own names, each with a deadline and a typed error.
-import { Pool } from 'undici';
+// ARI's operations by their own names, with parameters and paths from the API description of the Asterisk that is built here.
 import { z } from 'zod';
-import { HoldfastError, messageOf } from '../core/errors.js';
+import { HoldfastError } from '../core/errors.js';
 import type { AriClient } from '../core/ports/asterisk.js';
+import type { AriRequest, AriRequester } from './ari-requester.js';
+import { ariOperations, type AriOperations } from './generated/ari.js';
 
-export interface AriRequesterOptions {
-  readonly node: string;
-  /** e.g. `http://127.40.0.31:8088` */
-  readonly origin: string;
-  readonly user: string;
-  readonly password: string;
-  /** Milliseconds for one request. Default 5000. */
-  readonly timeoutMs?: number;
+export type OperationName = keyof typeof ariOperations;
+type Parameters<N extends OperationName> = AriOperations[N]['parameters'];
+
+const partySchema = z.looseObject({ name: z.string(), number: z.string() });
+
+/** ARI's Channel, as much of it as core reads. */
+export const channelSchema = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  state: z.string(),
+  caller: partySchema,
+  connected: partySchema,
+  dialplan: z.looseObject({ context: z.string(), exten: z.string() }),
+  creationtime: z.string(),
+  channelvars: z.record(z.string(), z.string()).exactOptional(),
+});
+
+/** ARI's Bridge, as much of it as core reads. */
+export const bridgeSchema = z.looseObject({
+  id: z.string(),
+  technology: z.string(),
+  bridge_type: z.string(),
+  name: z.string(),
+  channels: z.array(z.string()),
+});
+
+const infoSchema = z.looseObject({
+  status: z.looseObject({ startup_time: z.string() }),
+  system: z.looseObject({ version: z.string(), entity_id: z.string() }),
+});
+const attributesSchema = z.array(z.looseObject({ attribute: z.string(), value: z.string() }));
+const nothing = z.unknown().transform(() => undefined);
+
+/** What goes over the wire for one operation. Pure. */
+export function requestOf<N extends OperationName>(operation: N, parameters: Parameters<N>): AriRequest {
+  const { method, path, inQuery, inBody } = ariOperations[operation];
+  const values = new Map(Object.entries(parameters as Readonly<Record<string, unknown>>));
+  const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(values.get(name))));
+  const query = new URLSearchParams();
+  for (const name of inQuery) {
+    const value = values.get(name);
+    if (isText(value)) query.set(name, `${value}`);
+    else if (Array.isArray(value)) query.set(name, value.join(','));
+  }
+  const search = query.size === 0 ? '' : `?${query.toString()}`;
+  return { operation, method, path: `${filled}${search}`, ...bodyOf(inBody, values) };
 }
 
-/** Connections per node: Asterisk's listen backlog is 10 (main/tcptls.c), and a lost SYN costs a second. */
-const connections = 8;
-
-type Params = Readonly<Record<string, string | number | undefined>>;
-type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
-
-const refusal = z.looseObject({ message: z.string() });
-
-/** Sends requests to one Asterisk. Throws ARI_TIMEOUT, ARI_UNREACHABLE, ARI_REFUSED or ARI_INVALID_REPLY. */
-export class AriRequester {
-  readonly #options: AriRequesterOptions;
-  readonly #pool: Pool;
-  readonly #authorization: string;
-
-  constructor(options: AriRequesterOptions) {
-    this.#options = options;
-    this.#pool = new Pool(options.origin, { connections, pipelining: 1, keepAliveTimeout: 60_000 });
-    this.#authorization = `Basic ${Buffer.from(`${options.user}:${options.password}`).toString('base64')}`;
-  }
-
-  /** `path` below /ari, with the query's undefined values left out. Resolves with the parsed body, or undefined for none. */
-  async request(method: Method, path: string, query: Params = {}, body?: unknown): Promise<unknown> {
-    const { node, timeoutMs = 5000 } = this.#options;
-    const operation = `${method} ${path}`;
-    const given = Object.entries(query).filter((entry): entry is [string, string | number] => entry[1] !== undefined);
-    const search =
-      given.length === 0
-        ? ''
-        : `?${new URLSearchParams(Object.fromEntries(given.map(([key, value]) => [key, String(value)]))).toString()}`;
-    try {
-      const response = await this.#pool.request({
-        method,
-        path: `/ari${path}${search}`,
-        headers: {
-          authorization: this.#authorization,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      const text = await response.body.text();
-      if (response.statusCode >= 300) throw refused(node, operation, response.statusCode, text);
-      return text === '' ? undefined : parse(node, operation, text);
-    } catch (error) {
-      throw asHoldfastError(error, node, operation, timeoutMs);
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#pool.destroy();
-  }
+function isText(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 }
 
-function refused(node: string, operation: string, status: number, text: string): HoldfastError {
-  let message = text.slice(0, 200);
-  try {
-    message = refusal.parse(JSON.parse(text)).message;
-  } catch {
-    // Not ARI's own error body: its beginning has to do.
-  }
-  return new HoldfastError('ARI_REFUSED', `${node} refused ${operation}: ${status} ${message}`, {
-    details: { node, operation, status },
-  });
+/** `variables` are wrapped in an object of that name; a filter is the whole body (res/ari/resource_*.c). */
+function bodyOf(inBody: readonly string[], values: ReadonlyMap<string, unknown>): { body?: unknown } {
+  const [name = ''] = inBody;
+  const value = values.get(name);
+  if (value === undefined) return {};
+  return { body: name === 'variables' ? { variables: value } : value };
 }
 
-function parse(node: string, operation: string, text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new HoldfastError('ARI_INVALID_REPLY', `${node} answered ${operation} with what is not JSON`, {
-      cause: error,
-      details: { node, operation, reply: text.slice(0, 200) },
-    });
-  }
+/** Sends one operation and reads its reply by `schema`. Throws what AriRequester throws. */
+export async function callAri<N extends OperationName, T>(
+  requester: AriRequester,
+  operation: N,
+  parameters: Parameters<N>,
+  schema: z.ZodType<T>,
+): Promise<T> {
+  const reply = schema.safeParse(await requester.send(requestOf(operation, parameters)));
+  if (!reply.success) throw requester.invalid(operation, new Error(z.prettifyError(reply.error)));
+  return reply.data;
 }
 
-function asHoldfastError(error: unknown, node: string, operation: string, timeoutMs: number): HoldfastError {
-  if (HoldfastError.is(error)) return error;
-  const details = { node, operation };
-  if (error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')) {
-    return new HoldfastError('ARI_TIMEOUT', `${node} did not answer ${operation} in ${timeoutMs} ms`, {
-      cause: error,
-      details,
-    });
-  }
-  return new HoldfastError('ARI_UNREACHABLE', `${node} could not be asked ${operation}: ${messageOf(error)}`, {
-    cause: error,
-    details,
-    remedy: 'does this Asterisk run? see `holdfast nodes`',
-  });
-}
-
-/** The operations that core uses, under the names and with the parameters of rest-api/api-docs. */
+/** The operations that core uses. */
 export function ariClient(requester: AriRequester): AriClient {
-  const get = async <T>(path: string, query?: Params): Promise<T> => (await requester.request('GET', path, query)) as T;
-  const post = async <T>(path: string, query?: Params, body?: unknown): Promise<T> =>
-    (await requester.request('POST', path, query, body)) as T;
-  const remove = async (path: string, query?: Params): Promise<void> => {
-    await requester.request('DELETE', path, query);
-  };
-  const channel = (id: string): string => `/channels/${encodeURIComponent(id)}`;
-  const bridge = (id: string): string => `/bridges/${encodeURIComponent(id)}`;
-  const withBody = (variables: Readonly<Record<string, string>> | undefined): unknown =>
-    variables === undefined || Object.keys(variables).length === 0 ? undefined : { variables };
+  const call =
+    <N extends OperationName, T>(operation: N, schema: z.ZodType<T>) =>
+    (parameters: Parameters<N>): Promise<T> =>
+      callAri(requester, operation, parameters, schema);
+  const ask =
+    <T>(operation: OperationName, schema: z.ZodType<T>) =>
+    (): Promise<T> =>
+      callAri(requester, operation, {}, schema);
   return {
     channels: {
-      list: () => get('/channels'),
-      get: ({ channelId }) => get(channel(channelId)),
-      create: ({ variables, ...query }) => post('/channels/create', query, withBody(variables)),
-      dial: ({ channelId, ...query }) => post(`${channel(channelId)}/dial`, query),
-      originate: ({ variables, ...query }) => post('/channels', query, withBody(variables)),
-      answer: ({ channelId }) => post(`${channel(channelId)}/answer`),
-      ring: ({ channelId }) => post(`${channel(channelId)}/ring`),
-      progress: ({ channelId }) => post(`${channel(channelId)}/progress`),
-      hangup: ({ channelId, ...query }) => remove(channel(channelId), query),
-      continueInDialplan: ({ channelId, ...query }) => post(`${channel(channelId)}/continue`, query),
-      getChannelVar: ({ channelId, ...query }) => get(`${channel(channelId)}/variable`, query),
-      setChannelVar: ({ channelId, ...query }) => post(`${channel(channelId)}/variable`, query),
-      sendDTMF: ({ channelId, ...query }) => post(`${channel(channelId)}/dtmf`, query),
-      play: ({ channelId, ...query }) => post(`${channel(channelId)}/play`, query),
+      list: ask('channels.list', z.array(channelSchema)),
+      get: call('channels.get', channelSchema),
+      create: call('channels.create', channelSchema),
+      dial: call('channels.dial', nothing),
+      originate: call('channels.originate', channelSchema),
+      answer: call('channels.answer', nothing),
+      ring: call('channels.ring', nothing),
+      progress: call('channels.progress', nothing),
+      hangup: call('channels.hangup', nothing),
+      continueInDialplan: call('channels.continueInDialplan', nothing),
+      getChannelVar: call('channels.getChannelVar', z.looseObject({ value: z.string() })),
+      setChannelVar: call('channels.setChannelVar', nothing),
+      sendDTMF: call('channels.sendDTMF', nothing),
+      play: call('channels.play', z.looseObject({ id: z.string() })),
     },
     bridges: {
-      list: () => get('/bridges'),
-      createWithId: ({ bridgeId, ...query }) => post(bridge(bridgeId), query),
-      addChannel: ({ bridgeId, ...query }) => post(`${bridge(bridgeId)}/addChannel`, query),
-      removeChannel: ({ bridgeId, ...query }) => post(`${bridge(bridgeId)}/removeChannel`, query),
-      destroy: ({ bridgeId }) => remove(bridge(bridgeId)),
+      list: ask('bridges.list', z.array(bridgeSchema)),
+      createWithId: async parameters => {
+        try {
+          return await callAri(requester, 'bridges.createWithId', parameters, bridgeSchema);
+        } catch (error) {
+          // Asked twice, as after a restart of ours: Asterisk refuses (res/ari/resource_bridges.c), though it has what we want.
+          if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) throw error;
+          return callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, bridgeSchema);
+        }
+      },
+      addChannel: call('bridges.addChannel', nothing),
+      removeChannel: call('bridges.removeChannel', nothing),
+      destroy: call('bridges.destroy', nothing),
     },
     asterisk: {
-      getInfo: () => get('/asterisk/info'),
-      ping: () => get('/asterisk/ping'),
-      getObject: ({ configClass, objectType, id }) =>
-        get(`/asterisk/config/dynamic/${[configClass, objectType, id].map(encodeURIComponent).join('/')}`),
+      getInfo: ask('asterisk.getInfo', infoSchema),
+      ping: ask('asterisk.ping', nothing),
+      getObject: call('asterisk.getObject', attributesSchema),
     },
   };
 }

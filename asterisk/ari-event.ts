@@ -34,7 +34,7 @@ export function readEvent(data: unknown, counters: { garbage: number; skipped: n
   try {
     const text = Buffer.isBuffer(data) ? data.toString('utf8') : String(data);
     const message = envelope.parse(JSON.parse(text));
-    if (!(message.type in known)) {
+    if (!Object.hasOwn(known, message.type)) {
       counters.skipped += 1;
       return undefined;
     }

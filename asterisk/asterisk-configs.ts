@@ -76,6 +76,18 @@ icesupport = no
 strictrtp = yes
 `;
 
+/** No tone is ever played from here; without a default country Asterisk warns at every start. */
+export const indicationsConf = `[general]
+country = us
+
+[us]
+description = United States
+ringcadence = 2000,4000
+ring = 440+480/2000,0/4000
+busy = 480+620/500,0/500
+congestion = 480+620/250,0/250
+`;
+
 /** Call records are the daemon's. */
 export const noRecords = '[general]\nenable = no\n';
 
@@ -84,7 +96,6 @@ export const emptyFiles = [
   'acl.conf',
   'ccss.conf',
   'features.conf',
-  'indications.conf',
   'manager.conf',
   'pjproject.conf',
   'stasis.conf',

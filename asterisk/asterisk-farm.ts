@@ -1,9 +1,11 @@
 // All Asterisks of the farm as core sees them: a client and an event stream per node.
+import { z } from 'zod';
 import { ports } from '../core/farm/farm-plan.js';
 import type { Logger } from '../core/log.js';
 import type { AriClient, AsteriskFarm, AsteriskListener, AsteriskNode } from '../core/ports/asterisk.js';
-import { ariClient, AriRequester } from './ari-client.js';
+import { ariClient, callAri } from './ari-client.js';
 import { eventTypes } from './ari-event.js';
+import { AriRequester } from './ari-requester.js';
 import { app } from './asterisk-configs.js';
 import { EventStream } from './event-stream.js';
 
@@ -65,8 +67,8 @@ class Node implements AsteriskNode {
       password,
       ari: this.ari,
       filter: async () => {
-        const allowed = eventTypes.map(type => ({ type }));
-        await this.#requester.request('PUT', `/applications/${app}/eventFilter`, {}, { allowed });
+        const filter = { allowed: eventTypes.map(type => ({ type })) };
+        await callAri(this.#requester, 'applications.filter', { applicationName: app, filter }, z.unknown());
       },
       listener,
       log,

@@ -3,6 +3,7 @@ import type { FarmNode, FarmPlan } from '../core/farm/farm-plan.js';
 import type { NodeFile, NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
 import {
   emptyFiles,
+  indicationsConf,
   loggerConf,
   noRecords,
   renderAriConf,
@@ -50,6 +51,7 @@ export class AsteriskRenderer implements NodeRenderer {
         file('http.conf', renderHttpConf(node)),
         file('ari.conf', renderAriConf(ariPassword(node.name))),
         file('rtp.conf', rtpConf),
+        file('indications.conf', indicationsConf),
         file('cdr.conf', noRecords),
         file('cel.conf', noRecords),
         ...emptyFiles.map(path => file(path, '; Nothing to set.\n')),

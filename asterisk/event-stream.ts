@@ -20,7 +20,7 @@ export interface EventStreamOptions {
 
 const pingEveryMs = 1_000;
 /** Without a pong for this long the connection is half open. */
-const silenceMs = 2_500;
+const silenceMs = 2_000;
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
 
@@ -86,7 +86,10 @@ export class EventStream {
     });
   }
 
-  /** Snapshot first, then what came meanwhile, then what comes: no event is lost and none is told twice. */
+  /**
+   * Snapshot first, then what came meanwhile, then what comes: no event is lost. What happened while the snapshot was being
+   * taken may be in both.
+   */
   async #begin(socket: WebSocket, release: () => AriEvent[]): Promise<void> {
     const { ari, filter, listener, log, node } = this.#options;
     try {

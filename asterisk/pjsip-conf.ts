@@ -69,6 +69,7 @@ transport = udp
 context = from-edge
 outbound_proxy = sip:${plan.privateVip}:${ports.sip}\\;lr
 from_domain = ${domain}
+contact_user = holdfast
 trust_id_inbound = yes
 trust_id_outbound = yes
 inband_progress = no

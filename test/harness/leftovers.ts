@@ -1,7 +1,8 @@
 // What calls may leave behind in a farm: asked of every server itself, not of the daemon.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AriRequester, ariClient } from '../../asterisk/ari-client.js';
+import { ariClient } from '../../asterisk/ari-client.js';
+import { AriRequester } from '../../asterisk/ari-requester.js';
 import { NgClient } from '../../rtpengine/ng-client.js';
 import type { Farm } from './farm.js';
 

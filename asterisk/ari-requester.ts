@@ -1,0 +1,108 @@
+// ARI over HTTP to one Asterisk: kept-alive connections, a deadline for each request, errors of our own codes.
+import { Pool } from 'undici';
+import { z } from 'zod';
+import { HoldfastError, messageOf } from '../core/errors.js';
+
+export interface AriRequesterOptions {
+  readonly node: string;
+  /** e.g. `http://127.40.0.31:8088` */
+  readonly origin: string;
+  readonly user: string;
+  readonly password: string;
+  /** Milliseconds for one request. Default 5000. */
+  readonly timeoutMs?: number;
+}
+
+export interface AriRequest {
+  /** The operation by ARI's name, for errors: `channels.hangup`. */
+  readonly operation: string;
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Below /ari, with the query. */
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+/** Connections per node: Asterisk's listen backlog is 10 (main/tcptls.c), and a lost SYN costs a second. */
+const connections = 8;
+/** Below the 120 s of http.conf's `session_keep_alive`, so that no request meets a connection that is just being closed. */
+const keepAliveTimeout = 60_000;
+
+const refusal = z.looseObject({ message: z.string() });
+
+/** Sends requests to one Asterisk. Throws ARI_TIMEOUT, ARI_UNREACHABLE, ARI_REFUSED or ARI_INVALID_REPLY. */
+export class AriRequester {
+  readonly #node: string;
+  readonly #timeoutMs: number;
+  readonly #pool: Pool;
+  readonly #authorization: string;
+
+  constructor({ node, origin, user, password, timeoutMs = 5000 }: AriRequesterOptions) {
+    this.#node = node;
+    this.#timeoutMs = timeoutMs;
+    this.#pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout });
+    this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  }
+
+  /** Resolves with the parsed body, or undefined for an empty one. */
+  async send({ operation, method, path, body }: AriRequest): Promise<unknown> {
+    try {
+      const response = await this.#pool.request({
+        method,
+        path: `/ari${path}`,
+        headers: {
+          authorization: this.#authorization,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(this.#timeoutMs),
+      });
+      const text = await response.body.text();
+      if (response.statusCode >= 300) throw this.#refused(operation, response.statusCode, text);
+      return text === '' ? undefined : (JSON.parse(text) as unknown);
+    } catch (error) {
+      if (HoldfastError.is(error)) throw error;
+      if (error instanceof SyntaxError) throw this.invalid(operation, error);
+      throw this.#failed(operation, error);
+    }
+  }
+
+  /** What to throw for a reply that is not what the operation promises. */
+  invalid(operation: string, cause: unknown): HoldfastError {
+    const message = `${this.#node} answered ${operation} with what cannot be read: ${messageOf(cause)}`;
+    return new HoldfastError('ARI_INVALID_REPLY', message, { cause, details: { node: this.#node, operation } });
+  }
+
+  /** Ends the connections; requests under way fail with ARI_UNREACHABLE. */
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  #refused(operation: string, status: number, text: string): HoldfastError {
+    const message = refusalOf(text) ?? text.slice(0, 200);
+    return new HoldfastError('ARI_REFUSED', `${this.#node} refused ${operation}: ${status} ${message}`, {
+      details: { node: this.#node, operation, status },
+    });
+  }
+
+  #failed(operation: string, cause: unknown): HoldfastError {
+    const context = { cause, details: { node: this.#node, operation } };
+    if (cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError')) {
+      const message = `${this.#node} did not answer ${operation} in ${this.#timeoutMs} ms`;
+      return new HoldfastError('ARI_TIMEOUT', message, context);
+    }
+    const message = `${this.#node} could not be asked ${operation}: ${messageOf(cause)}`;
+    return new HoldfastError('ARI_UNREACHABLE', message, {
+      ...context,
+      remedy: 'does this Asterisk run? see `holdfast nodes`',
+    });
+  }
+}
+
+function refusalOf(text: string): string | undefined {
+  try {
+    return refusal.parse(JSON.parse(text)).message;
+  } catch {
+    // Not ARI's own error body, as the web server's 401 and 503.
+    return undefined;
+  }
+}

@@ -1,0 +1,162 @@
+// Real Asterisks from our renderer on a test's subnet, with what they log, and a recorder of their events.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { AriFarm } from '../../asterisk/asterisk-farm.js';
+import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
+import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
+import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
+import { silentLogger } from '../../core/log.js';
+import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';
+import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
+import { waitFor } from '../harness/wait-for.js';
+
+interface Running {
+  readonly folder: string;
+  readonly child: ChildProcess;
+  log: string;
+}
+
+export class AsteriskLab {
+  readonly subnet: Subnet;
+  readonly plan: FarmPlan;
+  readonly farm: AriFarm;
+  readonly #renderer: AsteriskRenderer;
+  readonly #running = new Map<string, Running>();
+
+  private constructor(subnet: Subnet, subscribers: readonly { user: string; realm: string; ha1: string }[]) {
+    this.subnet = subnet;
+    this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
+    const passwordOf = (name: string): string => `secret-of-${name}`;
+    this.farm = new AriFarm({ addressOf: name => this.node(name).address, passwordOf, log: silentLogger });
+    this.#renderer = new AsteriskRenderer({
+      plan: () => this.plan,
+      prefix: asteriskPrefix(),
+      domain: () => 'holdfast.test',
+      ariPassword: passwordOf,
+      subscribers: () => subscribers,
+    });
+  }
+
+  static async open(subscribers: readonly { user: string; realm: string; ha1: string }[] = []): Promise<AsteriskLab> {
+    return new AsteriskLab(await freeSubnet(), subscribers);
+  }
+
+  node(name: string): FarmNode {
+    const found = this.plan.nodes.find(node => node.name === name);
+    if (!found) throw new Error(`the plan has no ${name}`);
+    return found;
+  }
+
+  /** Starts a node and resolves with the milliseconds until its ARI answers. */
+  async start(name: string): Promise<number> {
+    const startedMs = performance.now();
+    const node = this.node(name);
+    const folder = await mkdtemp(join(tmpdir(), `holdfast-${name}-`));
+    const { files, folders, process } = this.#renderer.setup(node, folder);
+    for (const one of folders) await mkdir(join(folder, one), { recursive: true });
+    for (const { path, content, mode } of files) await writeFile(join(folder, path), content, { mode });
+    const child = spawn(process.command, process.args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const running: Running = { folder, child, log: '' };
+    const record = (data: Buffer): void => void (running.log += data.toString());
+    child.stdout.on('data', record);
+    child.stderr.on('data', record);
+    this.#running.set(name, running);
+    const answers = async (): Promise<boolean> => {
+      await this.farm.node(name).ari.asterisk.ping();
+      return true;
+    };
+    await waitFor(`ARI of ${name}`, answers, { deadlineMs: 20_000, everyMs: 20, describe: () => running.log });
+    return performance.now() - startedMs;
+  }
+
+  /** What the node has written to its log so far. */
+  log(name: string): string {
+    return this.#running.get(name)?.log ?? '';
+  }
+
+  signal(name: string, signal: NodeJS.Signals): void {
+    this.#running.get(name)?.child.kill(signal);
+  }
+
+  async kill(name: string): Promise<void> {
+    const running = this.#running.get(name);
+    this.#running.delete(name);
+    if (!running) return;
+    if (running.child.exitCode === null && running.child.signalCode === null) {
+      const gone = once(running.child, 'exit');
+      running.child.kill('SIGKILL');
+      await gone;
+    }
+    await rm(running.folder, { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    for (const { name } of this.plan.nodes) {
+      await this.farm.node(name).close();
+      await this.kill(name);
+    }
+  }
+}
+
+/** Keeps everything that a node told. */
+export class EventRecorder implements AsteriskListener {
+  readonly events: AriEvent[] = [];
+  readonly snapshots: AriSnapshot[] = [];
+  readonly reasons: string[] = [];
+
+  connected(snapshot: AriSnapshot): void {
+    this.snapshots.push(snapshot);
+  }
+
+  disconnected(reason: string): void {
+    this.reasons.push(reason);
+  }
+
+  event(event: AriEvent): void {
+    this.events.push(event);
+  }
+
+  async connections(count: number): Promise<void> {
+    await waitFor(`${count} snapshots`, () => this.snapshots.length >= count, { deadlineMs: 10_000 });
+  }
+
+  /** Waits for an event of this type about this channel (any, if none is named). */
+  async of<T extends AriEvent['type']>(
+    type: T,
+    test: (event: Extract<AriEvent, { type: T }>) => boolean = () => true,
+  ): Promise<Extract<AriEvent, { type: T }>> {
+    const find = (): Extract<AriEvent, { type: T }> | undefined =>
+      this.events.find(
+        (event): event is Extract<AriEvent, { type: T }> =>
+          event.type === type && test(event as Extract<AriEvent, { type: T }>),
+      );
+    return waitFor(type, find, { describe: () => this.describe() });
+  }
+
+  /** The events about one channel, one word each. */
+  about(id: string): string[] {
+    return this.events.filter(event => idOf(event) === id).map(wordOf);
+  }
+
+  describe(): string {
+    return this.events.map(event => `${idOf(event)} ${wordOf(event)}`).join('\n');
+  }
+}
+
+function idOf(event: AriEvent): string {
+  if ('channel' in event) return event.channel.id;
+  if (event.type === 'Dial') return event.peer.id;
+  return 'bridge' in event ? event.bridge.id : '';
+}
+
+function wordOf(event: AriEvent): string {
+  if (event.type === 'Dial') return `Dial ${event.dialstatus}`.trimEnd();
+  if (event.type === 'ChannelStateChange') return `ChannelStateChange ${event.channel.state}`;
+  if (event.type === 'ChannelDestroyed') {
+    return `ChannelDestroyed ${event.cause}${event.tech_cause === undefined ? '' : `/${event.tech_cause}`}`;
+  }
+  return event.type;
+}

@@ -1,0 +1,312 @@
+// Real Asterisks started from our renderer: what they log, and what ARI's operations and events do on them.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { HoldfastError } from '../../core/errors.js';
+import type { AriClient } from '../../core/ports/asterisk.js';
+import type { IncomingCall } from '../harness/incoming-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
+import { AsteriskLab, EventRecorder } from './asterisk-node-lab.js';
+
+const app = 'holdfast';
+let lab: AsteriskLab;
+let edge: SipEndpoint;
+let ari: AriClient;
+let events: EventRecorder;
+let readyMs = 0;
+
+before(async () => {
+  lab = await AsteriskLab.open();
+  // The far end of every leg and the private VIP in one.
+  edge = await SipEndpoint.open({ address: lab.plan.privateVip, codecs: ['PCMU'] });
+  readyMs = await lab.start('call-1');
+  const node = lab.farm.node('call-1');
+  ari = node.ari;
+  events = new EventRecorder();
+  node.open(events);
+  await events.connections(1);
+});
+
+afterEach(async () => {
+  for (const channel of await ari.channels.list()) await ari.channels.hangup({ channelId: channel.id }).catch(() => 0);
+  for (const bridge of await ari.bridges.list()) await ari.bridges.destroy({ bridgeId: bridge.id }).catch(() => 0);
+  const none = async (): Promise<boolean> => (await ari.channels.list()).length === 0;
+  await waitFor('no channel to be left', none, { describe: () => events.describe() });
+});
+
+after(async () => {
+  await edge.close();
+  await lab.close();
+});
+
+/** An INVITE as the edge passes it on: through Stasis with its facts. */
+async function callIn(dialled = '70001'): Promise<{ call: Awaited<ReturnType<SipEndpoint['invite']>>; id: string }> {
+  const call = await edge.invite(`sip:${dialled}@${lab.node('call-1').address}:5060`, {
+    headers: [['X-Holdfast-Source', 'trunk:lab & co']],
+  });
+  const started = await events.of('StasisStart', ({ args }) => args[1] === encodeURIComponent(call.callId));
+  return { call, id: started.channel.id };
+}
+
+async function create(channelId: string, variables: Record<string, string> = {}): Promise<void> {
+  const endpoint = `PJSIP/edge/sip:70001@${lab.subnet.host(208)}:5060`;
+  await ari.channels.create({ endpoint, app, appArgs: 'leg', channelId, formats: 'ulaw', variables });
+  await events.of('StasisStart', ({ channel }) => channel.id === channelId);
+}
+
+async function dial(channelId: string): Promise<IncomingCall> {
+  const incoming = edge.incoming();
+  await ari.channels.dial({ channelId });
+  return incoming;
+}
+
+/** A hang-up is requested once or twice, as who was first. */
+function unique(words: readonly string[]): string[] {
+  return [...new Set(words)];
+}
+
+describe('A call node from our configs', () => {
+  it('is ready soon, and logs no error', () => {
+    assert.doesNotMatch(lab.log('call-1'), /ERROR|WARNING/);
+    assert.ok(readyMs < 5000, `${Math.round(readyMs)} ms`);
+    assert.equal(events.snapshots[0]?.channels.length, 0);
+    assert.notEqual(events.snapshots[0].startupTime, '');
+  });
+});
+
+describe('An incoming call', () => {
+  it('comes into our application with its Call-ID, source and dialled number', async () => {
+    const { call, id } = await callIn('70001');
+    const started = await events.of('StasisStart', ({ channel }) => channel.id === id);
+    const facts = ['inbound', call.callId, 'trunk:lab & co', '70001'];
+    assert.deepEqual(started.args.map(decodeURIComponent), facts);
+    assert.equal(started.channel.state, 'Ring');
+    await call.cancel();
+  });
+
+  it('is rung, given early media, answered and hung up by operations', async () => {
+    const { call, id } = await callIn();
+    await ari.channels.ring({ channelId: id });
+    await call.ringing();
+    await ari.channels.progress({ channelId: id });
+    await call.earlyMedia();
+    await ari.channels.answer({ channelId: id });
+    const answer = await call.answered();
+    assert.match(answer.body, /^o=- \d+ \d+ IN IP4/m);
+    await ari.channels.hangup({ channelId: id, reason_code: '16' });
+    const { bye } = await call.ended();
+    assert.match(bye.get('Reason'), /Q\.850;cause=16/);
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === id);
+    const told = ['StasisStart', 'ChannelStateChange Up', 'ChannelHangupRequest', 'StasisEnd', 'ChannelDestroyed 16'];
+    assert.deepEqual(unique(events.about(id)), told);
+  });
+
+  it('tells a CANCEL of the caller by its SIP status, and a BYE by its cause alone', async () => {
+    const cancelled = await callIn();
+    assert.equal(await cancelled.call.cancel(), 487);
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === cancelled.id);
+    const ended = await callIn();
+    await ari.channels.answer({ channelId: ended.id });
+    await ended.call.answered();
+    await ended.call.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === ended.id);
+    assert.equal(events.about(cancelled.id).at(-1), 'ChannelDestroyed 127/487');
+    assert.equal(events.about(ended.id).at(-1), 'ChannelDestroyed 16');
+  });
+
+  for (const status of [400, 403, 404, 408, 415, 480, 484, 486, 488, 500, 501, 503, 600, 603, 604, 606]) {
+    it(`is rejected with exactly ${status} through the dialplan`, async () => {
+      const { call, id } = await callIn();
+      await ari.channels.continueInDialplan({ channelId: id, context: 'reject', extension: String(status) });
+      assert.equal(await call.rejected(), status);
+    });
+  }
+
+  it('is rejected in early media too', async () => {
+    const { call, id } = await callIn();
+    await ari.channels.progress({ channelId: id });
+    await call.earlyMedia();
+    await ari.channels.continueInDialplan({ channelId: id, context: 'reject', extension: '480' });
+    assert.equal(await call.rejected(), 480);
+  });
+
+  it('is answered 503 while nobody listens', async () => {
+    const node = lab.farm.node('call-1');
+    await node.close();
+    const call = await edge.invite(`sip:70001@${lab.node('call-1').address}:5060`);
+    assert.equal(await call.rejected(), 503);
+    ari = lab.farm.node('call-1').ari;
+    lab.farm.node('call-1').open(events);
+    await events.connections(2);
+  });
+});
+
+describe('An outgoing leg', () => {
+  it('bears our headers, and the caller as its From', async () => {
+    await create('headers', {
+      'CONNECTEDLINE(num,i)': '1001',
+      'CONNECTEDLINE(name,i)': 'Alice Ä',
+      'PJSIP_HEADER(add,X-Holdfast-Call)': 'hf-1',
+      'PJSIP_HEADER(add,X-Holdfast-Leg)': 'hf-1-b',
+    });
+    const call = await dial('headers');
+    const { invite } = call;
+    assert.equal(invite.requestUri, `sip:70001@${lab.subnet.host(208)}:5060`);
+    assert.equal(invite.get('X-Holdfast-Call'), 'hf-1');
+    assert.equal(invite.get('X-Holdfast-Leg'), 'hf-1-b');
+    assert.match(invite.get('From'), /^"Alice Ä" <sip:1001@holdfast\.test>;tag=/);
+    assert.doesNotMatch(invite.toString(), /asterisk/i, 'nothing names the server');
+    assert.match(invite.body, /^m=audio \d+ RTP\/AVP 0 \d+\r$/m);
+    await call.reject(486);
+  });
+
+  it('tells of ringing, early media and the answer', async () => {
+    await create('answered');
+    const call = await dial('answered');
+    call.ring();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'answered' && dialstatus === 'RINGING');
+    call.progress();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'answered' && dialstatus === 'PROGRESS');
+    await call.answer();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'answered' && dialstatus === 'ANSWER');
+    await call.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'answered');
+    const told = ['StasisStart', 'Dial', 'ChannelStateChange Ringing', 'Dial RINGING', 'Dial PROGRESS'];
+    const then = ['ChannelStateChange Up', 'Dial ANSWER', 'ChannelHangupRequest', 'StasisEnd', 'ChannelDestroyed 16'];
+    assert.deepEqual(events.about('answered'), [...told, ...then]);
+  });
+
+  for (const status of [404, 480, 486, 487, 488, 500, 503, 600, 603, 302]) {
+    it(`tells that it was refused with ${status}`, async () => {
+      const id = `refused-${status}`;
+      await create(id);
+      await (await dial(id)).reject(status);
+      const end = await events.of('ChannelDestroyed', ({ channel }) => channel.id === id);
+      assert.equal(end.tech_cause, status);
+    });
+  }
+
+  it('is cancelled by hangup', async () => {
+    await create('cancelled');
+    const call = await dial('cancelled');
+    call.ring();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'cancelled' && dialstatus === 'RINGING');
+    await ari.channels.hangup({ channelId: 'cancelled', reason_code: '16' });
+    assert.match((await call.cancelled()).get('Reason'), /Q\.850;cause=16/);
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'cancelled');
+  });
+
+  it('may be hung up before it is dialled', async () => {
+    await create('undialled');
+    await ari.channels.hangup({ channelId: 'undialled' });
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'undialled');
+  });
+
+  it('that loses to another is cancelled as answered elsewhere (RFC 3326)', async () => {
+    await create('loser');
+    const call = await dial('loser');
+    call.ring();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'loser' && dialstatus === 'RINGING');
+    await ari.channels.hangup({ channelId: 'loser', reason_code: '26' });
+    assert.match((await call.cancelled()).all('Reason').join(), /SIP;cause=200/);
+  });
+});
+
+describe('A mixing bridge', () => {
+  it('carries early media between two unanswered channels, and audio after the answers', async () => {
+    const { call: caller, id } = await callIn();
+    await create('bridged');
+    await ari.bridges.createWithId({ bridgeId: 'two', type: 'mixing' });
+    await ari.bridges.addChannel({ bridgeId: 'two', channel: `${id},bridged` });
+    const callee = await dial('bridged');
+    callee.progress();
+    callee.audio.sendTone(600);
+    await ari.channels.progress({ channelId: id });
+    await caller.earlyMedia();
+    await caller.audio.hears(600);
+    await callee.answer();
+    await ari.channels.answer({ channelId: id });
+    await caller.answered();
+    caller.audio.sendTone(900);
+    await callee.audio.hears(900);
+    await caller.audio.hears(600);
+    // What a daemon does that comes back and cannot know how far it had come.
+    await ari.bridges.addChannel({ bridgeId: 'two', channel: `${id},bridged` });
+    const existing = await ari.bridges.createWithId({ bridgeId: 'two', type: 'mixing' });
+    assert.deepEqual([...existing.channels].sort(), ['bridged', id].sort());
+    await callee.audio.hears(900);
+    await callee.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'bridged');
+    // The other side stays, in the bridge and unharmed, until somebody ends it.
+    assert.deepEqual(events.about(id), ['StasisStart', 'ChannelStateChange Up']);
+    assert.deepEqual((await ari.bridges.list())[0]?.channels, [id]);
+    await ari.bridges.destroy({ bridgeId: 'two' });
+    await events.of('BridgeDestroyed', ({ bridge }) => bridge.id === 'two');
+  });
+
+  it('puts a caller together with the echo test', async () => {
+    const { call: caller, id } = await callIn('9001');
+    await ari.channels.create({ endpoint: 'Local/s@echo/n', app, appArgs: 'leg', channelId: 'echo', formats: 'ulaw' });
+    await events.of('StasisStart', ({ channel }) => channel.id === 'echo');
+    await ari.channels.dial({ channelId: 'echo' });
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'echo' && dialstatus === 'ANSWER');
+    await ari.channels.answer({ channelId: id });
+    await caller.answered();
+    await ari.bridges.createWithId({ bridgeId: 'echoing', type: 'mixing' });
+    await ari.bridges.addChannel({ bridgeId: 'echoing', channel: `${id},echo` });
+    caller.audio.sendTone(700);
+    await caller.audio.hears(700);
+    await ari.channels.hangup({ channelId: 'echo' });
+    const echoes = async (): Promise<boolean> => (await ari.channels.list()).every(({ name }) => !/Local/.test(name));
+    await waitFor('both ends of the Local channel to be gone', echoes);
+  });
+});
+
+describe('Channels and bridges', () => {
+  it('live on while the event stream is cut, and are in the next snapshot', async () => {
+    const { call: caller, id } = await callIn();
+    await create('kept');
+    const callee = await (await dial('kept')).answer();
+    await ari.channels.answer({ channelId: id });
+    await caller.answered();
+    await ari.bridges.createWithId({ bridgeId: 'kept-bridge', type: 'mixing' });
+    await ari.bridges.addChannel({ bridgeId: 'kept-bridge', channel: `${id},kept` });
+    await lab.farm.node('call-1').close();
+    caller.audio.sendTone(900);
+    await callee.audio.hears(900);
+    const snapshots = events.snapshots.length;
+    ari = lab.farm.node('call-1').ari;
+    lab.farm.node('call-1').open(events);
+    await events.connections(snapshots + 1);
+    const snapshot = events.snapshots.at(-1);
+    assert.deepEqual(snapshot?.channels.map(channel => channel.id).sort(), ['kept', id].sort());
+    assert.deepEqual([...(snapshot.bridges[0]?.channels ?? [])].sort(), ['kept', id].sort());
+    assert.equal(snapshot.startupTime, events.snapshots[0]?.startupTime);
+    await caller.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === id);
+    await ari.channels.hangup({ channelId: 'kept' });
+    await callee.ended();
+  });
+
+  it('that are gone, unknown or not in our application are refused with their HTTP status', async () => {
+    const status = async (work: Promise<unknown>): Promise<unknown> => {
+      try {
+        await work;
+      } catch (error) {
+        if (HoldfastError.is(error, 'ARI_REFUSED')) return error.details['status'];
+        throw error;
+      }
+      return 'done';
+    };
+    assert.equal(await status(ari.channels.hangup({ channelId: 'nobody' })), 404);
+    assert.equal(await status(ari.channels.get({ channelId: 'nobody' })), 404);
+    assert.equal(await status(ari.bridges.destroy({ bridgeId: 'nothing' })), 404);
+    await ari.bridges.createWithId({ bridgeId: 'empty', type: 'mixing' });
+    assert.equal(await status(ari.bridges.addChannel({ bridgeId: 'empty', channel: 'nobody' })), 400);
+    await create('twice');
+    const again = ari.channels.create({ endpoint: 'PJSIP/edge/sip:1@127.0.0.1', app, channelId: 'twice' });
+    assert.equal(await status(again), 409);
+    const nowhere = ari.channels.create({ endpoint: 'PJSIP/nobody/sip:1@127.0.0.1', app, channelId: 'nowhere' });
+    assert.equal(await status(nowhere), 500);
+  });
+});
