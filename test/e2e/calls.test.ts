@@ -264,8 +264,9 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       );
     });
 
-    test('500 more at 40 a second: after 1,000 there is nothing left anywhere', { timeout: 120_000 }, async t => {
-      t.diagnostic(await load(500, 40));
+    test('500 more: after 1,000 calls there is nothing left anywhere', { timeout: 120_000 }, async t => {
+      // An inner leg per participant makes a call on the conference farm three times the channels.
+      t.diagnostic(await load(500, twoParty === 'call-node' ? 40 : 20));
     });
   });
 }
