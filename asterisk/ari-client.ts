@@ -122,6 +122,7 @@ export function ariClient(requester: AriRequester): AriClient {
     asterisk: {
       getInfo: ask('asterisk.getInfo', infoSchema),
       ping: ask('asterisk.ping', nothing),
+      reloadModule: call('asterisk.reloadModule', nothing),
       getObject: call('asterisk.getObject', attributesSchema),
     },
   };

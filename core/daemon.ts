@@ -131,6 +131,7 @@ export class Daemon {
     await cdr.moveTo(this.#parts.cdrFile(next));
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
+    if (changes.some(change => change.part === 'subscribers')) await keeper.provision(live.plan.nodes);
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
     await sync.apply('the config was reloaded');
     const words = changes.map(change => change.part);

@@ -109,6 +109,8 @@ export class LiveCall {
         return;
       }
       case 'hangup':
+        // It may have ended by itself, or with its node, before its turn came.
+        if (call.legs.find(leg => leg.id === action.leg)?.state === 'terminated') return;
         return this.#world.hangup(call, action.leg, action.cause);
       case 'reject':
         return this.#world.reject(call, action.sipStatus);

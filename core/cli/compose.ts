@@ -158,6 +158,10 @@ function wireCalls(given: Given, make: Make): void {
     const sync = get(tokens.sync);
     const states = get(tokens.states);
     const bindings = get(tokens.bindings);
+    const plugins = get(tokens.plugins);
+    states.onChange('plugins', ({ node, from, to, reason }) =>
+      plugins.emit('node.changed', { node: node.name, from, to, reason }),
+    );
     engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
     return new FarmKeeper({
       host: get(tokens.host),

@@ -82,6 +82,7 @@ export class FarmKeeper {
     const missing = plan.nodes.filter(node => !host.process(node.name));
     progress(`starting ${missing.length} servers (${plan.nodes.length - missing.length} run already)`);
     for (const node of plan.nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
+    await this.provision(plan.nodes.filter(one => !missing.includes(one)));
     await this.#observeEngines();
     for (const node of plan.nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
     this.#timer = setInterval(() => this.#probeAll(), probeEveryMs);
@@ -105,6 +106,24 @@ export class FarmKeeper {
       if (wanted.has(kept.node.name) || kept.retiring) continue;
       progress(`${kept.node.name} takes no new calls and ends when its calls have`);
       void this.#retire(kept);
+    }
+  }
+
+  /** Has running registrars take the subscribers of the config; calls and bindings stay. */
+  async provision(nodes: readonly FarmNode[]): Promise<void> {
+    const { host, renderers, asterisks, log } = this.#options;
+    for (const node of nodes.filter(one => one.farm === 'registrar' && host.process(one.name))) {
+      const { files, process } = renderers.registrar.setup(node, host.folder(node.name));
+      try {
+        await host.writeFiles(
+          node.name,
+          files.filter(file => file.path === 'pjsip.conf'),
+          process.user,
+        );
+        await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });
+      } catch (error) {
+        log.warn({ node: node.name, error }, `${node.name} did not take the subscribers: ${messageOf(error)}`);
+      }
     }
   }
 

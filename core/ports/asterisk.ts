@@ -126,6 +126,8 @@ export interface AriClient {
   readonly asterisk: {
     getInfo(): Promise<{ status: { startup_time: string }; system: { version: string; entity_id: string } }>;
     ping(): Promise<void>;
+    /** PUT /asterisk/modules/{moduleName}: has a module read its config again. */
+    reloadModule(params: { moduleName: string }): Promise<void>;
     /** GET /asterisk/config/dynamic/{configClass}/{objectType}/{id}: all fields of a sorcery object. */
     getObject(params: {
       configClass: string;

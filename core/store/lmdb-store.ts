@@ -1,7 +1,7 @@
 // The store on LMDB: embedded, one folder, nothing to set up; a resolved write outlives the daemon's process.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { open, type RootDatabase } from 'lmdb';
@@ -21,6 +21,9 @@ const mostKeyBytes = 1500;
 export function openLmdbStore(path: string, log: Logger): Store {
   probe(path);
   try {
+    // Calls and registrations are nobody's business but the daemon's.
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
     const database: Lmdb = open({
       path,
       keyEncoding: 'binary',

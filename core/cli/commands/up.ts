@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { resolve } from 'node:path';
 import type { FarmStatus } from '../../control/operations.js';
 import { HoldfastError } from '../../errors.js';
-import { defaultStateFolder, statePaths } from '../../host/state-folder.js';
+import { defaultStateFolder, defaultSubnet, statePaths } from '../../host/state-folder.js';
 import { configPath } from '../config-path.js';
 import { exitCodes, type Command, type CommandContext } from '../command.js';
 import type { ConfigSummary } from '../composition.js';
@@ -67,17 +67,19 @@ async function showAlready(
 }
 
 /** As the newcomer can type it: `holdfast` where it is installed, through npm in a checkout. */
-function ownCommand(): string {
-  return basename(process.argv[1] ?? '') === 'holdfast' ? 'holdfast' : 'npx holdfast';
+function ownCommand(command: string, subnet: string): string {
+  const program = basename(process.argv[1] ?? '') === 'holdfast' ? 'holdfast' : 'npx holdfast';
+  return `${program} ${command}${subnet === defaultSubnet ? '' : ` --subnet ${subnet}`}`;
 }
 
 function showReady(status: FarmStatus, { edge }: ConfigSummary, context: CommandContext): void {
+  const own = (command: string): string => ownCommand(command, status.subnet);
   context.show(status, () =>
     [
       `\n${formatStatus(status, context.style)}\n`,
-      `Place a first call:  ${context.style('bold', `${ownCommand()} demo call`)}\n`,
+      `Place a first call:  ${context.style('bold', own('demo call'))}\n`,
       `or let a SIP phone on this machine call ${context.style('bold', `sip:9001@${edge}`)}, the echo test.\n`,
-      `See the calls with "${ownCommand()} calls", end the farm with "${ownCommand()} down".\n`,
+      `See the calls with "${own('calls')}", end the farm with "${own('down')}".\n`,
     ].join(''),
   );
 }
