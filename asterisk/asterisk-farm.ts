@@ -77,7 +77,7 @@ class Node implements AsteriskNode {
 
   async close(): Promise<void> {
     this.#forget();
-    this.#stream?.close();
+    await this.#stream?.close();
     await this.#requester.close();
   }
 }

@@ -1,4 +1,5 @@
 // One Asterisk's event stream: opened again without end, half-open connections noticed, a snapshot after each opening.
+import { once } from 'node:events';
 import WebSocket from 'ws';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/log.js';
@@ -39,10 +40,15 @@ export class EventStream {
     this.#open();
   }
 
-  close(): void {
+  /** Resolves once the connection is down and the listener will be told nothing more. */
+  async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    this.#socket?.terminate();
+    const socket = this.#socket;
+    if (!socket || socket.readyState === WebSocket.CLOSED) return;
+    const closed = once(socket, 'close');
+    socket.terminate();
+    await closed;
   }
 
   #open(): void {
