@@ -118,6 +118,7 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
 
 function replyMedia(model: EdgeModel): string {
   return `# Media end by outcomes: a final failure of an initial INVITE, a 2xx to BYE. A request may be refused, forged or crossed.
+# 482 refuses a second INVITE of a dialog that goes on, and whose media must.
 route[REPLY_MEDIA] {
   $var(kid) = $(var(via){s.select,4,.});
   if ($var(kid) == "" || $sht(routekeys=>$var(kid)) == $null) return;
@@ -133,7 +134,7 @@ route[REPLY_MEDIA] {
   if ($sht(engines=>$var(engine)) == $null) return;
   $var(set) = $sht(engines=>$var(engine));
   set_rtpengine_set("$var(set)");
-  if (($rm == "INVITE" && $rs >= 300 && $var(initial) == "i") || ($rm == "BYE" && $rs >= 200 && $rs < 300)) {
+  if (($rm == "INVITE" && $rs >= 300 && $rs != 482 && $var(initial) == "i") || ($rm == "BYE" && $rs >= 200 && $rs < 300)) {
     rtpengine_delete("delete-delay=0");
     return;
   }

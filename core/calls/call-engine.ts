@@ -245,7 +245,8 @@ export class CallEngine {
     this.#arrived(node, invite.sipCallId);
     const twin = this.#callOfCaller.get(sipKey(invite.sipCallId));
     if (twin !== undefined) {
-      this.#log.error({ node, sipCallId: invite.sipCallId, call: twin }, `a second call with the Call-ID of ${twin}`);
+      this.#refuseMerged(node, channel.id, invite.sipCallId, twin);
+      return;
     }
     const facts: IncomingCall = { id: newCallId(), ...invite };
     const call = recordOf(facts, node, channel.id);
@@ -263,6 +264,16 @@ export class CallEngine {
     );
     this.#options.events.started(facts);
     live.dispatch({ type: 'started' });
+  }
+
+  /** A second INVITE of a dialog that is there already (RFC 3261 §8.2.2.2): 482, and the call it would disturb goes on. */
+  #refuseMerged(node: string, channelId: string, sipCallId: string, call: string): void {
+    this.#log.error({ node, sipCallId, call }, `a second INVITE with the Call-ID of call ${call}: refused with 482`);
+    const { channels } = this.#options.asterisks.node(node).ari;
+    void channels
+      .continueInDialplan({ channelId, context: 'reject', extension: '482' })
+      .catch(() => channels.hangup({ channelId }))
+      .catch(() => undefined);
   }
 
   async #connected(node: string, snapshot: AriSnapshot): Promise<void> {

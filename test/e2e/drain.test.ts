@@ -47,7 +47,7 @@ describe('call nodes drained and taken back', () => {
       await callee.stop();
     }
     await farm.idle();
-    assert.ok(!(await log()).includes('a second call with the Call-ID'), 'no INVITE became two calls');
+    assert.ok(!(await log()).includes('a second INVITE with the Call-ID'), 'no INVITE became two calls');
   });
 
   test('a CANCEL and a retransmitted INVITE find the node that has the call', { timeout: 60_000 }, async () => {
@@ -77,7 +77,7 @@ describe('call nodes drained and taken back', () => {
     } finally {
       await Promise.allSettled([alice.close(), bob.close()]);
     }
-    assert.ok(!(await log()).includes('a second call with the Call-ID'));
+    assert.ok(!(await log()).includes('a second INVITE with the Call-ID'));
     assert.equal(bob.calls.length, 6, 'the callee got each call once');
   });
 });
