@@ -1,8 +1,6 @@
 // The configs that all three roles share: folders, identity, logging, HTTP and ARI.
 import { ports, rtpPorts, type FarmNode } from '../core/farm/farm-plan.js';
-
-/** Name of our Stasis application, and of the ARI user. */
-export const app = 'holdfast';
+import { stasisApp } from '../core/ports/asterisk.js';
 
 /** Every Asterisk on a host takes the MAC address for its entity id unless it is given one. */
 function entityId(node: FarmNode): string {
@@ -11,7 +9,7 @@ function entityId(node: FarmNode): string {
 }
 
 export function renderAsteriskConf(node: FarmNode, prefix: string, folder: string): string {
-  return `[directories](!)
+  return `[directories]
 astetcdir => ${folder}
 astmoddir => ${prefix}/lib/asterisk/modules
 astvarlibdir => ${folder}/lib
@@ -33,7 +31,7 @@ nocolor = yes
 hideconnect = yes
 documentation_language = en_US
 live_dangerously = no
-`.replace('[directories](!)', '[directories]');
+`;
 }
 
 export const loggerConf = `[general]
@@ -62,7 +60,7 @@ enabled = yes
 pretty = no
 websocket_write_timeout = 1000
 
-[${app}]
+[${stasisApp}]
 type = user
 read_only = no
 password = ${password}

@@ -2,11 +2,16 @@
 import { z } from 'zod';
 import { ports } from '../core/farm/farm-plan.js';
 import type { Logger } from '../core/log.js';
-import type { AriClient, AsteriskFarm, AsteriskListener, AsteriskNode } from '../core/ports/asterisk.js';
+import {
+  stasisApp,
+  type AriClient,
+  type AsteriskFarm,
+  type AsteriskListener,
+  type AsteriskNode,
+} from '../core/ports/asterisk.js';
 import { ariClient, callAri } from './ari-client.js';
 import { eventTypes } from './ari-event.js';
 import { AriRequester } from './ari-requester.js';
-import { app } from './asterisk-configs.js';
 import { EventStream } from './event-stream.js';
 
 export interface AriFarmOptions {
@@ -49,7 +54,7 @@ class Node implements AsteriskNode {
     this.#about = about;
     this.#forget = forget;
     const origin = `http://${about.address}:${ports.ari}`;
-    this.#requester = new AriRequester({ node: about.name, origin, user: app, password: about.password });
+    this.#requester = new AriRequester({ node: about.name, origin, user: stasisApp, password: about.password });
     this.ari = ariClient(this.#requester);
   }
 
@@ -62,13 +67,13 @@ class Node implements AsteriskNode {
     this.#stream ??= new EventStream({
       node: this.name,
       // All channels: an application that follows single ones no longer hears of them once they leave Stasis.
-      url: `ws://${address}:${ports.ari}/ari/events?app=${app}&subscribeAll=true`,
-      user: app,
+      url: `ws://${address}:${ports.ari}/ari/events?app=${stasisApp}&subscribeAll=true`,
+      user: stasisApp,
       password,
       ari: this.ari,
       filter: async () => {
         const filter = { allowed: eventTypes.map(type => ({ type })) };
-        await callAri(this.#requester, 'applications.filter', { applicationName: app, filter }, z.unknown());
+        await callAri(this.#requester, 'applications.filter', { applicationName: stasisApp, filter }, z.unknown());
       },
       listener,
       log,

@@ -1,12 +1,12 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
-import { app } from './asterisk-configs.js';
+import { stasisApp } from '../core/ports/asterisk.js';
 
 /**
  * The arguments save the daemon a request for each. After Stasis() a call is over, or no daemon listens: 503, so that a
  * trunk tries elsewhere. `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test.
  */
 export const callExtensions = `[from-edge]
-exten => _[!-~]!,1,Stasis(${app},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})
+exten => _[!-~]!,1,Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})
  same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
 exten => h,1,Hangup()
@@ -24,7 +24,7 @@ exten => s,1,Answer()
 `;
 
 export const conferenceExtensions = `[from-call]
-exten => _[!-~]!,1,Stasis(${app},conference,\${EXTEN})
+exten => _[!-~]!,1,Stasis(${stasisApp},conference,\${EXTEN})
  same => n,Hangup()
 exten => h,1,Hangup()
 

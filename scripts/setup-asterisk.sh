@@ -61,7 +61,9 @@ debian_mirror() {
     uri=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
       sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' | grep -E '/debian/?$' | head -n 1 || true)
   fi
-  printf '%s' "${uri:-http://deb.debian.org/debian}"
+  [[ -n $uri ]] || fail 'no Debian mirror is named in /etc/apt/sources.list or sources.list.d.' \
+    'Add one (a line "deb URI bookworm main"), then run the same command again.'
+  printf '%s' "$uri"
 }
 
 asterisk_dsc() { printf '%s/asterisk_%s.dsc' "$asterisk_sources" "${ASTERISK_VERSION#*:}"; }

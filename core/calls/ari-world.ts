@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
+import { stasisApp, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
 import type { IncomingCall, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, echoPeer, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
@@ -18,9 +18,6 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
-
-/** Name of our Stasis application on every Asterisk. */
-const app = 'holdfast';
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
 const routeAnswer = z.union([
@@ -80,7 +77,7 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
   const create = (): Promise<unknown> =>
     ari.channels.create({
       endpoint: endpointOf(leg),
-      app,
+      app: stasisApp,
       appArgs: 'leg',
       channelId: leg.id,
       formats: 'ulaw',

@@ -5,7 +5,7 @@ import type { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import type { AriBridge, AriChannel, AriEvent, AsteriskFarm } from '../ports/asterisk.js';
+import { stasisApp, type AriBridge, type AriChannel, type AriEvent, type AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, Table } from '../store/store.js';
 import {
   conferenceRecordSchema,
@@ -35,9 +35,6 @@ export interface JoinRequest {
   readonly room?: string;
   readonly legs: readonly { readonly id: string; readonly node: string }[];
 }
-
-/** Name of our Stasis application on every Asterisk. */
-const app = 'holdfast';
 
 /**
  * Every call is a conference: one call's own (two participants), or a room that many calls join. Operations on one
@@ -240,7 +237,7 @@ export class Conferences {
       this.#options.arrivals.create(inner, () =>
         ari.channels.create({
           endpoint: `PJSIP/conference/sip:${conference.id}@${target?.address ?? ''}:5060`,
-          app,
+          app: stasisApp,
           appArgs: 'inner',
           channelId: inner,
           formats: 'ulaw',

@@ -1,5 +1,8 @@
 // The port to the Asterisk farms, in ARI's own words: operations, parameters, events and models keep ARI's names.
 
+/** Name of our Stasis application (and of our ARI user) on every Asterisk. */
+export const stasisApp = 'holdfast';
+
 /** ARI model Channel, as much of it as core reads (rest-api/api-docs/channels.json). */
 export interface AriChannel {
   readonly id: string;
