@@ -1,5 +1,4 @@
 // One Asterisk's event stream: opened again without end, half-open connections noticed, a snapshot after each opening.
-import { once } from 'node:events';
 import WebSocket from 'ws';
 import { messageOf } from '../core/errors.js';
 import type { Logger } from '../core/log.js';
@@ -46,7 +45,8 @@ export class EventStream {
     clearTimeout(this.#retry);
     const socket = this.#socket;
     if (!socket || socket.readyState === WebSocket.CLOSED) return;
-    const closed = once(socket, 'close');
+    // Not events.once: it rejects on the error that ending a connection half made is.
+    const closed = new Promise<void>(resolve => socket.once('close', () => resolve()));
     socket.terminate();
     await closed;
   }
