@@ -1,7 +1,6 @@
 // The one file that wires everything: which class gets which, for a daemon, a check, a rendering or a demo.
 import 'reflect-metadata';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { container, instanceCachingFactory, type DependencyContainer, type InjectionToken } from 'tsyringe';
 import { AriFarm } from '../../asterisk/asterisk-farm.js';
 import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
@@ -26,7 +25,8 @@ import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeSync } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
-import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
+import { untouchedState, writeFarm } from '../farm/farm-rendering.js';
+import { ports, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
 import { NodeStates } from '../farm/node-states.js';
@@ -375,40 +375,10 @@ export async function renderFarm(
     store: openMemoryStore(),
     reloadConfig: () => config,
   };
-  const state = renderedState(config, edgeSettings(config, plugins.service(transcodingPolicies)));
+  const state = untouchedState(live.plan, edgeSettings(config, plugins.service(transcodingPolicies)));
   const renderers = renderersOf(given, () => state);
   await plugins.stop();
-  const written: string[] = [];
-  for (const node of live.plan.nodes) written.push(...(await renderNode(node, renderers[node.farm], outFolder)));
-  return written;
-}
-
-/** The farm as it is when all of it is up and nothing has happened yet. */
-function renderedState(
-  config: HoldfastConfig,
-  settings: ReturnType<typeof edgeSettings>,
-): ReturnType<EdgeSync['state']> {
-  const nodes = config.farm.plan.nodes.map(({ name, farm, address }) => ({
-    name,
-    farm,
-    address,
-    state: 'up' as const,
-  }));
-  const engines = nodes
-    .filter(node => node.farm === 'rtpengine')
-    .map((node, i) => ({ id: `e${i + 1}-1`, node: node.name, state: 'up' as const }));
-  return { ...settings, nodes, engines, fenced: [] };
-}
-
-async function renderNode(node: FarmNode, renderer: NodeRenderer, outFolder: string): Promise<string[]> {
-  const folder = join(outFolder, node.name);
-  const { files } = renderer.setup(node, folder);
-  for (const file of files) {
-    const path = pathBelow(folder, file.path);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, file.content, { mode: file.mode });
-  }
-  return files.map(file => join(node.name, file.path));
+  return writeFarm(live.plan, renderers, outFolder);
 }
 
 /** The demo's phones are those of the test kit, loaded only here. */
