@@ -1,15 +1,22 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
 import { stasisApp } from '../core/ports/asterisk.js';
 
+/** The arguments save the daemon a request for each. */
+const inbound = `Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})`;
+
 /**
- * The arguments save the daemon a request for each. After Stasis() a call is over, or no daemon listens: 503, so that a
- * trunk tries elsewhere. `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test.
+ * After Stasis() a call is over, or no daemon listens: 503, so that a trunk tries elsewhere. `h` runs after each hang-up
+ * (main/pbx.c), when Stasis() has set its status; before that it is what was dialled, as any other name.
+ * `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test.
  */
 export const callExtensions = `[from-edge]
-exten => _[!-~]!,1,Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})
+exten => _[!-~]!,1,${inbound}
  same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
-exten => h,1,Hangup()
+exten => h,1,ExecIf($["\${STASISSTATUS}" != ""]?Hangup())
+ same => n,${inbound}
+ same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
+ same => n,Hangup()
 
 [reject]
 exten => _[456]XX,1,PJSIPHangup(\${EXTEN})
@@ -25,6 +32,7 @@ exten => s,1,Answer()
 
 export const conferenceExtensions = `[from-call]
 exten => _[!-~]!,1,Stasis(${stasisApp},conference,\${EXTEN})
+ same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
 exten => h,1,Hangup()
 
