@@ -158,6 +158,8 @@ export class CallEngine {
 
   #event(node: string, event: AriEvent): void {
     if (event.type === 'StasisStart' && this.#options.arrivals.arrived(event.channel.id)) return;
+    if (event.type === 'Dial' && event.dialstatus === 'ANSWER' && this.#options.arrivals.answered(event.peer.id))
+      return;
     if (this.#options.conferences.handle(node, event)) return;
     switch (event.type) {
       case 'StasisStart':

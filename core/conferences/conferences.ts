@@ -232,9 +232,9 @@ export class Conferences {
     const target = this.#options.nodes.node(conference.node);
     const inner = innerLegId(participant.legId);
     const bridgeId = innerBridgeId(participant.legId);
-    await Promise.all([
-      ari.bridges.createWithId({ bridgeId, type: 'mixing' }),
-      this.#options.arrivals.create(inner, () =>
+    const { arrivals } = this.#options;
+    const inward = async (): Promise<void> => {
+      await arrivals.create(inner, () =>
         ari.channels.create({
           endpoint: `PJSIP/conference/sip:${conference.id}@${target?.address ?? ''}:5060`,
           app: stasisApp,
@@ -242,10 +242,12 @@ export class Conferences {
           channelId: inner,
           formats: 'ulaw',
         }),
-      ),
-    ]);
+      );
+      await arrivals.answer(inner, () => ari.channels.dial({ channelId: inner }));
+    };
+    await Promise.all([ari.bridges.createWithId({ bridgeId, type: 'mixing' }), inward()]);
+    // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
     await ari.bridges.addChannel({ bridgeId, channel: `${participant.legId},${inner}` });
-    await ari.channels.dial({ channelId: inner });
   }
 
   /** The conference node's end of an inner leg: answered and put into the conference. */

@@ -140,19 +140,21 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await waitFor('the callee to be out of the call', () => bob.calls.at(-1)?.state === 'terminated');
     });
 
-    test('early media is heard before the answer', async () => {
+    test('early media is heard before the answer, and the caller is answered when the callee is', async () => {
+      const early = { heard: false };
       onBob = async call => {
         call.progress();
         call.audio.sendTone(880);
         await waitFor('the caller to have heard it', () => early.heard);
         await call.answer();
       };
-      const early = { heard: false };
       const call = await alice.invite(farm.uri('70001'));
       await call.earlyMedia();
       await call.audio.hears(880);
+      assert.equal(call.state, 'early', 'not answered while the callee is not');
       early.heard = true;
       await call.answered();
+      await bob.calls.at(-1)?.confirmed();
       await call.hangup();
     });
 
