@@ -1,5 +1,5 @@
 // ARI over HTTP to one Asterisk: kept-alive connections, a deadline for each request, errors of our own codes.
-import { Pool } from 'undici';
+import { errors, Pool } from 'undici';
 import { z } from 'zod';
 import { HoldfastError, messageOf } from '../core/errors.js';
 
@@ -26,6 +26,8 @@ export interface AriRequest {
 const connections = 8;
 /** Below the 120 s of http.conf's `session_keep_alive`, so that no request meets a connection that is just being closed. */
 const keepAliveTimeout = 60_000;
+/** Bytes; ten thousand channels in one list are about half of it. */
+const maxResponseSize = 16 << 20;
 
 const refusal = z.looseObject({ message: z.string() });
 
@@ -39,7 +41,7 @@ export class AriRequester {
   constructor({ node, origin, user, password, timeoutMs = 5000 }: AriRequesterOptions) {
     this.#node = node;
     this.#timeoutMs = timeoutMs;
-    this.#pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout });
+    this.#pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout, maxResponseSize });
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
 
@@ -61,7 +63,8 @@ export class AriRequester {
       return text === '' ? undefined : (JSON.parse(text) as unknown);
     } catch (error) {
       if (HoldfastError.is(error)) throw error;
-      if (error instanceof SyntaxError) throw this.invalid(operation, error);
+      const unreadable = error instanceof SyntaxError || error instanceof errors.ResponseExceededMaxSizeError;
+      if (unreadable) throw this.invalid(operation, error);
       throw this.#failed(operation, error);
     }
   }

@@ -18,6 +18,7 @@ import {
   renderConferencePjsip,
   renderRegistrarPjsip,
   type RegistrarSubscriber,
+  type TrunkCredentials,
 } from './pjsip-conf.js';
 
 export const asteriskUser = 'holdfast-asterisk';
@@ -29,6 +30,8 @@ export interface AsteriskRendererOptions {
   readonly domain: () => string;
   readonly ariPassword: (node: string) => string;
   readonly subscribers: () => readonly RegistrarSubscriber[];
+  /** Trunks that challenge our INVITEs; none where it is left out. */
+  readonly trunks?: () => readonly TrunkCredentials[];
 }
 
 const folders = ['run', 'log', 'lib', 'spool'];
@@ -68,10 +71,10 @@ export class AsteriskRenderer implements NodeRenderer {
   }
 
   #pjsip(node: FarmNode): string {
-    const { plan, domain, subscribers } = this.#options;
+    const { plan, domain, subscribers, trunks } = this.#options;
     if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers());
     if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
-    return renderCallPjsip(plan(), node, domain());
+    return renderCallPjsip(plan(), node, domain(), trunks?.() ?? []);
   }
 }
 

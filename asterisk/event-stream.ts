@@ -21,6 +21,8 @@ export interface EventStreamOptions {
 const pingEveryMs = 1_000;
 /** Without a pong for this long the connection is half open. */
 const silenceMs = 2_000;
+/** Bytes of one event; the largest are a few kilobytes. */
+const maxPayload = 1 << 20;
 const firstPauseMs = 100;
 const longestPauseMs = 2_000;
 
@@ -57,6 +59,7 @@ export class EventStream {
       auth: `${user}:${password}`,
       handshakeTimeout: 2_000,
       perMessageDeflate: false,
+      maxPayload,
     });
     this.#socket = socket;
     /** Events that come before the snapshot is taken wait for it. */

@@ -1,4 +1,5 @@
 // pjsip.conf of each role: one endpoint for the edge, inner endpoints between call and conference nodes, subscribers.
+import { HoldfastError } from '../core/errors.js';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 
 /** A subscriber as the registrar knows it: only the digest of the secret. */
@@ -7,6 +8,18 @@ export interface RegistrarSubscriber {
   readonly realm: string;
   /** MD5 of user:realm:secret, hex. */
   readonly ha1: string;
+}
+
+/** How we answer a trunk that challenges our INVITEs. */
+export interface TrunkCredentials {
+  readonly name: string;
+  readonly username: string;
+  readonly secret: string;
+}
+
+/** The endpoint that calls to a trunk with credentials are dialled by: `PJSIP/trunk-NAME/sip:…`. */
+export function trunkEndpointName(trunk: string): string {
+  return `trunk-${trunk}`;
 }
 
 const global = `[global]
@@ -62,8 +75,9 @@ ${addresses.map(address => `match = ${address}`).join('\n')}
 `;
 }
 
-function edgeEndpoint(plan: FarmPlan, node: FarmNode, domain: string): string {
-  return `[edge]
+/** A way to the outside: over the private VIP, with nothing of the inside in From and Contact. */
+function outward(name: string, plan: FarmPlan, node: FarmNode, domain: string): string {
+  return `[${name}]
 type = endpoint
 transport = udp
 context = from-edge
@@ -75,8 +89,32 @@ trust_id_outbound = yes
 inband_progress = no
 allow_subscribe = no
 identify_by = ip
-${media(node)}
+${media(node)}`;
+}
+
+function edgeEndpoint(plan: FarmPlan, node: FarmNode, domain: string): string {
+  return `${outward('edge', plan, node, domain)}
 ${identify('edge', edgeAddresses(plan))}`;
+}
+
+/** Outgoing only: what comes from the trunk comes over the edge. */
+function trunkEndpoint(trunk: TrunkCredentials, plan: FarmPlan, node: FarmNode, domain: string): string {
+  const name = trunkEndpointName(trunk.name);
+  return `${outward(name, plan, node, domain)}outbound_auth = ${name}
+
+[${name}]
+type = auth
+auth_type = digest
+username = ${written(trunk, 'username')}
+password = ${written(trunk, 'secret')}
+`;
+}
+
+/** A semicolon begins a comment where it is not escaped, and a line cannot be continued (main/config.c). */
+function written(trunk: TrunkCredentials, field: 'username' | 'secret'): string {
+  if (/[\r\n\0]/.test(trunk[field]))
+    throw new HoldfastError('CONFIG_INVALID', `trunks.${trunk.name}.credentials.${field} must be one line`);
+  return trunk[field].replaceAll(';', '\\;');
 }
 
 /** Legs between call and conference nodes go node to node, not over the edge. */
@@ -91,10 +129,19 @@ ${media(node)}
 `;
 }
 
-export function renderCallPjsip(plan: FarmPlan, node: FarmNode, domain: string): string {
-  return [global, transport(node), edgeEndpoint(plan, node, domain), innerEndpoint('conference', 'nowhere', node)].join(
-    '\n',
-  );
+export function renderCallPjsip(
+  plan: FarmPlan,
+  node: FarmNode,
+  domain: string,
+  trunks: readonly TrunkCredentials[],
+): string {
+  return [
+    global,
+    transport(node),
+    edgeEndpoint(plan, node, domain),
+    ...trunks.map(trunk => trunkEndpoint(trunk, plan, node, domain)),
+    innerEndpoint('conference', 'nowhere', node),
+  ].join('\n');
 }
 
 export function renderConferencePjsip(plan: FarmPlan, node: FarmNode): string {

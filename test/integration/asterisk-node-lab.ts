@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { AriFarm } from '../../asterisk/asterisk-farm.js';
 import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
+import type { RegistrarSubscriber, TrunkCredentials } from '../../asterisk/pjsip-conf.js';
 import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';
@@ -26,7 +27,13 @@ export class AsteriskLab {
   readonly #renderer: AsteriskRenderer;
   readonly #running = new Map<string, Running>();
 
-  private constructor(subnet: Subnet, subscribers: readonly { user: string; realm: string; ha1: string }[]) {
+  private constructor(
+    subnet: Subnet,
+    {
+      subscribers = [],
+      trunks = [],
+    }: { subscribers?: readonly RegistrarSubscriber[]; trunks?: readonly TrunkCredentials[] },
+  ) {
     this.subnet = subnet;
     this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
     const passwordOf = (name: string): string => `secret-of-${name}`;
@@ -37,11 +44,14 @@ export class AsteriskLab {
       domain: () => 'holdfast.test',
       ariPassword: passwordOf,
       subscribers: () => subscribers,
+      trunks: () => trunks,
     });
   }
 
-  static async open(subscribers: readonly { user: string; realm: string; ha1: string }[] = []): Promise<AsteriskLab> {
-    return new AsteriskLab(await freeSubnet(), subscribers);
+  static async open(
+    known: { subscribers?: readonly RegistrarSubscriber[]; trunks?: readonly TrunkCredentials[] } = {},
+  ): Promise<AsteriskLab> {
+    return new AsteriskLab(await freeSubnet(), known);
   }
 
   node(name: string): FarmNode {

@@ -111,7 +111,7 @@ describe('A registrar from our configs', () => {
   const phones: SipEndpoint[] = [];
 
   before(async () => {
-    lab = await AsteriskLab.open([{ user: '1001', realm, ha1 }]);
+    lab = await AsteriskLab.open({ subscribers: [{ user: '1001', realm, ha1 }] });
     registrar = await start(lab, 'registrar-1');
     target = `sip:${lab.node('registrar-1').address}:5060`;
   });

@@ -119,6 +119,13 @@ describe('An event stream', () => {
     assert.equal(node.connected, true);
   });
 
+  it('is opened again after a message larger than any event', async () => {
+    open();
+    await tells('snapshot of 0');
+    server.send('x'.repeat((1 << 20) + 1));
+    await tells('snapshot of 0', 'cut', 'snapshot of 0');
+  });
+
   it('is tried again when there is no snapshot to be had', async () => {
     server.garbage = '<html>';
     open();

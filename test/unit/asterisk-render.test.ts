@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
+import { renderCallPjsip } from '../../asterisk/pjsip-conf.js';
 import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import type { NodeSetup } from '../../core/ports/node-host.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -18,6 +19,7 @@ const renderer = new AsteriskRenderer({
     { user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef' },
     { user: '1002', realm: 'holdfast.test', ha1: 'fedcba9876543210fedcba9876543210' },
   ],
+  trunks: () => [{ name: 'carrier', username: 'holdfast', secret: 'a;secret' }],
 });
 
 function nodeOf(name: string): FarmNode {
@@ -85,11 +87,18 @@ describe('The renderer, for every node', () => {
     }
   });
 
+  it('writes no secret that would go on in the next line', () => {
+    const carrier = { name: 'carrier', username: 'holdfast', secret: 'a\n[intruder]' };
+    const write = (): string => renderCallPjsip(plan, nodeOf('call-1'), 'holdfast.test', [carrier]);
+    assert.throws(write, /trunks\.carrier\.credentials\.secret must be one line/);
+  });
+
   it('keeps no secret of a subscriber but its digest, and on registrars only', () => {
     const pjsip = (name: string): string =>
       setupOf(name).files.find(({ path }) => path === 'pjsip.conf')?.content ?? '';
     assert.match(pjsip('registrar-1'), /0123456789abcdef/);
     assert.doesNotMatch(pjsip('registrar-1'), /^password = /m);
     for (const name of ['call-1', 'conference-1']) assert.doesNotMatch(pjsip(name), /0123456789abcdef/);
+    for (const name of ['registrar-1', 'conference-1']) assert.doesNotMatch(pjsip(name), /carrier/);
   });
 });

@@ -24,7 +24,7 @@ beforeEach(async () => {
   server.on('connection', () => connections++);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  requester = new AriRequester({ node: 'call-1', origin, user: 'holdfast', password: 'secret', timeoutMs: 250 });
+  requester = new AriRequester({ node: 'call-1', origin, user: 'holdfast', password: 'secret', timeoutMs: 400 });
   ari = ariClient(requester);
 });
 afterEach(async () => {
@@ -50,6 +50,17 @@ describe('An answer', () => {
     ['of another kind', 'ARI_INVALID_REPLY', (_, response) => response.end('{"channels":[]}')],
     ['with fields missing', 'ARI_INVALID_REPLY', (_, response) => response.end('[{"id":"a"}]')],
     ['that is empty', 'ARI_INVALID_REPLY', (_, response) => response.end()],
+    [
+      'that does not end',
+      'ARI_INVALID_REPLY',
+      (_, response) => {
+        const more = (): void => {
+          while (!response.destroyed && response.write(Buffer.alloc(1 << 20, ' ')));
+        };
+        response.on('drain', more);
+        more();
+      },
+    ],
     ['that stops halfway', 'ARI_TIMEOUT', (_, response) => response.write('[')],
     ['that is no HTTP', 'ARI_UNREACHABLE', ({ socket }) => socket.end('SIP/2.0 200 OK\r\n\r\n')],
     ['with a broken head', 'ARI_UNREACHABLE', ({ socket }) => socket.end('HTTP/1.1 200 OK\r\nx\0y: 1\r\n\r\n')],
