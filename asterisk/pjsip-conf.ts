@@ -1,5 +1,6 @@
 // pjsip.conf of each role: one endpoint for the edge, inner endpoints between call and conference nodes, subscribers.
 import { HoldfastError } from '../core/errors.js';
+import { trunkEndpointName } from '../core/ports/asterisk.js';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 
 /** A subscriber as the registrar knows it: only the digest of the secret. */
@@ -18,10 +19,6 @@ export interface TrunkCredentials {
 }
 
 /** The endpoint that calls to a trunk with credentials are dialled by: `PJSIP/trunk-NAME/sip:…`. */
-export function trunkEndpointName(trunk: string): string {
-  return `trunk-${trunk}`;
-}
-
 const global = `[global]
 type = global
 user_agent = Holdfast

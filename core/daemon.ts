@@ -131,7 +131,8 @@ export class Daemon {
     await cdr.moveTo(this.#parts.cdrFile(next));
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
-    if (changes.some(change => change.part === 'subscribers')) await keeper.provision(live.plan.nodes);
+    if (changes.some(change => change.part === 'subscribers' || change.part === 'trunks'))
+      await keeper.provision(live.plan.nodes);
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
     await sync.apply('the config was reloaded');
     const words = changes.map(change => change.part);

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import { stasisApp, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
+import { stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
 import type { IncomingCall, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, echoPeer, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
@@ -15,6 +15,8 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly conferences: Conferences;
   readonly log: Logger;
   readonly arrivals: StasisArrivals;
+  /** True for a trunk that challenges our INVITEs: its legs are made on an endpoint of its own. */
+  readonly hasCredentials: (trunk: string) => boolean;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
@@ -76,7 +78,7 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
   if (!leg) return;
   const create = (): Promise<unknown> =>
     ari.channels.create({
-      endpoint: endpointOf(leg),
+      endpoint: endpointOf(call, leg, options),
       app: stasisApp,
       appArgs: 'leg',
       channelId: leg.id,
@@ -94,8 +96,11 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
 }
 
 /** The echo test is a party of its own: the far end of a Local channel runs Echo() in the dialplan. */
-function endpointOf(leg: LegRecord): string {
-  return leg.peer === echoPeer ? 'Local/s@echo/n' : `PJSIP/edge/${leg.peer}`;
+function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials }: AriWorldOptions): string {
+  if (leg.peer === echoPeer) return 'Local/s@echo/n';
+  const trunk = targetOf(call, leg)?.trunk;
+  const endpoint = trunk !== undefined && hasCredentials(trunk) ? trunkEndpointName(trunk) : 'edge';
+  return `PJSIP/${endpoint}/${leg.peer}`;
 }
 
 function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldOptions): Record<string, string> {

@@ -23,6 +23,8 @@ export interface CallEngineOptions {
   readonly nodes: NodeStates;
   readonly conferences: Conferences;
   readonly arrivals: StasisArrivals;
+  /** True for a trunk that challenges our INVITEs. */
+  readonly hasCredentials: (trunk: string) => boolean;
   readonly log: Logger;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */

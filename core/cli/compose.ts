@@ -213,7 +213,7 @@ function wireCalls(given: Given, make: Make): void {
   );
 }
 
-function callEngine({ store, log }: Given, get: <D>(key: InjectionToken<D>) => D): CallEngine {
+function callEngine({ live, store, log }: Given, get: <D>(key: InjectionToken<D>) => D): CallEngine {
   const plugins = get(tokens.plugins);
   const calls = store.table('calls', callRecordSchema);
   const outbox = cdrOutbox(store);
@@ -223,6 +223,7 @@ function callEngine({ store, log }: Given, get: <D>(key: InjectionToken<D>) => D
     nodes: get(tokens.states),
     conferences: get(tokens.conferences),
     arrivals: get(tokens.arrivals),
+    hasCredentials: trunk => live.config.trunks.some(one => one.name === trunk && one.credentials !== undefined),
     log,
     askRoute: call => plugins.ask('route', call, call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
@@ -248,6 +249,8 @@ function renderersOf(
     domain: () => live.config.domain,
     ariPassword: node => secrets.derive(`ari ${node}`),
     subscribers: () => edgeSettings(live.config).subscribers,
+    trunks: () =>
+      live.config.trunks.flatMap(({ name, credentials }) => (credentials ? [{ name, ...credentials }] : [])),
   });
   return {
     call: asterisk,

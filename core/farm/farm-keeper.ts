@@ -109,11 +109,12 @@ export class FarmKeeper {
     }
   }
 
-  /** Has running registrars take the subscribers of the config; calls and bindings stay. */
+  /** Has running registrars take the config's subscribers, and call nodes its trunks; calls and bindings stay. */
   async provision(nodes: readonly FarmNode[]): Promise<void> {
     const { host, renderers, asterisks, log } = this.#options;
-    for (const node of nodes.filter(one => one.farm === 'registrar' && host.process(one.name))) {
-      const { files, process } = renderers.registrar.setup(node, host.folder(node.name));
+    const running = nodes.filter(one => host.process(one.name));
+    for (const node of running.filter(one => one.farm === 'registrar' || one.farm === 'call')) {
+      const { files, process } = renderers[node.farm].setup(node, host.folder(node.name));
       try {
         await host.writeFiles(
           node.name,
@@ -122,7 +123,7 @@ export class FarmKeeper {
         );
         await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });
       } catch (error) {
-        log.warn({ node: node.name, error }, `${node.name} did not take the subscribers: ${messageOf(error)}`);
+        log.warn({ node: node.name, error }, `${node.name} did not take its new endpoints: ${messageOf(error)}`);
       }
     }
   }

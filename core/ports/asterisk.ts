@@ -3,6 +3,10 @@
 /** Name of our Stasis application (and of our ARI user) on every Asterisk. */
 export const stasisApp = 'holdfast';
 
+export function trunkEndpointName(trunk: string): string {
+  return `trunk-${trunk}`;
+}
+
 /** ARI model Channel, as much of it as core reads (rest-api/api-docs/channels.json). */
 export interface AriChannel {
   readonly id: string;

@@ -18,19 +18,23 @@ interface Cdr {
   readonly sipStatus: number;
 }
 
-/** examples/local.yaml with routes for failover (71xxx), forking (72xxx), impatience (73xxx) and a refusal (74xxx). */
+/** examples/local.yaml with routes for failover (71xxx), forking (72xxx), impatience (73xxx), a refusal (74xxx) and a challenge (75xxx). */
 async function configFor(twoParty: string): Promise<string> {
   const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
   const routes = [
     `- { dial: 71xxx, to: [{ trunk: pair }] }`,
     `- { dial: 72xxx, to: [{ trunk: pair }], atOnce: true }`,
     `- { dial: 73xxx, to: [{ trunk: lab }], ringTimeoutSeconds: 1 }`,
+    `- { dial: 75xxx, to: [{ trunk: carrier }] }`,
     `- { dial: 74xxx, reject: 603, reason: test }`,
   ];
   const marker = '    routes:\n';
   assert.ok(config.includes(marker));
   return config
-    .replace('trunks:\n', 'trunks:\n  pair: { gateways: [.208:5060, .209:5060] }\n')
+    .replace(
+      'trunks:\n',
+      'trunks:\n  pair: { gateways: [.208:5060, .209:5060] }\n  carrier: { gateways: [.209:5060], credentials: { username: us, secret: ours } }\n',
+    )
     .replace(marker, `${marker}${routes.map(route => `      ${route}\n`).join('')}`)
     .replace('twoParty: call-node', `twoParty: ${twoParty}`);
 }
@@ -254,6 +258,17 @@ for (const twoParty of ['call-node', 'conference-farm']) {
         bob.onInvite(call => onBob(call));
       }
     };
+
+    test('a trunk that challenges our INVITE gets its credentials, and the caller hears nothing of it', async () => {
+      const challenge = ['Proxy-Authenticate', 'Digest realm="carrier", nonce="n1", algorithm=MD5'] as const;
+      onCarol = call =>
+        call.invite.get('Proxy-Authorization') === '' ? call.reject(407, undefined, [challenge]) : answer(call);
+      const call = await alice.invite(farm.uri('75001'));
+      await call.answered();
+      const authorization = await carol.received('credentials', one => one.get('Proxy-Authorization') !== '');
+      assert.match(authorization.get('Proxy-Authorization'), /username="us".*realm="carrier".*response="[0-9a-f]{32}"/);
+      await call.hangup();
+    });
 
     test('500 calls at 20 a second: 0 failed, 0 left over, one record each', { timeout: 120_000 }, async t => {
       t.diagnostic(await load(500, 20));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { trunkEndpointName } from '../../asterisk/pjsip-conf.js';
+import { trunkEndpointName } from '../../core/ports/asterisk.js';
 import type { AriClient } from '../../core/ports/asterisk.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
