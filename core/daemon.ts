@@ -10,11 +10,13 @@ import type { EdgeSync } from './farm/edge-sync.js';
 import type { EngineBook } from './farm/engine-book.js';
 import type { FarmKeeper } from './farm/farm-keeper.js';
 import type { FarmPlan } from './farm/farm-plan.js';
+import type { KnownProcesses } from './farm/known-processes.js';
 import type { NodeStates } from './farm/node-states.js';
 import type { OptionsProbe } from './farm/options-probe.js';
 import type { RootLogger } from './log.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
+import type { NodeDeath, Recoveries } from './recovery/recoveries.js';
 import type { Balancer } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
@@ -37,6 +39,10 @@ export interface DaemonParts {
   readonly sync: EdgeSync;
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
+  readonly recoveries: Recoveries;
+  readonly known: KnownProcesses;
+  /** What the death of a node asks for. */
+  readonly nodeDied: (death: NodeDeath) => Promise<void>;
   readonly bindings: Bindings;
   readonly options: OptionsProbe;
   readonly balancer: Balancer;
@@ -93,9 +99,15 @@ export class Daemon {
     await options.open();
     await book.load();
     await this.#parts.bindings.load();
-    await engine.load((await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now());
+    const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
+    await engine.load(lastLivedMs);
+    await this.#parts.recoveries.load();
     await cdr.start();
     const progress = (line: string): void => log.info({}, line);
+    for (const { name } of await this.#parts.known.gone(live.plan.nodes.filter(node => node.farm === 'call'))) {
+      const reason = 'it died while the daemon was away';
+      void this.#parts.nodeDied({ node: name, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
+    }
     await keeper.start(live.plan, progress);
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
@@ -162,6 +174,7 @@ export class Daemon {
     const { keeper, plugins, cdr, options, store, log } = this.#parts;
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
+      async () => this.#parts.recoveries.close(),
       () => keeper.close(),
       () => plugins.stop(),
       () => this.#trace?.close(),

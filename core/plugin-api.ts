@@ -2,8 +2,10 @@
 import type { ZodType } from 'zod';
 import type { CallDetailRecord, ConferenceFacts, IncomingCall, Placement, RouteAnswer } from './calls/call-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
+import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
 
 export type * from './calls/call-facts.js';
+export type * from './recovery/recovery-facts.js';
 export type { TranscodingPolicy } from './ports/edge.js';
 export { HoldfastError, messageOf } from './errors.js';
 /** zod, for a plugin's config schema: the same copy as the host's. */
@@ -21,6 +23,8 @@ export interface Hooks {
   route(call: IncomingCall, signal: AbortSignal): Promise<RouteAnswer | undefined> | RouteAnswer | undefined;
   /** Where is this conference mixed? No answer: on the call node. */
   place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
+  /** Is this call, whose node died, to be recovered, and how? No answer: yes, as the recovery policy says. */
+  recover(call: LostCall, signal: AbortSignal): Promise<RecoverAnswer | undefined> | RecoverAnswer | undefined;
 }
 
 /** The events: facts, told after they happened. A listener that throws is logged by name. */
@@ -30,6 +34,7 @@ export interface Events {
   'call.ended': [CallDetailRecord];
   'conference.created': [ConferenceFacts & { readonly node: string }];
   'conference.ended': [{ readonly id: string; readonly room?: string }];
+  'recovery.done': [RecoveryFacts];
   'node.changed': [{ readonly node: string; readonly from: string; readonly to: string; readonly reason: string }];
 }
 
@@ -51,6 +56,8 @@ export interface TranscodingPolicies {
   policyFor(leg: { readonly trunk?: string; readonly subscriber?: string }): string;
 }
 export const transcodingPolicies = serviceToken<TranscodingPolicies>('transcoding-policies');
+
+export const recoveryPolicy = serviceToken<RecoveryPolicy>('recovery-policy');
 
 /** The location service (RFC 3261 §10.2): contacts bound to a subscriber now. */
 export interface Location {

@@ -17,6 +17,8 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly arrivals: StasisArrivals;
   /** True for a trunk that challenges our INVITEs: its legs are made on an endpoint of its own. */
   readonly hasCredentials: (trunk: string) => boolean;
+  /** Ends a leg that is being recovered, in its own way; false for any other. */
+  readonly abandon: (legId: string) => boolean;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
@@ -46,7 +48,10 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       return options.conferences.join({ callId: call.id, legs, ...room });
     },
     leave: call => options.conferences.leave(call.id),
-    hangup: (call, legId, cause) => ariOf(call).channels.hangup({ channelId: legId, reason_code: String(cause) }),
+    hangup: async (call, legId, cause) => {
+      if (options.abandon(legId)) return;
+      await ariOf(call).channels.hangup({ channelId: legId, reason_code: String(cause) });
+    },
     // ARI's hang-up takes a cause and no SIP status: the dialplan's PJSIPHangup() sends exactly this one.
     reject: (call, sipStatus) =>
       ariOf(call).channels.continueInDialplan({ ...caller(call), context: 'reject', extension: String(sipStatus) }),

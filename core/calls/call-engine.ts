@@ -36,6 +36,8 @@ export interface CallEngineOptions {
     answered(call: { readonly id: string; readonly answeredBy: string }): void;
     ended(record: CallDetailRecord): void;
   };
+  /** Ends a leg that is being recovered, in its own way; false for any other. */
+  readonly abandon: (legId: string) => boolean;
   /** Puts the CDR in the outbox and deletes the call's record, in one step. */
   readonly finish: (call: CallRecord, record: CallDetailRecord) => Promise<void>;
 }
@@ -57,6 +59,7 @@ export class CallEngine {
   readonly #resuming = new Set<string>();
   #loadedBlindSinceMs = Date.now();
   #arrived: (node: string, sipCallId: string) => void = () => undefined;
+  #recovering: (node: string, event: AriEvent) => boolean = () => false;
 
   constructor(options: CallEngineOptions) {
     this.#options = options;
@@ -113,6 +116,16 @@ export class CallEngine {
     return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg))).length;
   }
 
+  /** Live legs on a node, those that are on their way there included. */
+  legsOn(node: string): number {
+    return this.list().reduce((sum, call) => sum + call.legs.filter(leg => leg.node === node && isLive(leg)).length, 0);
+  }
+
+  /** The SIP Call-ID of a leg as the wire showed it. */
+  sipCallIdOf(legId: string): string | undefined {
+    return this.#options.sipCallIdOf(legId);
+  }
+
   /** Ends a call; false where there is none of that id. */
   hangup(callId: string, reason: string): boolean {
     const call = this.#calls.get(callId);
@@ -136,14 +149,26 @@ export class CallEngine {
     };
   }
 
-  /** A node is dead: its legs are gone, and with them the conferences mixed there. */
-  lostNode(node: string): void {
-    this.#options.conferences.lostNode(node, `${node} died`);
-    for (const live of this.#calls.values()) {
-      for (const leg of live.record.legs.filter(one => one.node === node && isLive(one))) {
-        live.dispatch({ type: 'legEnded', leg: leg.id, sipStatus: 503 });
-      }
-    }
+  /** Calls with a leg on this node. */
+  callsWithLegsOn(node: string): CallRecord[] {
+    return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg)));
+  }
+
+  /** The call as it is now; undefined when it is over. */
+  record(callId: string): CallRecord | undefined {
+    return this.#calls.get(callId)?.record;
+  }
+
+  /** Tells a call what became of its legs; resolves when that is in the store and acted upon. */
+  async tell(callId: string, events: readonly CallEvent[]): Promise<void> {
+    const live = this.#calls.get(callId);
+    for (const event of events) live?.dispatch(event);
+    await live?.settled();
+  }
+
+  /** Who hears first what happens to a leg that is being recovered; it answers true for what was meant for it. */
+  onRecovering(listener: (node: string, event: AriEvent) => boolean): void {
+    this.#recovering = listener;
   }
 
   #adopt(call: CallRecord): LiveCall {
@@ -163,6 +188,7 @@ export class CallEngine {
     if (event.type === 'Dial' && event.dialstatus === 'ANSWER' && this.#options.arrivals.answered(event.peer.id))
       return;
     if (this.#options.conferences.handle(node, event)) return;
+    if (this.#recovering(node, event) || this.#isElsewhere(node, event)) return;
     switch (event.type) {
       case 'StasisStart':
         if (event.args[0] === 'inbound') this.#incoming(node, event.channel, event.args);
@@ -183,6 +209,13 @@ export class CallEngine {
       default:
         return;
     }
+  }
+
+  /** True for a leg that has been recovered on another node: what its old one may still say of it is of no account. */
+  #isElsewhere(node: string, event: AriEvent): boolean {
+    if (!('channel' in event)) return false;
+    const leg = this.#callOf(event.channel.id)?.record.legs.find(one => one.id === event.channel.id);
+    return leg !== undefined && leg.node !== node;
   }
 
   #dispatch(legId: string, event: CallEvent): void {
@@ -363,8 +396,11 @@ function recordOf(facts: IncomingCall, node: string, channelId: string): CallRec
         ringUntilMs: null,
         sipStatus: null,
         ending: false,
+        recovering: null,
       },
     ],
     ending: null,
+    recoveries: 0,
+    lostNodes: [],
   };
 }

@@ -96,6 +96,8 @@ export interface CallDetailRecord {
   readonly sipStatus: number;
   readonly endedBy: 'caller' | 'callee' | 'holdfast';
   readonly nodes: readonly string[];
+  /** How many times a node died under the call and its sessions were recovered on another. */
+  readonly recoveries: number;
 }
 
 export type CallOutcome = 'answered' | 'busy' | 'no-answer' | 'declined' | 'cancelled' | 'failed' | 'rejected';

@@ -15,6 +15,9 @@ export type CallEvent =
   /** `notBeforeMs`: earliest time it can have ended, where we were blind meanwhile. */
   | { readonly type: 'legEnded'; readonly leg: string; readonly sipStatus: number; readonly notBeforeMs?: number }
   | { readonly type: 'ringTimeout'; readonly leg: string }
+  /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */
+  | { readonly type: 'legsMoved'; readonly legs: readonly string[]; readonly node: string; readonly epoch: string }
+  | { readonly type: 'legRecovered'; readonly leg: string }
   | { readonly type: 'joined'; readonly conferenceId: string }
   | { readonly type: 'joinFailed'; readonly reason: string }
   | { readonly type: 'hangup'; readonly reason: string };
@@ -45,7 +48,13 @@ const noAnswer = 19;
 const defaultRingSeconds = 30;
 
 /** The events that still matter to a call that is ending. */
-const stillHeard: ReadonlySet<CallEvent['type']> = new Set(['legEnded', 'legAnswered', 'legCallId']);
+const stillHeard: ReadonlySet<CallEvent['type']> = new Set([
+  'legEnded',
+  'legAnswered',
+  'legCallId',
+  'legsMoved',
+  'legRecovered',
+]);
 
 /** Advances a call by one event. Pure; an event that does not apply (late, doubled) changes nothing. */
 export function advance(call: CallRecord, event: CallEvent, nowMs: number): Transition {
@@ -69,6 +78,10 @@ export function advance(call: CallRecord, event: CallEvent, nowMs: number): Tran
       return legEnded(call, event.leg, event.sipStatus, nowMs, event.notBeforeMs ?? nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
+    case 'legsMoved':
+      return { call: legsMoved(call, event.legs, event.node, event.epoch), actions: [] };
+    case 'legRecovered':
+      return { call: legRecovered(call, event.leg), actions: [] };
     case 'joined':
       return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
     case 'joinFailed':
@@ -142,6 +155,7 @@ function outboundLeg(
     sipCallId: null,
     sipStatus: null,
     ending: false,
+    recovering: null,
   };
 }
 
@@ -204,6 +218,19 @@ function answerInto(call: CallRecord, legs: readonly string[], nowMs: number): T
   return { call: confirmed, actions: [...(first ? [{ do: 'answer' } as const] : []), { do: 'join', legs }] };
 }
 
+function legsMoved(call: CallRecord, legIds: readonly string[], node: string, epoch: string): CallRecord {
+  const lost = call.legs.filter(leg => legIds.includes(leg.id) && leg.recovering === null).map(leg => leg.node);
+  const noted = { ...call, lostNodes: [...new Set([...call.lostNodes, ...lost])] };
+  return legIds.reduce((next, id) => withLeg(next, id, { node, recovering: epoch }), noted);
+}
+
+/** The last one of a call counts: a death is one recovery of a call, however many legs it had there. */
+function legRecovered(call: CallRecord, legId: string): CallRecord {
+  const up = withLeg(call, legId, { recovering: null });
+  const waiting = up.legs.some(leg => isLive(leg) && leg.recovering !== null);
+  return waiting ? up : { ...up, recoveries: up.recoveries + 1 };
+}
+
 function hangupLegs(call: CallRecord, legIds: readonly string[], cause: number): Transition {
   const marked = legIds.reduce((next, id) => withLeg(next, id, { ending: true }), call);
   return { call: marked, actions: legIds.map(leg => ({ do: 'hangup', leg, cause })) };
@@ -222,6 +249,7 @@ function legEnded(call: CallRecord, legId: string, status: number, nowMs: number
   const wasUp = leg.state === 'confirmed';
   const gone = withLeg(call, legId, {
     state: 'terminated',
+    recovering: null,
     ringUntilMs: null,
     sipStatus: wasUp ? null : (leg.sipStatus ?? status),
   });

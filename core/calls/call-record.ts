@@ -47,6 +47,8 @@ const legRecord = z.object({
   sipStatus: z.number().nullable(),
   /** True once we asked for its end. */
   ending: z.boolean(),
+  /** The epoch (death of a node) that it is being recovered from; null when its session is whole. */
+  recovering: z.string().nullable().default(null),
 });
 export type LegRecord = z.infer<typeof legRecord>;
 
@@ -82,6 +84,10 @@ export const callRecordSchema = z.object({
   conferenceId: z.string().nullable(),
   legs: z.array(legRecord),
   ending: ending.nullable(),
+  /** Nodes that died under it and whose sessions of it were recovered. */
+  recoveries: z.number().default(0),
+  /** Those nodes. */
+  lostNodes: z.array(z.string()).default([]),
 });
 export type CallRecord = z.infer<typeof callRecordSchema>;
 

@@ -15,7 +15,7 @@ export function missedEvents(
   isDialling: (legId: string) => boolean,
 ): CallEvent[] {
   return call.legs
-    .filter(leg => leg.node === node && isLive(leg) && !isDialling(leg.id))
+    .filter(leg => leg.node === node && isLive(leg) && leg.recovering === null && !isDialling(leg.id))
     .flatMap((leg): CallEvent[] => {
       const channel = channels.get(leg.id);
       if (!channel) return [{ type: 'legEnded', leg: leg.id, sipStatus: 480, notBeforeMs: blindSinceMs }];

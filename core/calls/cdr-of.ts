@@ -24,7 +24,8 @@ export function cdrOf(call: CallRecord): CallDetailRecord {
     outcome: ending.outcome,
     sipStatus: ending.sipStatus,
     endedBy: ending.by,
-    nodes: [...new Set(call.legs.map(leg => leg.node))],
+    nodes: [...new Set([...call.lostNodes, ...call.legs.map(leg => leg.node)])],
+    recoveries: call.recoveries,
   };
 }
 

@@ -26,6 +26,7 @@ const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
   sipStatus: z.int(),
   endedBy: z.enum(['caller', 'callee', 'holdfast']),
   nodes: z.array(z.string()),
+  recoveries: z.int().min(0).default(0),
 });
 
 /**

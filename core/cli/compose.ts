@@ -29,6 +29,7 @@ import { untouchedState, writeFarm } from '../farm/farm-rendering.js';
 import { ports, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
+import { KnownProcesses } from '../farm/known-processes.js';
 import { NodeStates } from '../farm/node-states.js';
 import { OptionsProbe } from '../farm/options-probe.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
@@ -36,10 +37,13 @@ import { LocalHost } from '../host/local-host.js';
 import { NftBalancer } from '../host/nft-balancer.js';
 import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
-import { bindings as bindingsToken, transcodingPolicies } from '../plugin-api.js';
+import { bindings as bindingsToken, recoveryPolicy, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { PluginHost } from '../plugins/plugin-host.js';
+import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
+import { dialogSource } from '../recovery/dialog-source.js';
+import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
 import { openMemoryStore } from '../store/memory-store.js';
 import type { Store } from '../store/store.js';
@@ -75,6 +79,8 @@ const tokens = {
   arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
+  recoveries: token<Recoveries>('recoveries'),
+  known: token<KnownProcesses>('known'),
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
   cdr: token<CdrWriter>('cdr'),
@@ -84,7 +90,7 @@ const tokens = {
 /** Registers a factory for each part: a wrong dependency is a compile error, and no class sees the container. */
 function wire(given: Given): DependencyContainer {
   const graph = container.createChildContainer();
-  const make = <T>(key: InjectionToken<T>, factory: (get: <D>(key: InjectionToken<D>) => D) => T): void => {
+  const make = <T>(key: InjectionToken<T>, factory: (get: Get) => T): void => {
     graph.register(key, { useFactory: instanceCachingFactory(from => factory(key => from.resolve(key))) });
   };
   graph.register(tokens.given, { useValue: given });
@@ -93,13 +99,15 @@ function wire(given: Given): DependencyContainer {
   return graph;
 }
 
-type Make = <T>(key: InjectionToken<T>, factory: (get: <D>(key: InjectionToken<D>) => D) => T) => void;
+type Get = <D>(key: InjectionToken<D>) => D;
+type Make = <T>(key: InjectionToken<T>, factory: (get: Get) => T) => void;
 
 function wireFarm(given: Given, make: Make): void {
   const { live, log, store, secrets, stateFolder } = given;
   make(tokens.host, () => new LocalHost(stateFolder));
   make(tokens.balancer, () => new NftBalancer(live.plan));
   make(tokens.states, () => new NodeStates(log));
+  make(tokens.known, get => new KnownProcesses(store, get(tokens.host), get(tokens.states), log));
   make(tokens.book, () => new EngineBook(store));
   make(tokens.bindings, get => new Bindings({ store, asterisks: get(tokens.asterisks), log }));
   make(tokens.plugins, get => new PluginHost({ log, services: new Map([[bindingsToken.name, get(tokens.bindings)]]) }));
@@ -145,6 +153,7 @@ function wireCalls(given: Given, make: Make): void {
       nodes: get(tokens.states),
       arrivals: get(tokens.arrivals),
       log,
+      patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
       place: async conference => (await plugins.ask('place', conference)) ?? { mixing: 'call-node' },
       events: {
         created: facts => plugins.emit('conference.created', facts),
@@ -153,6 +162,7 @@ function wireCalls(given: Given, make: Make): void {
     });
   });
   make(tokens.engine, get => callEngine(given, get));
+  make(tokens.recoveries, get => recoveries(given, get));
   make(tokens.keeper, get => {
     const engine = get(tokens.engine);
     const sync = get(tokens.sync);
@@ -180,8 +190,19 @@ function wireCalls(given: Given, make: Make): void {
       }),
       options: get(tokens.options),
       log,
-      listener: node => (states.node(node)?.farm === 'registrar' ? bindings.listener(node) : engine.listener(node)),
-      lostNode: node => engine.lostNode(node),
+      listener: node => {
+        if (states.node(node)?.farm === 'registrar') return bindings.listener(node);
+        const calls = engine.listener(node);
+        const connected = (snapshot: AriSnapshot): void => {
+          calls.connected(snapshot);
+          void get(tokens.recoveries).nodeConnected(node, snapshot);
+        };
+        return { ...calls, connected };
+      },
+      lostNode: node => {
+        const death = { node, reason: 'its process ended', firstSignMs: Date.now(), declaredMs: Date.now() };
+        void nodeDied(get, death);
+      },
       callsOn: node => engine.callsOn(node),
     });
   });
@@ -201,6 +222,9 @@ function wireCalls(given: Given, make: Make): void {
         sync: get(tokens.sync),
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
+        recoveries: get(tokens.recoveries),
+        known: get(tokens.known),
+        nodeDied: death => nodeDied(get, death),
         bindings: get(tokens.bindings),
         options: get(tokens.options),
         balancer: get(tokens.balancer),
@@ -213,7 +237,7 @@ function wireCalls(given: Given, make: Make): void {
   );
 }
 
-function callEngine({ live, store, log }: Given, get: <D>(key: InjectionToken<D>) => D): CallEngine {
+function callEngine({ live, store, log }: Given, get: Get): CallEngine {
   const plugins = get(tokens.plugins);
   const calls = store.table('calls', callRecordSchema);
   const outbox = cdrOutbox(store);
@@ -223,8 +247,9 @@ function callEngine({ live, store, log }: Given, get: <D>(key: InjectionToken<D>
     nodes: get(tokens.states),
     conferences: get(tokens.conferences),
     arrivals: get(tokens.arrivals),
-    hasCredentials: trunk => live.config.trunks.some(one => one.name === trunk && one.credentials !== undefined),
+    hasCredentials: hasCredentials(live),
     log,
+    abandon: legId => get(tokens.recoveries).abandon(legId),
     askRoute: call => plugins.ask('route', call, call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
@@ -236,6 +261,41 @@ function callEngine({ live, store, log }: Given, get: <D>(key: InjectionToken<D>
     finish: async (call, record) => {
       await store.transaction([calls.deleting(call.id), outbox.putting(call.id, record)]);
     },
+  });
+}
+
+function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
+  return name => live.config.trunks.some(one => one.name === name && one.credentials !== undefined);
+}
+
+async function nodeDied(get: Get, death: NodeDeath): Promise<void> {
+  const farm = get(tokens.states).node(death.node)?.farm;
+  if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
+  if (farm === 'conference') await get(tokens.conferences).lostNode(death.node, `${death.node} died: ${death.reason}`);
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+function recoveries({ live, store, log }: Given, get: Get): Recoveries {
+  const plugins = get(tokens.plugins);
+  return new Recoveries({
+    store,
+    engine: get(tokens.engine),
+    conferences: get(tokens.conferences),
+    nodes: get(tokens.states),
+    asterisks: get(tokens.asterisks),
+    source: dialogSource({
+      ledger: () => get(tokens.daemon).trace,
+      traced: undefined,
+      tracedOnly: () => plugins.service(recoveryPolicy)?.source === 'trace-source',
+      log,
+    }),
+    standIn: { refuse: nothing, cancel: nothing, acknowledgeAndBye: nothing, bye: nothing },
+    log,
+    policy: () => plugins.service(recoveryPolicy),
+    askRecover: call => plugins.ask('recover', call, call.id),
+    hasCredentials: hasCredentials(live),
+    done: facts => plugins.emit('recovery.done', facts),
   });
 }
 
@@ -323,6 +383,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     edge: graph.resolve(tokens.edge),
     engine: graph.resolve(tokens.engine),
     conferences: graph.resolve(tokens.conferences),
+    recoveries: graph.resolve(tokens.recoveries),
     bindings: graph.resolve(tokens.bindings),
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],

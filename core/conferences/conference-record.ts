@@ -6,6 +6,8 @@ const participant = z.object({
   legId: z.string(),
   callId: z.string(),
   callNode: z.string(),
+  /** Counts the inner legs that the participant had: each has a name of its own. */
+  innerLegs: z.number().default(0),
   muted: z.boolean(),
   role: z.enum(['moderator', 'speaker', 'listener']),
 });
@@ -22,9 +24,14 @@ export const conferenceRecordSchema = z.object({
 });
 export type ConferenceRecord = z.infer<typeof conferenceRecordSchema>;
 
-/** Id of the leg that joins a participant's call node to the conference node. */
-export function innerLegId(legId: string): string {
-  return `${legId}-inner`;
+/** Id of the leg that joins a participant's call node to the conference node, and the number that the leg dials. */
+export function innerLegId({ legId, innerLegs }: Pick<Participant, 'legId' | 'innerLegs'>): string {
+  return `${legId}-inner-${innerLegs}`;
+}
+
+/** The participant's leg, of an inner leg's id; undefined for any other. */
+export function legOfInner(innerId: string): string | undefined {
+  return /^(.+)-inner-\d+$/.exec(innerId)?.[1];
 }
 
 /** Id of the two-channel bridge on the call node that joins a participant's leg with its inner leg. */

@@ -5,12 +5,20 @@ import type { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import { stasisApp, type AriBridge, type AriChannel, type AriEvent, type AsteriskFarm } from '../ports/asterisk.js';
+import {
+  stasisApp,
+  type AriBridge,
+  type AriChannel,
+  type AriClient,
+  type AriEvent,
+  type AsteriskFarm,
+} from '../ports/asterisk.js';
 import type { Store, Table } from '../store/store.js';
 import {
   conferenceRecordSchema,
   innerBridgeId,
   innerLegId,
+  legOfInner,
   type ConferenceRecord,
   type Participant,
 } from './conference-record.js';
@@ -21,6 +29,8 @@ export interface ConferencesOptions {
   readonly nodes: NodeStates;
   readonly arrivals: StasisArrivals;
   readonly log: Logger;
+  /** How long a conference waits for a conference node after the death of its own, ms. */
+  readonly patienceMs: () => number;
   /** Asks the `place` hook; the answer's default is the call node. */
   readonly place: (conference: ConferenceFacts) => Promise<Placement>;
   readonly events: {
@@ -36,6 +46,12 @@ export interface JoinRequest {
   readonly legs: readonly { readonly id: string; readonly node: string }[];
 }
 
+/** Participants of conferences that were made again, and how many of them are in again. */
+export interface ConferencesRebuilt {
+  readonly found: number;
+  readonly attached: number;
+}
+
 /**
  * Every call is a conference: one call's own (two participants), or a room that many calls join. Operations on one
  * conference run one after the other; different conferences do not wait for each other.
@@ -46,6 +62,10 @@ export class Conferences {
   readonly #conferences = new Map<string, ConferenceRecord>();
   readonly #byCall = new Map<string, string>();
   readonly #queue = new KeyedQueue();
+  /** Inner leg's id → its channel on the conference node. */
+  readonly #farEnds = new Map<string, { readonly node: string; readonly channelId: string }>();
+  /** Inner legs under way for legs that are being recovered, by leg. */
+  readonly #inners = new Map<string, Promise<void>>();
   #lost: (callId: string, reason: string) => void = () => undefined;
 
   constructor(options: ConferencesOptions) {
@@ -82,6 +102,7 @@ export class Conferences {
           legId: leg.id,
           callId: request.callId,
           callNode: leg.node,
+          innerLegs: 0,
           muted: false,
           role: 'speaker',
         }));
@@ -111,6 +132,12 @@ export class Conferences {
     });
   }
 
+  /** The conference of a call, if it is mixed on a call node: all that are in it have to be on that node together. */
+  mixedTogether(callId: string): string | undefined {
+    const conference = this.#conferences.get(this.#byCall.get(callId) ?? '');
+    return conference?.mixing === 'call-node' ? conference.id : undefined;
+  }
+
   /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
   async leave(callId: string): Promise<void> {
     const key = this.#byCall.get(callId);
@@ -135,18 +162,20 @@ export class Conferences {
       return true;
     }
     const id = event.channel.id;
-    if (id.endsWith('-inner')) {
+    if (legOfInner(id) !== undefined) {
       if (event.type === 'ChannelDestroyed') this.#innerEnded(id);
       return true;
     }
+    if (event.type === 'ChannelDestroyed') this.#farEnds.delete(event.channel.dialplan.exten);
     return this.#options.nodes.node(node)?.farm === 'conference';
   }
 
   /** True where a channel or bridge belongs to a conference in the store. */
   owns(id: string): boolean {
     if (this.#conferences.has(id)) return true;
-    const legId = id.replace(/-(inner|bridge)$/, '');
-    return legId !== id && this.list().some(one => one.participants.some(member => member.legId === legId));
+    return this.list().some(one =>
+      one.participants.some(member => innerLegId(member) === id || innerBridgeId(member.legId) === id),
+    );
   }
 
   /** Ends what a node holds and no conference knows: leftovers of a time when the daemon was away. */
@@ -159,23 +188,82 @@ export class Conferences {
       await ignoreGone(ari.bridges.destroy({ bridgeId: bridge.id }));
       this.#options.log.info({ node, bridge: bridge.id }, `removed a bridge of nobody's on ${node}`);
     }
-    for (const channel of snapshot.channels.filter(one => one.id.endsWith('-inner') && !this.owns(one.id))) {
+    for (const channel of snapshot.channels.filter(one => legOfInner(one.id) !== undefined && !this.owns(one.id))) {
       await ignoreGone(ari.channels.hangup({ channelId: channel.id }));
+    }
+    for (const channel of snapshot.channels) {
+      if (this.#options.nodes.node(node)?.farm !== 'conference') break;
+      if (this.owns(channel.dialplan.exten)) this.#farEnds.set(channel.dialplan.exten, { node, channelId: channel.id });
+      else await ignoreGone(ari.channels.hangup({ channelId: channel.id }));
     }
     const kept = new Set(snapshot.bridges.map(bridge => bridge.id));
     for (const conference of this.list()) {
       if (conference.node === node && conference.mixing === 'conference-farm' && !kept.has(conference.id)) {
-        this.lostNode(node, `${node} no longer has its bridge`, conference.id);
+        await this.#rebuild(conference.id, node, `${node} no longer has its bridge`);
       }
     }
   }
 
-  /** A node is gone: everybody mixed there has lost the conference. */
-  lostNode(node: string, reason: string, only?: string): void {
-    for (const conference of this.list()) {
-      if (conference.node !== node || (only !== undefined && conference.id !== only)) continue;
-      for (const callId of new Set(conference.participants.map(one => one.callId))) this.#lost(callId, reason);
+  /**
+   * A conference node is gone: its conferences are made again on others, and everybody is attached anew; no phone is told.
+   * Resolves with what became of them, when all are done.
+   */
+  async lostNode(node: string, reason: string): Promise<ConferencesRebuilt> {
+    const mixedThere = this.list().filter(one => one.node === node && one.mixing === 'conference-farm');
+    const rebuilt = await Promise.all(mixedThere.map(one => this.#rebuild(one.id, node, reason)));
+    return {
+      found: rebuilt.reduce((sum, one) => sum + one.found, 0),
+      attached: rebuilt.reduce((sum, one) => sum + one.attached, 0),
+    };
+  }
+
+  /**
+   * Legs of a call are recovered on another call node: what is theirs of the conference is made there, so that `attach` has
+   * only to put them in as they come up.
+   */
+  async move(callId: string, legIds: readonly string[], node: string): Promise<void> {
+    const key = this.#byCall.get(callId);
+    if (key === undefined) return;
+    await this.#queue.run(key, async () => {
+      const before = this.#conferences.get(key);
+      if (!before) return;
+      const moving = before.participants.filter(one => legIds.includes(one.legId) && one.callNode !== node);
+      if (moving.length === 0) return;
+      const mixedThere = before.mixing === 'call-node' && moving.some(one => one.callNode === before.node);
+      const participants = before.participants.map(one =>
+        moving.includes(one) ? { ...one, callNode: node, innerLegs: one.innerLegs + 1 } : one,
+      );
+      const after: ConferenceRecord = { ...before, participants, ...(mixedThere ? { node } : {}) };
+      await this.#save(after);
+      if (after.mixing === 'call-node') {
+        await this.#bridgeOn(after.node, after.id);
+        return;
+      }
+      for (const one of moving) this.#endFarEnd(innerLegId(one));
+      for (const one of participants.filter(now => moving.some(was => was.legId === now.legId))) {
+        const made = this.#makeInner(after, one);
+        this.#inners.set(one.legId, made);
+        // Whoever attaches the leg hears of a failure.
+        made.catch(() => undefined);
+      }
+    });
+  }
+
+  /** Puts a leg that is up on its new call node into its conference, as it was there before. */
+  async attach(callId: string, legId: string): Promise<void> {
+    const key = this.#byCall.get(callId);
+    const conference = key === undefined ? undefined : this.#conferences.get(key);
+    const member = conference?.participants.find(one => one.legId === legId);
+    if (!conference || !member) return;
+    const { ari } = this.#options.asterisks.node(member.callNode);
+    if (conference.mixing === 'call-node') {
+      await ari.bridges.addChannel({ bridgeId: conference.id, channel: legId });
+      return;
     }
+    const made = this.#inners.get(legId) ?? this.#makeInner(conference, member);
+    this.#inners.delete(legId);
+    await made;
+    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: `${legId},${innerLegId(member)}` });
   }
 
   async #create(key: string, request: JoinRequest): Promise<ConferenceRecord> {
@@ -202,6 +290,67 @@ export class Conferences {
     return conference;
   }
 
+  /** Makes one conference again on another conference node, once, however many say that it is lost. */
+  async #rebuild(id: string, lost: string, reason: string): Promise<ConferencesRebuilt> {
+    const none = { found: 0, attached: 0 };
+    return this.#queue.run(id, async () => {
+      const before = this.#conferences.get(id);
+      if (before?.node !== lost) return none;
+      const node = await this.#conferenceNodeInTime();
+      const callIds = new Set(before.participants.map(one => one.callId));
+      if (node === undefined) {
+        for (const callId of callIds) this.#lost(callId, `${reason}, and no other conference node is up`);
+        return { found: before.participants.length, attached: 0 };
+      }
+      const participants = before.participants.map(one => ({ ...one, innerLegs: one.innerLegs + 1 }));
+      const after = { ...before, node, participants };
+      await this.#save(after);
+      await this.#bridgeOn(node, id);
+      const attached = await Promise.all(
+        participants.map((one, i) => this.#reattach(after, one, before.participants[i])),
+      );
+      this.#options.log.info(
+        { conference: id, from: lost, node, legs: participants.length },
+        `conference ${id} is made again on ${node}: ${reason}`,
+      );
+      return { found: participants.length, attached: attached.filter(Boolean).length };
+    });
+  }
+
+  /** A new inner leg beside the old one, in the bridge that the participant never left. */
+  async #reattach(conference: ConferenceRecord, now: Participant, was: Participant | undefined): Promise<boolean> {
+    // One whose call node died as well comes by `attach`, when it is recovered.
+    if (this.#options.nodes.state(now.callNode) === 'dead') return true;
+    const { ari } = this.#options.asterisks.node(now.callNode);
+    try {
+      await this.#makeInner(conference, now);
+      await ari.bridges.addChannel({ bridgeId: innerBridgeId(now.legId), channel: innerLegId(now) });
+      if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
+      return true;
+    } catch (error) {
+      this.#lost(now.callId, `its leg could not join ${conference.node}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  async #conferenceNodeInTime(): Promise<string | undefined> {
+    const endMs = Date.now() + this.#options.patienceMs();
+    for (;;) {
+      const node = this.#conferenceNode();
+      if (node !== undefined || Date.now() > endMs) return node;
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+  }
+
+  /** The conference node's end of an inner leg whose other end is gone: nobody will send it a BYE. */
+  #endFarEnd(innerId: string): void {
+    const end = this.#farEnds.get(innerId);
+    if (!end) return;
+    this.#farEnds.delete(innerId);
+    const { ari } = this.#options.asterisks.node(end.node);
+    void ignoreGone(ari.channels.hangup({ channelId: end.channelId }));
+  }
+
   async #bridgeOn(node: string, bridgeId: string): Promise<void> {
     await this.#options.asterisks.node(node).ari.bridges.createWithId({ bridgeId, type: 'mixing' });
   }
@@ -226,17 +375,28 @@ export class Conferences {
     await Promise.all(participants.map(one => this.#attachInner(conference, one)));
   }
 
-  /** One inner SIP leg from the participant's call node to the conference node, node to node. */
   async #attachInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
+    const { legId, callNode } = participant;
+    const { ari } = this.#options.asterisks.node(callNode);
+    await this.#makeInner(conference, participant);
+    // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
+    await ari.bridges.addChannel({
+      bridgeId: innerBridgeId(legId),
+      channel: `${legId},${innerLegId(participant)}`,
+    });
+  }
+
+  /** One inner SIP leg from the participant's call node to the conference node, node to node, and the bridge it will be in. */
+  async #makeInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
     const { ari } = this.#options.asterisks.node(participant.callNode);
     const target = this.#options.nodes.node(conference.node);
-    const inner = innerLegId(participant.legId);
+    const inner = innerLegId(participant);
     const bridgeId = innerBridgeId(participant.legId);
     const { arrivals } = this.#options;
     const inward = async (): Promise<void> => {
       await arrivals.create(inner, () =>
         ari.channels.create({
-          endpoint: `PJSIP/conference/sip:${conference.id}@${target?.address ?? ''}:5060`,
+          endpoint: `PJSIP/conference/sip:${inner}@${target?.address ?? ''}:5060`,
           app: stasisApp,
           appArgs: 'inner',
           channelId: inner,
@@ -246,30 +406,32 @@ export class Conferences {
       await arrivals.answer(inner, () => ari.channels.dial({ channelId: inner }));
     };
     await Promise.all([ari.bridges.createWithId({ bridgeId, type: 'mixing' }), inward()]);
-    // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
-    await ari.bridges.addChannel({ bridgeId, channel: `${participant.legId},${inner}` });
   }
 
   /** The conference node's end of an inner leg: answered and put into the conference. */
-  #innerArrived(node: string, channel: AriChannel, conferenceId: string): void {
+  #innerArrived(node: string, channel: AriChannel, innerId: string): void {
     const { ari } = this.#options.asterisks.node(node);
-    const known = this.#conferences.get(conferenceId)?.node === node;
-    const work = known
+    const conference = this.list().find(
+      one => one.node === node && one.participants.some(member => innerLegId(member) === innerId),
+    );
+    if (conference) this.#farEnds.set(innerId, { node, channelId: channel.id });
+    const work = conference
       ? Promise.all([
           ari.channels.answer({ channelId: channel.id }),
-          ari.bridges.addChannel({ bridgeId: conferenceId, channel: channel.id }),
+          ari.bridges.addChannel({ bridgeId: conference.id, channel: channel.id }),
         ])
       : ari.channels.hangup({ channelId: channel.id });
     work.catch((error: unknown) => {
-      this.#options.log.warn({ node, conference: conferenceId, error }, `inner leg not joined: ${messageOf(error)}`);
+      this.#options.log.warn({ node, leg: innerId, error }, `inner leg not joined: ${messageOf(error)}`);
       void ignoreGone(ari.channels.hangup({ channelId: channel.id }));
     });
   }
 
   #innerEnded(innerId: string): void {
-    const legId = innerId.replace(/-inner$/, '');
     for (const conference of this.list()) {
-      const member = conference.participants.find(one => one.legId === legId);
+      const member = conference.participants.find(one => innerLegId(one) === innerId);
+      // The end of its conference node is known in other ways, and mended.
+      if (this.#options.nodes.state(conference.node) === 'dead') continue;
       if (member && this.#byCall.get(member.callId) === conference.id) {
         this.#lost(member.callId, `the leg to ${conference.node} ended`);
       }
@@ -278,16 +440,20 @@ export class Conferences {
 
   async #detach(conference: ConferenceRecord, participant: Participant): Promise<void> {
     if (conference.mixing === 'call-node') return;
-    const { ari } = this.#options.asterisks.node(participant.callNode);
-    await Promise.all([
-      ignoreGone(ari.channels.hangup({ channelId: innerLegId(participant.legId) })),
-      ignoreGone(ari.bridges.destroy({ bridgeId: innerBridgeId(participant.legId) })),
+    await this.#onLiving(participant.callNode, ari => [
+      ari.channels.hangup({ channelId: innerLegId(participant) }),
+      ari.bridges.destroy({ bridgeId: innerBridgeId(participant.legId) }),
     ]);
   }
 
+  /** Ends what is there still; a dead node has nothing, and would keep us waiting for its answer. */
+  async #onLiving(node: string, work: (ari: AriClient) => Promise<unknown>[]): Promise<void> {
+    if (this.#options.nodes.state(node) === 'dead') return;
+    await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
+  }
+
   async #end(conference: ConferenceRecord): Promise<void> {
-    const { ari } = this.#options.asterisks.node(conference.node);
-    await ignoreGone(ari.bridges.destroy({ bridgeId: conference.id }));
+    await this.#onLiving(conference.node, ari => [ari.bridges.destroy({ bridgeId: conference.id })]);
     this.#conferences.delete(conference.id);
     await this.#table.delete(conference.id);
     this.#options.events.ended({ id: conference.id, ...(conference.room === null ? {} : { room: conference.room }) });

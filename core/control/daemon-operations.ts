@@ -7,8 +7,18 @@ import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-pl
 import type { NodeStates } from '../farm/node-states.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
+import type { Recoveries } from '../recovery/recoveries.js';
+import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { Bindings } from '../registrations/bindings.js';
-import type { CallStatus, ConferenceStatus, NodeStatus, Operations, ResultOf } from './operations.js';
+import type {
+  CallStatus,
+  ConferenceStatus,
+  NodeStatus,
+  Operations,
+  RecoveryPlan,
+  RecoveryStatus,
+  ResultOf,
+} from './operations.js';
 
 export interface DaemonFacts {
   readonly plan: FarmPlan;
@@ -25,6 +35,7 @@ export interface DaemonOperationsOptions {
   readonly edge: EdgeFarm;
   readonly engine: CallEngine;
   readonly conferences: Conferences;
+  readonly recoveries: Recoveries;
   readonly bindings: Bindings;
   readonly sipCallIdOf: (legId: string) => string | undefined;
   /** What the Kamailios showed of a Call-ID. */
@@ -49,13 +60,8 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
         expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
         node,
       })),
-    recoveries: async () => [],
-    recoveryPlan: async ({ node }) => {
-      mustKnow(states, node);
-      throw new HoldfastError('DAEMON_REFUSED', 'this version does not re-create the sessions of a dead node', {
-        remedy: 'calls of a dead node end; the phones have to call again',
-      });
-    },
+    recoveries: async () => options.recoveries.list().map(recoveryStatus),
+    recoveryPlan: ({ node }) => recoveryPlan(options, node),
     trace: ({ callId }) => options.trace(callId),
     dispatcherList: () => edge.dispatcher(),
     dispatcherDiff: () => edge.dispatcher(),
@@ -139,6 +145,44 @@ function mustKnow(states: NodeStates, node: string): void {
   if (states.node(node)) return;
   const known = states.nodes().map(one => one.name);
   throw new HoldfastError('DAEMON_REFUSED', `there is no node "${node}"`, { remedy: `one of: ${known.join(', ')}` });
+}
+
+function recoveryStatus({
+  node,
+  farm,
+  epoch,
+  firstSignMs,
+  declaredMs,
+  sessions,
+  lastUpMs,
+}: RecoveryRecord): RecoveryStatus {
+  return {
+    ...{ node, farm, epoch, sessions },
+    detectedMs: Math.round(declaredMs - firstSignMs),
+    lastUpMs: lastUpMs === null ? null : Math.round(lastUpMs - firstSignMs),
+  };
+}
+
+async function recoveryPlan(options: DaemonOperationsOptions, node: string): Promise<RecoveryPlan> {
+  mustKnow(options.states, node);
+  const farm = options.states.node(node)?.farm;
+  if (farm !== 'call') {
+    throw new HoldfastError('DAEMON_REFUSED', `${node} carries no sessions of phones`, {
+      remedy:
+        'a plan is made for call nodes; the conferences of a conference node and the media of an RTPEngine always move',
+    });
+  }
+  const planned = await options.recoveries.plan(node);
+  return {
+    node,
+    sessions: planned.map(({ leg, action, reason, target }) => ({
+      callId: leg.sipCallId ?? options.sipCallIdOf(leg.id) ?? '',
+      action,
+      target: action === 'recover' ? (target ?? null) : null,
+      reason:
+        action === 'recover' && target === undefined ? `${reason}; it would wait for a call node to come up` : reason,
+    })),
+  };
 }
 
 async function setDraining(options: DaemonOperationsOptions, node: string, draining: boolean): Promise<void> {

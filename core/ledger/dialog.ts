@@ -87,8 +87,8 @@ export interface DialogFacts {
   readonly role: 'uac' | 'uas';
   readonly localTag: string;
   readonly remoteTag: string;
-  readonly localUri: string;
-  readonly remoteUri: string;
+  readonly local: { readonly uri: string; readonly displayName: string };
+  readonly remote: { readonly uri: string; readonly displayName: string };
   readonly remoteTarget: string;
   readonly localCseq: number | null;
   readonly remoteCseq: number | null;

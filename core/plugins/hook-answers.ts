@@ -41,7 +41,12 @@ const route = z.union([
 
 const place = z.strictObject({ mixing: z.enum(['call-node', 'conference-farm']) });
 
-const schemas: { readonly [Name in HookName]: ZodType } = { route, place };
+const recover = z.union([
+  z.strictObject({ skip: z.string().min(1) }),
+  z.strictObject({ priority: z.number().optional(), target: z.string().optional() }),
+]);
+
+const schemas: { readonly [Name in HookName]: ZodType } = { route, place, recover };
 
 /** The answer, or what is wrong with it in words. */
 export function readAnswer<Name extends HookName>(

@@ -56,6 +56,19 @@ export class SipMessage {
     return this.#nameAddr('to');
   }
 
+  /** Whole values as they came; empty where there is none. */
+  get fromValue(): string {
+    return this.#first('from') ?? '';
+  }
+
+  get toValue(): string {
+    return this.#first('to') ?? '';
+  }
+
+  get viaValues(): string[] {
+    return this.#list('via');
+  }
+
   /** Topmost first. */
   get vias(): Via[] {
     return this.#list('via').map(parseVia);

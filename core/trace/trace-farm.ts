@@ -12,8 +12,8 @@ export interface TraceInstance {
 
 export interface TraceFarm {
   readonly instances: readonly TraceInstance[];
-  /** Addresses of the nodes that originate legs: `X-Holdfast-Leg` in what anybody else sends means nothing. */
-  readonly legSources: readonly string[];
+  /** The nodes that have legs, by address: `X-Holdfast-Leg` in what anybody else sends means nothing. */
+  readonly asterisks: Readonly<Record<string, string>>;
 }
 
 /** The trace's view of a farm plan: capture ids are the Kamailios' indexes. Pure. */
@@ -24,6 +24,8 @@ export function traceFarmOf(plan: Pick<FarmPlan, 'nodes'>): TraceFarm {
         ? [{ name, addresses: external === undefined ? [address] : [external, address], captureId: index }]
         : [],
     ),
-    legSources: plan.nodes.flatMap(({ farm, address }) => (farm === 'call' || farm === 'conference' ? [address] : [])),
+    asterisks: Object.fromEntries(
+      plan.nodes.flatMap(({ farm, name, address }) => (farm === 'call' || farm === 'conference' ? [[address, name]] : [])),
+    ),
   };
 }

@@ -1,5 +1,6 @@
 // Turns HEP datagrams into entries of the trace log: who may send, what is refused and why, whose leg a message names.
 import { timingSafeEqual } from 'node:crypto';
+import type { DialogLedger } from '../ledger/dialog-ledger.js';
 import type { LegCallIds } from './leg-call-ids.js';
 import { decodeHep, sipPayload, type HepEnd, type HepPacket, type HepRefusal } from './hep-packet.js';
 import { scanSip, type SipMessage } from './sip-scanner.js';
@@ -23,6 +24,8 @@ export interface IntakeOptions {
   readonly authKey?: string | undefined;
   /** Keep whole messages too. Default false. */
   readonly keepRaw?: boolean | undefined;
+  /** Told of every message, with the Asterisks it passed between. */
+  readonly ledger?: DialogLedger | undefined;
   /** Told once per leg, in order. */
   readonly onLeg: (legId: string, callId: string) => void;
 }
@@ -38,7 +41,7 @@ export class TraceIntake {
   readonly #options: IntakeOptions;
   readonly #authKey: Buffer | undefined;
   #instances = new Map<string, TraceInstance>();
-  #legSources = new Set<string>();
+  #asterisks = new Map<string, string>();
   #received = 0;
   #decoded = 0;
   readonly #refused: Record<TraceRefusal, number> = {
@@ -73,7 +76,7 @@ export class TraceIntake {
         ]),
       ),
     );
-    this.#legSources = new Set(farm.legSources);
+    this.#asterisks = new Map(Object.entries(farm.asterisks));
   }
 
   /** Takes one datagram from the address it came from. Never throws; what is refused is counted. */
@@ -95,6 +98,11 @@ export class TraceIntake {
     if (!sip || !instance) return 'notSip';
     this.#log.add(describe(packet, sip, instance, this.#options.keepRaw ?? false), nowMs);
     this.#learnLeg(packet, sip);
+    this.#options.ledger?.take(sip, {
+      fromNode: this.#asterisks.get(packet.source.address),
+      toNode: this.#asterisks.get(packet.destination.address),
+      atMs: packet.atMs,
+    });
     return undefined;
   }
 
@@ -107,7 +115,7 @@ export class TraceIntake {
   /** Only an initial INVITE that comes from a node of ours names a leg. */
   #learnLeg({ source }: HepPacket, sip: SipMessage): void {
     const leg = sip.holdfast.get(legHeader);
-    if (leg === undefined || !legId.test(leg) || !this.#legSources.has(source.address)) return;
+    if (leg === undefined || !legId.test(leg) || !this.#asterisks.has(source.address)) return;
     if (sip.kind !== 'request' || sip.method !== 'INVITE' || sip.to?.parameters.has('tag')) return;
     const callId = clip(sip.callId, longest.callId);
     if (this.#legs.add(leg, callId)) this.#options.onLeg(leg, callId);

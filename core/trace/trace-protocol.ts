@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { TraceRefusal } from './trace-intake.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
+import { dialogSchema, openInviteSchema, type Dialog, type DialogFacts } from '../ledger/dialog.js';
 import { traceMessageSchema } from './trace-message.js';
 
 /** The worker's `workerData`. */
@@ -21,6 +22,10 @@ export type ToWorker =
   | { readonly kind: 'farm'; readonly farm: TraceFarm }
   | { readonly kind: 'messages'; readonly id: number; readonly callId: string }
   | { readonly kind: 'counters'; readonly id: number }
+  | { readonly kind: 'dialogs'; readonly id: number; readonly node: string }
+  | { readonly kind: 'openInvites'; readonly id: number; readonly node: string }
+  | { readonly kind: 'seed'; readonly dialogs: readonly Dialog[] }
+  | { readonly kind: 'fill'; readonly facts: readonly DialogFacts[] }
   | { readonly kind: 'close' };
 
 const count = z.int().nonnegative();
@@ -49,6 +54,9 @@ export const traceCountersSchema = z.object({
   bytes: count,
   /** The receive buffer that the kernel granted. */
   receiveBufferBytes: count,
+  /** Dialogs in the ledger, and how many had to go because it was full. */
+  dialogs: count,
+  evicted: count,
 });
 
 export type TraceCounters = Readonly<z.infer<typeof traceCountersSchema>>;
@@ -58,6 +66,9 @@ export const fromWorkerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('failed'), code: z.string(), reason: z.string() }),
   z.object({ kind: z.literal('legs'), legs: z.array(z.tuple([z.string(), z.string()])) }),
   z.object({ kind: z.literal('messages'), id: count, messages: z.array(traceMessageSchema) }),
+  z.object({ kind: z.literal('dialogs'), id: count, dialogs: z.array(dialogSchema) }),
+  z.object({ kind: z.literal('openInvites'), id: count, invites: z.array(openInviteSchema) }),
+  z.object({ kind: z.literal('ledger'), changed: z.array(dialogSchema), ended: z.array(z.string()) }),
   z.object({ kind: z.literal('counters'), id: count, counters: traceCountersSchema }),
 ]);
 

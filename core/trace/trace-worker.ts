@@ -3,6 +3,7 @@ import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
+import { DialogLedger } from '../ledger/dialog-ledger.js';
 import { LegCallIds } from './leg-call-ids.js';
 import { TraceIntake } from './trace-intake.js';
 import { TraceLog } from './trace-log.js';
@@ -19,7 +20,11 @@ const send = (message: FromWorker): void => port.postMessage(message);
 const socket = createSocket({ type: isIPv6(start.address) ? 'udp6' : 'udp4', recvBufferSize });
 const log = new TraceLog(start.limits);
 let newLegs: [string, string][] = [];
-const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, onLeg: tellLeg });
+const ledger = new DialogLedger();
+const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, ledger, onLeg: tellLeg });
+/** How long a change of a dialog may be known to this thread only. */
+const ledgerEveryMs = 200;
+const pruneEveryMs = 60_000;
 
 /** All legs that were learnt from one batch of datagrams go in one message. */
 function tellLeg(legId: string, callId: string): void {
@@ -38,6 +43,7 @@ function counters(): TraceCounters {
     calls: log.calls,
     bytes: log.bytes,
     receiveBufferBytes: socket.getRecvBufferSize(),
+    ...ledger.counters,
   };
 }
 
@@ -68,18 +74,40 @@ port.on('message', (message: ToWorker) => {
     case 'counters':
       send({ kind: 'counters', id: message.id, counters: counters() });
       break;
+    case 'dialogs':
+      send({ kind: 'dialogs', id: message.id, dialogs: ledger.dialogsOn(message.node) });
+      break;
+    case 'openInvites':
+      send({ kind: 'openInvites', id: message.id, invites: ledger.openInvitesOn(message.node) });
+      break;
+    case 'seed':
+      ledger.seed(message.dialogs);
+      break;
+    case 'fill':
+      for (const facts of message.facts) ledger.fill(facts);
+      break;
     case 'close':
+      clearInterval(telling);
+      clearInterval(pruning);
       socket.close();
       port.close();
       break;
   }
 });
 
+const telling = setInterval(() => {
+  const { changed, ended } = ledger.drain();
+  if (changed.length > 0 || ended.length > 0) send({ kind: 'ledger', changed: [...changed], ended: [...ended] });
+}, ledgerEveryMs);
+const pruning = setInterval(() => ledger.prune(Date.now()), pruneEveryMs);
+
 socket.on('message', (datagram, sender) => intake.take(datagram, sender.address, performance.now()));
 socket.on('listening', () => send({ kind: 'listening', port: socket.address().port }));
 // Before it listens this is a bind that failed. Afterwards the main thread starts the thread anew.
 socket.on('error', (error: NodeJS.ErrnoException) => {
   send({ kind: 'failed', code: error.code ?? '', reason: error.message });
+  clearInterval(telling);
+  clearInterval(pruning);
   port.close();
   socket.close();
 });

@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { HoldfastError, messageOf } from '../errors.js';
 import { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
+import type { Dialog, DialogFacts, OpenInvite } from '../ledger/dialog.js';
 import { LegCallIds } from './leg-call-ids.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
@@ -45,7 +46,10 @@ const resourceLimits = { maxOldGenerationSizeMb: 384 };
 export class Trace {
   readonly #options: TraceOptions;
   readonly #log: Logger;
-  readonly #events: Emitter<{ legCallId: readonly [legId: string, callId: string] }>;
+  readonly #events: Emitter<{
+    legCallId: readonly [legId: string, callId: string];
+    dialogs: readonly [changed: readonly Dialog[], ended: readonly string[]];
+  }>;
   readonly #legs = new LegCallIds(keptLegs);
   readonly #questions = new Map<number, Question>();
   #farm: TraceFarm;
@@ -83,6 +87,33 @@ export class Trace {
   /** Tells each leg's Call-ID once. The disposer may be called twice. */
   onLegCallId(listener: (legId: string, callId: string) => void): () => void {
     return this.#events.on('legCallId', 'trace', listener);
+  }
+
+  /** Tells the confirmed dialogs that changed and the Call-IDs of those that ended, in batches. */
+  onDialogs(listener: (changed: readonly Dialog[], ended: readonly string[]) => void): () => void {
+    return this.#events.on('dialogs', 'trace', listener);
+  }
+
+  /** Confirmed dialogs that a node carries, as its Asterisk sees them. */
+  async dialogs(node: string): Promise<readonly Dialog[]> {
+    const answer = await this.#ask(id => ({ kind: 'dialogs', id, node }));
+    return answer.kind === 'dialogs' ? answer.dialogs : [];
+  }
+
+  /** A node's INVITEs without a final response, and those whose 2xx was not acknowledged. */
+  async openInvites(node: string): Promise<readonly OpenInvite[]> {
+    const answer = await this.#ask(id => ({ kind: 'openInvites', id, node }));
+    return answer.kind === 'openInvites' ? answer.invites : [];
+  }
+
+  /** Gives the ledger what an earlier daemon knew. */
+  seed(dialogs: readonly Dialog[]): void {
+    this.#post({ kind: 'seed', dialogs });
+  }
+
+  /** Gives the ledger what living Asterisks say of their dialogs. */
+  fill(facts: readonly DialogFacts[]): void {
+    this.#post({ kind: 'fill', facts });
   }
 
   /** The farm has changed: other Kamailios' copies are taken from now on. */
@@ -156,7 +187,12 @@ export class Trace {
           if (this.#legs.add(legId, callId)) this.#events.emit('legCallId', legId, callId);
         }
         return;
+      case 'ledger':
+        this.#events.emit('dialogs', message.changed, message.ended);
+        return;
       case 'messages':
+      case 'dialogs':
+      case 'openInvites':
       case 'counters':
         this.#questions.get(message.id)?.answer(message);
         return;

@@ -1,14 +1,14 @@
-// Session recovery: hears of nodes that die, and says so with what it means for their calls.
-import { definePlugin, pluginApiVersion, z } from '../../core/plugin-api.js';
+// Session recovery: how the sessions of a dead Asterisk are re-created on another one, and in which order.
+import { definePlugin, pluginApiVersion, recoveryPolicy } from '../../core/plugin-api.js';
+import { checkRecovery, policyOf, recoveryConfig } from './recovery-config.js';
 
 export default definePlugin({
   name: 'session-recovery',
   apiVersion: pluginApiVersion,
-  config: z.strictObject({}),
-  setup({ log, on }) {
-    on('node.changed', ({ node, from, to, reason }) => {
-      if (to === 'dead') log.warn({ node, from, reason }, 'node died: its calls end, new ones go to the others');
-      else if (from === 'dead') log.info({ node, to, reason }, 'node is back');
-    });
+  config: recoveryConfig,
+  provides: [recoveryPolicy],
+  check: checkRecovery,
+  setup({ config, provide }) {
+    provide(recoveryPolicy, policyOf(config));
   },
 });

@@ -34,9 +34,12 @@ const incoming: CallRecord = {
       ringUntilMs: null,
       sipStatus: null,
       ending: false,
+      recovering: null,
     },
   ],
   ending: null,
+  recoveries: 0,
+  lostNodes: [],
 };
 
 const connect = (...uris: string[]): ConnectStep => ({

@@ -41,6 +41,7 @@ function record(callId: string): CallDetailRecord {
     ...{ callId, sipCallIds: ['a@b'], source: { kind: 'trunk', trunk: 'lab' }, callerNumber: '1', dialled: '2' },
     ...{ route: null, answeredBy: null, startedAt: at, answeredAt: null, endedAt: at, endedNotBefore: at },
     ...{ durationSeconds: 1, billSeconds: 0, outcome: 'busy', sipStatus: 486, endedBy: 'callee', nodes: ['call-1'] },
+    recoveries: 0,
   };
 }
 

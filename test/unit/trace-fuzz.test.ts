@@ -88,7 +88,7 @@ test(`${rounds} broken packets throw nothing, are all counted, and leave memory 
   const random = seeded(3261);
   const limits = { bytes: 1_000_000, calls: 500 };
   const log = new TraceLog(limits);
-  const farm = { instances: [{ name: 'kamailio-1', addresses: [kamailio] }], legSources: ['127.9.7.31'] };
+  const farm = { instances: [{ name: 'kamailio-1', addresses: [kamailio] }], asterisks: { '127.9.7.31': 'call-1' } };
   const intake = new TraceIntake(log, new LegCallIds(100), { farm, keepRaw: true, onLeg: () => undefined });
   for (let i = 0; i < rounds; i++) {
     const broken = mutate(packets[i % packets.length] ?? Buffer.alloc(0), random);

@@ -1,0 +1,152 @@
+// Recovers one session: sends its INVITE from a node, waits for what comes of it, and tries again where that is worth while.
+import { HoldfastError, messageOf } from '../errors.js';
+import { stasisApp, trunkEndpointName, type AriClient, type AriEvent } from '../ports/asterisk.js';
+import { finalStatus } from '../calls/sip-status.js';
+import { judgeAnswer } from './recovery-plan.js';
+import type { LostSession } from './recovery-record.js';
+import { recoveryCseq, recoveryVariables } from './recovery-variables.js';
+
+/** `gone`: the far end has ended the dialog itself. `ended`: we ended it. */
+export interface LegOutcome {
+  readonly result: 'recovered' | 'gone' | 'ended' | 'failed' | 'again elsewhere';
+  readonly reason: string;
+  /** The far end's final response to the INVITE, where there was one. */
+  readonly sipStatus?: number;
+}
+
+export interface LegRecoveryOptions {
+  readonly session: LostSession;
+  readonly ari: (node: string) => AriClient;
+  readonly hasCredentials: (trunk: string) => boolean;
+  readonly patienceMs: () => number;
+}
+
+type Happened =
+  { readonly kind: 'up' } | { readonly kind: 'refused'; readonly sipStatus: number } | { readonly kind: 'nodeDied' };
+
+/** Pauses before another INVITE; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
+const pausesMs = [100, 100, 200, 200, 400, 400, 1000];
+/** How long one INVITE may go unanswered, seconds: it is sent again after 0.5, 1.5 and 3.5 s (RFC 3261 §17.1.1.2). */
+const answerSeconds = 8;
+/** How often a node may fail to take the order before another is asked. */
+const ariAttempts = 2;
+
+export class LegRecovery {
+  readonly #options: LegRecoveryOptions;
+  readonly #beganMs = Date.now();
+  #happened: (what: Happened) => void = () => undefined;
+  #waiting: Promise<Happened> | undefined;
+  #ariFailures = 0;
+  /** True from the moment that something may have been sent. */
+  begun = false;
+  attempts = 0;
+  /** When the last INVITE was asked for, ms since 1970; 0 before. */
+  invitedMs = 0;
+  lastCseq = 0;
+  conferenceReady: Promise<void> = Promise.resolve();
+
+  constructor(options: LegRecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** From `new`, or from where an earlier daemon left it: its channel is there, under way or up. */
+  async run(node: string, from: 'new' | 'under way' | 'up'): Promise<LegOutcome> {
+    this.begun = true;
+    if (from === 'up') return { result: 'recovered', reason: 'it was up already' };
+    let happened = from === 'under way' ? await this.#wait() : await this.#invite(node);
+    for (;;) {
+      if ('result' in happened) return happened;
+      if (happened.kind === 'up') return { result: 'recovered', reason: 'answered' };
+      if (happened.kind === 'nodeDied') return this.#elsewhere(`${node} died too`);
+      const { sipStatus } = happened;
+      const verdict = judgeAnswer(sipStatus);
+      if (verdict === 'gone') return { result: 'gone', reason: 'the far end had hung up', sipStatus };
+      if (verdict === 'failed') return { result: 'failed', reason: `the far end answered ${sipStatus}`, sipStatus };
+      if (Date.now() - this.#beganMs > this.#options.patienceMs()) {
+        return {
+          result: 'failed',
+          reason: `the far end still answered ${sipStatus} after ${this.attempts} attempts`,
+          sipStatus,
+        };
+      }
+      await new Promise(resolve => setTimeout(resolve, pausesMs[Math.min(this.attempts, pausesMs.length) - 1] ?? 0));
+      happened = await this.#invite(node);
+    }
+  }
+
+  /** Told what happens to the channel; true when it was waited for. */
+  hears(event: AriEvent): boolean {
+    if (!this.#waiting) return false;
+    if (event.type === 'StasisStart') this.#happened({ kind: 'up' });
+    else if (event.type === 'ChannelDestroyed')
+      this.#happened({ kind: 'refused', sipStatus: finalStatus(event.tech_cause, event.cause) });
+    return event.type === 'StasisStart' || event.type === 'ChannelDestroyed';
+  }
+
+  nodeDied(): void {
+    this.#happened({ kind: 'nodeDied' });
+  }
+
+  async #invite(node: string): Promise<Happened | LegOutcome> {
+    const { session, ari } = this.#options;
+    this.attempts++;
+    this.invitedMs = Date.now();
+    const answered = this.#wait();
+    try {
+      await ari(node).channels.originate({
+        endpoint: this.#endpoint(),
+        app: stasisApp,
+        appArgs: 'recovered',
+        channelId: session.legId,
+        formats: 'ulaw',
+        timeout: answerSeconds,
+        variables: this.#variables(),
+      });
+    } catch (error) {
+      // 409: it is there already, from an order whose answer was lost; what happens to it will be heard.
+      if (!(HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 409))
+        return this.#notTaken(node, error);
+    }
+    return answered;
+  }
+
+  #notTaken(node: string, error: unknown): LegOutcome {
+    this.#waiting = undefined;
+    this.#ariFailures++;
+    const reason = `${node} did not take it: ${messageOf(error)}`;
+    return this.#ariFailures < ariAttempts ? this.#elsewhere(reason) : { result: 'failed', reason };
+  }
+
+  #elsewhere(reason: string): LegOutcome {
+    this.begun = false;
+    return { result: 'again elsewhere', reason };
+  }
+
+  #endpoint(): string {
+    const { session, hasCredentials } = this.#options;
+    if (session.dialog === null) return 'Local/s@echo/n';
+    const name = session.trunk !== null && hasCredentials(session.trunk) ? trunkEndpointName(session.trunk) : 'edge';
+    // Where it goes is in the variables.
+    return `PJSIP/${name}/sip:session@recovery.invalid`;
+  }
+
+  #variables(): Readonly<Record<string, string>> {
+    const { dialog } = this.#options.session;
+    if (dialog === null) return {};
+    this.lastCseq = recoveryCseq(dialog, this.attempts);
+    return recoveryVariables(dialog, this.lastCseq);
+  }
+
+  /** Asterisk itself gives up after `answerSeconds`; this is the net below. */
+  #wait(): Promise<Happened> {
+    let late: NodeJS.Timeout | undefined;
+    this.#waiting = new Promise<Happened>(resolve => {
+      this.#happened = resolve;
+      late = setTimeout(() => resolve({ kind: 'refused', sipStatus: 408 }), (answerSeconds + 2) * 1000);
+    }).finally(() => {
+      clearTimeout(late);
+      this.#waiting = undefined;
+    });
+    return this.#waiting;
+  }
+}

@@ -1,0 +1,591 @@
+// Recovers the calls of a dead call node: every session is re-created on another one, as a re-INVITE of its own dialog.
+import type { CallEngine } from '../calls/call-engine.js';
+import type { CallRecord, LegRecord } from '../calls/call-record.js';
+import type { CallEvent } from '../calls/call-machine.js';
+import type { Conferences } from '../conferences/conferences.js';
+import { messageOf } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
+import type { Dialog, OpenInvite } from '../ledger/dialog.js';
+import type { Logger } from '../log.js';
+import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
+import type { Store, Table } from '../store/store.js';
+import { LegRecovery, type LegOutcome } from './leg-recovery.js';
+import { Pacer } from './pacer.js';
+import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery-facts.js';
+import { assignTargets, planCalls, trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
+import { lostSessionSchema, recoveryRecordSchema, type LostSession, type RecoveryRecord } from './recovery-record.js';
+
+/** A node that was declared dead; times in ms since 1970. */
+export interface NodeDeath {
+  readonly node: string;
+  readonly reason: string;
+  /** The earliest sign of it. */
+  readonly firstSignMs: number;
+  readonly declaredMs: number;
+}
+
+/** What was seen of dialogs: the ledger, and what fills its holes. */
+export interface DialogSource {
+  /** Dialogs of these Call-IDs on a node, confirmed ones, by Call-ID. */
+  dialogs(node: string, callIds: readonly string[]): Promise<ReadonlyMap<string, Dialog>>;
+  openInvites(node: string): Promise<readonly OpenInvite[]>;
+}
+
+/** Does in a dead Asterisk's stead what the phones wait for. */
+export interface StandInPort {
+  refuse(invite: OpenInvite, status: number, reason: string): Promise<unknown>;
+  cancel(invite: OpenInvite): Promise<unknown>;
+  acknowledgeAndBye(invite: OpenInvite): Promise<unknown>;
+  bye(dialog: Dialog, reasonHeader?: string): Promise<unknown>;
+}
+
+export interface RecoveriesOptions {
+  readonly store: Store;
+  readonly engine: CallEngine;
+  readonly conferences: Conferences;
+  readonly nodes: NodeStates;
+  readonly asterisks: AsteriskFarm;
+  readonly source: DialogSource;
+  readonly standIn: StandInPort;
+  readonly log: Logger;
+  /** Undefined where no plugin provides one: calls of a dead node then end. */
+  readonly policy: () => RecoveryPolicy | undefined;
+  readonly askRecover: (call: LostCall) => Promise<RecoverAnswer | undefined>;
+  readonly hasCredentials: (trunk: string) => boolean;
+  readonly done: (facts: RecoveryFacts) => void;
+}
+
+/** A session under way. */
+interface Pending {
+  readonly session: LostSession;
+  readonly death: NodeDeath;
+  wish: string | undefined;
+  /** Undefined while it waits for a node. */
+  node: string | undefined;
+  /** The call ended meanwhile: the session is hung up as soon as it can be. */
+  abandoned: boolean;
+  leg: LegRecovery;
+}
+
+/** Sessions under way to one node at once: more of them only wait in its queues. */
+const inFlightPerNode = 16;
+const abandonedReason = 'the call ended before it was recovered';
+/** Recoveries kept for `holdfast recoveries`. */
+const keptRecoveries = 100;
+
+export class Recoveries {
+  readonly #options: RecoveriesOptions;
+  readonly #log: Logger;
+  readonly #records: Table<RecoveryRecord>;
+  readonly #sessions: Table<LostSession>;
+  readonly #recoveries = new Map<string, RecoveryRecord>();
+  /** By leg. */
+  readonly #pending = new Map<string, Pending>();
+  readonly #pacers = new Map<string, Pacer>();
+  readonly #inFlight = new Map<string, number>();
+  readonly #queues = new Map<string, Pending[]>();
+  readonly #doneOf = new Map<string, Promise<void>>();
+  #markDone = new Map<string, () => void>();
+  #waitingTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: RecoveriesOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#records = options.store.table('recoveries', recoveryRecordSchema);
+    this.#sessions = options.store.table('lost-sessions', lostSessionSchema);
+    options.engine.onRecovering((node, event) => this.#hears(node, event));
+    options.nodes.onChange('recovery', change => {
+      if (change.node.farm === 'call' && change.to === 'up') void this.#schedule();
+    });
+  }
+
+  /** Takes up what an earlier daemon left; the sessions go on as their nodes connect. */
+  async load(): Promise<void> {
+    for await (const [, { value }] of this.#records.range()) this.#recoveries.set(value.epoch, value);
+    for await (const [, { value }] of this.#sessions.range()) {
+      const record = this.#recoveries.get(value.epoch);
+      const leg = this.#options.engine.record(value.callId)?.legs.find(one => one.id === value.legId);
+      if (record && leg && leg.recovering === value.epoch) this.#adopt(value, record, undefined, leg.node);
+      else await this.#sessions.delete(sessionKey(value));
+    }
+    if (this.#pending.size > 0) {
+      this.#log.info(
+        { sessions: this.#pending.size },
+        `found ${this.#pending.size} sessions that were being recovered`,
+      );
+    }
+    for (const record of this.#recoveries.values()) await this.#finishIfDone(record.epoch);
+    this.#waitForNodes();
+  }
+
+  list(): RecoveryRecord[] {
+    return [...this.#recoveries.values()].sort((a, b) => a.declaredMs - b.declaredMs);
+  }
+
+  /** What would become of the node's sessions if it died now. Changes nothing. */
+  async plan(node: string): Promise<readonly (PlannedLeg & { readonly target: string | undefined })[]> {
+    const planned = await this.#planned(node);
+    const assigned = this.#assign(
+      planned.filter(isRecovered).map(one => ({ ...one, wish: undefined })),
+      node,
+    );
+    return planned.flatMap(one => one.legs.map(leg => ({ ...leg, target: assigned.get(one.call.id) })));
+  }
+
+  /** Resolves when the node may start again: nothing that still believes in its old self would meet the new one. */
+  async mayRestart(node: string): Promise<void> {
+    const others = this.#options.nodes.up('call').some(other => other.name !== node);
+    if (others) await this.#doneOf.get(node);
+  }
+
+  /** A call node is dead. Resolves when all of its sessions have found their end or their new node. */
+  async nodeDied(death: NodeDeath): Promise<void> {
+    const done = this.#recover(death);
+    this.#doneOf.set(
+      death.node,
+      done.catch((error: unknown) =>
+        this.#log.error({ node: death.node, error }, `recovery of ${death.node} failed: ${messageOf(error)}`),
+      ),
+    );
+    await this.#doneOf.get(death.node);
+  }
+
+  /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
+  async nodeConnected(node: string, snapshot: AriSnapshot): Promise<void> {
+    const channels = new Map(snapshot.channels.map(channel => [channel.id, channel.state]));
+    for (const pending of this.#pending.values()) {
+      if (pending.node !== node || pending.leg.begun) continue;
+      const state = channels.get(pending.session.legId);
+      if (state === undefined) pending.node = undefined;
+      else void this.#run(pending, state === 'Up' ? 'up' : 'under way');
+    }
+    await this.#schedule();
+  }
+
+  /**
+   * The call ends before this leg is recovered: its far end hears a BYE, from us, or from the node that has sent the INVITE,
+   * as a CANCEL would leave the dialog as it was. False for a leg that is not being recovered.
+   */
+  abandon(legId: string): boolean {
+    const pending = this.#pending.get(legId);
+    if (!pending) return false;
+    pending.abandoned = true;
+    if (!pending.leg.begun) void this.#settle(pending, { result: 'ended', reason: abandonedReason });
+    return true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#waitingTimer);
+  }
+
+  async #recover(death: NodeDeath): Promise<void> {
+    const { policy } = this.#options;
+    const { node } = death;
+    this.#reassign(node);
+    const invites = await this.#invitesOf(node);
+    const planned = (await this.#planned(node)).map(one => ({ ...one, wish: undefined as string | undefined }));
+    const epoch = `${node}-${Math.round(death.firstSignMs).toString(36)}`;
+    const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
+    const record: RecoveryRecord = {
+      ...{ epoch, node, farm: 'call', firstSignMs: death.firstSignMs, declaredMs: death.declaredMs },
+      sessions: { found, recovered: 0, ended: 0, failed: 0 },
+      ...{ lastUpMs: null, done: false },
+    };
+    this.#recoveries.set(epoch, record);
+    const finished = new Promise<void>(resolve => this.#markDone.set(epoch, resolve));
+    const calls =
+      policy() === undefined ? planned.map(notAtAll) : await Promise.all(planned.map(one => this.#ask(one, node)));
+    const sessions = calls.flatMap(one =>
+      one.legs.filter(wanted).map(leg => this.#sessionOf(epoch, leg, one.priority)),
+    );
+    await this.#options.store.transaction([
+      this.#records.putting(epoch, record),
+      ...sessions.map(session => this.#sessions.putting(sessionKey(session), session)),
+    ]);
+    this.#log.warn(
+      { node, epoch, sessions: found, recoverable: sessions.length, detectedMs: death.declaredMs - death.firstSignMs },
+      `${node} died with ${found} sessions, ${sessions.length} of them can be recovered: ${death.reason}`,
+    );
+    for (const session of sessions) {
+      const wish = calls.find(one => one.call.id === session.callId)?.wish;
+      this.#adopt(session, record, wish, undefined);
+    }
+    // What can be recovered is first: the silence of a call counts, not that of a ringing tone.
+    const scheduled = this.#schedule();
+    for (const one of calls.flatMap(call => call.legs).filter(leg => leg.action === 'end')) {
+      this.#endLeg(epoch, one, invites);
+    }
+    await scheduled;
+    await this.#finishIfDone(epoch);
+    await finished;
+  }
+
+  async #invitesOf(node: string): Promise<readonly OpenInvite[]> {
+    try {
+      return await this.#options.source.openInvites(node);
+    } catch (error) {
+      this.#log.warn({ node, error }, `the calls in set-up on ${node} are not known: ${messageOf(error)}`);
+      return [];
+    }
+  }
+
+  async #planned(node: string): Promise<PlannedCall[]> {
+    const isLost = (leg: LegRecord): boolean => leg.node === node && !this.#pending.has(leg.id);
+    const calls = this.#options.engine.callsWithLegsOn(node);
+    const callIds = calls.flatMap(call => call.legs.flatMap(leg => this.#callIdOf(leg) ?? []));
+    const dialogs = await this.#options.source.dialogs(node, callIds).catch((error: unknown) => {
+      this.#log.error({ node, error }, `the dialogs of ${node} are not known: ${messageOf(error)}`);
+      return new Map<string, Dialog>();
+    });
+    const planned = planCalls(calls, isLost, leg => dialogs.get(this.#callIdOf(leg) ?? ''));
+    return planned.filter(one => one.legs.length > 0);
+  }
+
+  #callIdOf(leg: LegRecord): string | undefined {
+    return leg.sipCallId ?? this.#options.engine.sipCallIdOf(leg.id);
+  }
+
+  /** Asks the plugins, who may veto. */
+  async #ask(
+    planned: PlannedCall & { wish: string | undefined },
+    node: string,
+  ): Promise<PlannedCall & { priority: number; wish: string | undefined }> {
+    const { call, legs } = planned;
+    const base = this.#options.policy()?.priorityOf(call) ?? 0;
+    const sessions = legs.filter(wanted).length;
+    if (sessions === 0) return { ...planned, priority: base };
+    const { id, source, dialled, callerNumber } = call;
+    try {
+      const answer = await this.#options.askRecover({
+        id,
+        node,
+        source,
+        dialled,
+        callerNumber,
+        sessions,
+        priority: base,
+      });
+      if (answer && 'skip' in answer) return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base };
+      return { ...planned, priority: answer?.priority ?? base, wish: answer?.target };
+    } catch (error) {
+      this.#log.error({ call: id, error }, `recovered as the policy says: ${messageOf(error)}`);
+      return { ...planned, priority: base };
+    }
+  }
+
+  #sessionOf(epoch: string, { call, leg, dialog }: PlannedLeg, priority: number): LostSession {
+    return { epoch, callId: call.id, legId: leg.id, dialog: dialog ?? null, trunk: trunkOf(call, leg), priority };
+  }
+
+  #adopt(session: LostSession, record: RecoveryRecord, wish: string | undefined, node: string | undefined): void {
+    const { asterisks, hasCredentials } = this.#options;
+    const leg = new LegRecovery({
+      session,
+      ari: name => asterisks.node(name).ari,
+      hasCredentials,
+      patienceMs: () => this.#options.policy()?.patienceMs ?? 30_000,
+    });
+    const { firstSignMs, declaredMs } = record;
+    const death: NodeDeath = { node: record.node, reason: '', firstSignMs, declaredMs };
+    this.#pending.set(session.legId, { session, death, wish, node, leg, abandoned: false });
+  }
+
+  /** Sessions that were on their way to a node that died meanwhile look for another one. */
+  #reassign(node: string): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.node !== node) continue;
+      pending.node = undefined;
+      pending.leg.nodeDied();
+    }
+    this.#queues.delete(node);
+  }
+
+  /** Gives every session that has none a node, all sessions of a call (or of a room mixed on its node) the same one. */
+  async #schedule(): Promise<void> {
+    const waiting = [...this.#pending.values()].filter(one => one.node === undefined && !one.leg.begun);
+    if (waiting.length === 0 || this.#closed) return;
+    const byCall = new Map<string, Pending[]>();
+    for (const one of waiting) byCall.set(one.session.callId, [...(byCall.get(one.session.callId) ?? []), one]);
+    const groups = [...byCall].flatMap(([callId, pending]) => {
+      const call = this.#options.engine.record(callId);
+      return call ? [{ call, legs: pending, wish: pending[0]?.wish, priority: pending[0]?.session.priority ?? 0 }] : [];
+    });
+    groups.sort((a, b) => b.priority - a.priority);
+    const assigned = this.#assign(groups, undefined);
+    if (assigned.size === 0) {
+      // Marked as being recovered all the same: their old node may come back, empty, and ask for them.
+      await Promise.all(groups.map(({ call, legs }) => this.#mark(call.id, legs)));
+      this.#waitForNodes();
+      return;
+    }
+    await Promise.all(
+      groups.map(async ({ call, legs }) => {
+        const node = assigned.get(call.id);
+        if (node !== undefined) await this.#move(call.id, legs, node);
+      }),
+    );
+  }
+
+  async #mark(callId: string, legs: readonly Pending[]): Promise<void> {
+    const events = legs.flatMap(({ session: { legId, epoch } }): CallEvent[] => {
+      const leg = this.#options.engine.record(callId)?.legs.find(one => one.id === legId);
+      return leg && leg.recovering === null ? [{ type: 'legsMoved', legs: [legId], node: leg.node, epoch }] : [];
+    });
+    await this.#options.engine.tell(callId, events);
+  }
+
+  /** Call → node. */
+  #assign(
+    calls: readonly {
+      readonly call: CallRecord;
+      readonly legs: readonly unknown[];
+      readonly wish: string | undefined;
+    }[],
+    without: string | undefined,
+  ): ReadonlyMap<string, string> {
+    const { engine, nodes } = this.#options;
+    const targets = nodes
+      .up('call')
+      .filter(node => node.name !== without)
+      .map(node => ({ node: node.name, channels: engine.legsOn(node.name) }));
+    const groups = new Map<string, { key: string; sessions: number; wish: string | undefined; calls: string[] }>();
+    for (const { call, legs, wish } of calls) {
+      const key = this.#options.conferences.mixedTogether(call.id) ?? call.id;
+      const group = groups.get(key) ?? { key, sessions: 0, wish, calls: [] };
+      group.sessions += legs.length;
+      group.calls.push(call.id);
+      groups.set(key, group);
+    }
+    const assigned = assignTargets([...groups.values()], targets);
+    return new Map(
+      [...groups.values()].flatMap(({ key, calls: ids }) => {
+        const node = assigned.get(key);
+        return node === undefined ? [] : ids.map(id => [id, node] as const);
+      }),
+    );
+  }
+
+  /** Notes the node in the store before anything is sent from it, and queues the sessions there. */
+  async #move(callId: string, legs: readonly Pending[], node: string): Promise<void> {
+    const { engine, conferences } = this.#options;
+    for (const one of legs) one.node = node;
+    const legIds = legs.map(one => one.session.legId);
+    const epoch = legs[0]?.session.epoch ?? '';
+    await engine.tell(callId, [{ type: 'legsMoved', legs: legIds, node, epoch }]);
+    const moved = conferences.move(callId, legIds, node).catch((error: unknown) => {
+      this.#log.warn({ call: callId, node, error }, `conference not moved to ${node}: ${messageOf(error)}`);
+    });
+    for (const one of legs) one.leg.conferenceReady = moved;
+    const queue = this.#queues.get(node) ?? [];
+    this.#queues.set(node, queue);
+    queue.push(...legs);
+    queue.sort((a, b) => b.session.priority - a.session.priority);
+    void this.#drainQueue(node, queue);
+  }
+
+  async #drainQueue(node: string, queue: Pending[]): Promise<void> {
+    const policy = this.#options.policy();
+    while ((this.#inFlight.get(node) ?? 0) < inFlightPerNode) {
+      const next = queue.shift();
+      if (!next) return;
+      if (next.node !== node || !this.#pending.has(next.session.legId)) continue;
+      this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
+      const { trunk } = next.session;
+      await this.#pacer(`node ${node}`, policy?.perSecond ?? Infinity).turn();
+      if (trunk !== null) await this.#pacer(`trunk ${trunk}`, policy?.trunkPerSecond(trunk) ?? Infinity).turn();
+      void this.#run(next, 'new').finally(() => {
+        this.#inFlight.set(node, (this.#inFlight.get(node) ?? 1) - 1);
+        void this.#drainQueue(node, queue);
+      });
+    }
+  }
+
+  #pacer(key: string, perSecond: number): Pacer {
+    const pacer = this.#pacers.get(key) ?? new Pacer(perSecond);
+    this.#pacers.set(key, pacer);
+    return pacer;
+  }
+
+  async #run(pending: Pending, from: 'new' | 'under way' | 'up'): Promise<void> {
+    const { node, session, leg } = pending;
+    if (node === undefined) return;
+    const outcome = await leg.run(node, from);
+    if (pending.abandoned) {
+      const { channels } = this.#options.asterisks.node(node).ari;
+      if (outcome.result === 'recovered') await channels.hangup({ channelId: session.legId }).catch(() => undefined);
+      const said = outcome.result === 'recovered' ? 'gone' : 'ended';
+      await this.#settle(pending, {
+        ...outcome,
+        result: outcome.result === 'gone' ? 'gone' : said,
+        reason: abandonedReason,
+      });
+      return;
+    }
+    if (outcome.result === 'again elsewhere') {
+      pending.node = undefined;
+      await this.#schedule();
+      return;
+    }
+    if (outcome.result === 'recovered') {
+      try {
+        await leg.conferenceReady;
+        await this.#options.conferences.attach(session.callId, session.legId);
+      } catch (error) {
+        await this.#settle(pending, { result: 'failed', reason: `not back in its conference: ${messageOf(error)}` });
+        return;
+      }
+    }
+    await this.#settle(pending, outcome);
+  }
+
+  /** A session has found its end: the call is told, and the far end of one that was not recovered. */
+  async #settle(pending: Pending, outcome: LegOutcome): Promise<void> {
+    const { session, node, death, leg } = pending;
+    const { epoch, callId, legId, dialog } = session;
+    if (!this.#pending.delete(legId)) return;
+    const upMs = Date.now();
+    const recovered = outcome.result === 'recovered';
+    const event: CallEvent = recovered
+      ? { type: 'legRecovered', leg: legId }
+      : { type: 'legEnded', leg: legId, sipStatus: outcome.sipStatus ?? 503, notBeforeMs: death.firstSignMs };
+    if (!recovered && outcome.result !== 'gone' && dialog) this.#bye(dialog, leg.lastCseq);
+    this.#count(
+      epoch,
+      recovered ? 'recovered' : outcome.result === 'failed' ? 'failed' : 'ended',
+      recovered ? upMs : null,
+    );
+    const since = (ms: number): number => Math.round(ms - death.firstSignMs);
+    const timeline = {
+      declared: since(death.declaredMs),
+      invited: leg.invitedMs ? since(leg.invitedMs) : null,
+      done: since(upMs),
+    };
+    const line = {
+      call: callId,
+      leg: legId,
+      sipCallId: dialog?.callId,
+      epoch,
+      from: death.node,
+      node,
+      ...timeline,
+      attempts: leg.attempts,
+    };
+    if (recovered)
+      this.#log.info(
+        line,
+        `session of ${legId} is recovered on ${node ?? '?'} ${timeline.done} ms after ${death.node} died`,
+      );
+    else this.#log.warn({ ...line, reason: outcome.reason }, `session of ${legId} is not recovered: ${outcome.reason}`);
+    await this.#options.engine.tell(callId, [event]);
+    await this.#sessions.delete(sessionKey(session));
+    await this.#finishIfDone(epoch);
+  }
+
+  #bye(dialog: Dialog, lastCseq: number): void {
+    const after = { ...dialog, localCseq: Math.max(dialog.localCseq ?? 0, lastCseq) };
+    void this.#options.standIn
+      .bye(after)
+      .catch((error: unknown) =>
+        this.#log.debug({ sipCallId: dialog.callId, error }, `no BYE for ${dialog.callId}: ${messageOf(error)}`),
+      );
+  }
+
+  /** A leg that is not recovered: whoever is at its far end is told what the dead node cannot tell any more. */
+  #endLeg(epoch: string, { call, leg, dialog, reason }: PlannedLeg, invites: readonly OpenInvite[]): void {
+    const { engine, standIn } = this.#options;
+    const callId = this.#callIdOf(leg);
+    const invite = invites.find(one => one.callId === callId || (one.legId !== null && one.legId === leg.id));
+    const told = ((): Promise<unknown> => {
+      if (leg.state === 'confirmed') return dialog ? standIn.bye(dialog) : Promise.resolve();
+      if (!invite) return Promise.resolve();
+      if (leg.direction === 'inbound') return standIn.refuse(invite, 503, 'Service Unavailable');
+      return invite.answeredBy ? standIn.acknowledgeAndBye(invite) : standIn.cancel(invite);
+    })();
+    told.catch((error: unknown) =>
+      this.#log.warn({ call: call.id, leg: leg.id, error }, `far end not told: ${messageOf(error)}`),
+    );
+    this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
+    this.#count(epoch, 'ended', null);
+    void engine.tell(call.id, [{ type: 'legEnded', leg: leg.id, sipStatus: 503 }]);
+  }
+
+  #count(epoch: string, what: 'recovered' | 'ended' | 'failed', upMs: number | null): void {
+    const record = this.#recoveries.get(epoch);
+    if (!record) return;
+    const sessions = { ...record.sessions, [what]: record.sessions[what] + 1 };
+    this.#recoveries.set(epoch, { ...record, sessions, lastUpMs: upMs ?? record.lastUpMs });
+  }
+
+  async #finishIfDone(epoch: string): Promise<void> {
+    const record = this.#recoveries.get(epoch);
+    if (!record || record.done) return;
+    if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
+    const done = { ...record, done: true };
+    this.#recoveries.set(epoch, done);
+    await this.#records.put(epoch, done);
+    await this.#prune();
+    const { node, sessions, lastUpMs, firstSignMs } = done;
+    const lastMs = lastUpMs === null ? null : Math.round(lastUpMs - firstSignMs);
+    this.#log.info(
+      { node, epoch, ...sessions, lastUpMs: lastMs },
+      `recovery of ${node} is done: ${sessions.recovered} of ${sessions.found} sessions` +
+        (lastMs === null ? '' : `, the last one ${lastMs} ms after its death`),
+    );
+    this.#options.done({ epoch, node, sessions });
+    this.#markDone.get(epoch)?.();
+    this.#markDone.delete(epoch);
+  }
+
+  async #prune(): Promise<void> {
+    for (const old of this.list().slice(0, -keptRecoveries)) {
+      this.#recoveries.delete(old.epoch);
+      await this.#records.delete(old.epoch);
+    }
+  }
+
+  /** No call node is up: the sessions wait for one, as long as the policy's patience lasts. */
+  #waitForNodes(): void {
+    const waiting = [...this.#pending.values()].filter(one => one.node === undefined && !one.leg.begun);
+    if (waiting.length === 0 || this.#waitingTimer) return;
+    const patienceMs = this.#options.policy()?.patienceMs ?? 0;
+    this.#log.error(
+      { sessions: waiting.length, patienceMs },
+      `no call node is up: ${waiting.length} sessions wait ${patienceMs / 1000} s for one; see holdfast nodes`,
+    );
+    this.#waitingTimer = setTimeout(() => {
+      this.#waitingTimer = undefined;
+      for (const one of [...this.#pending.values()].filter(each => each.node === undefined && !each.leg.begun)) {
+        void this.#settle(one, { result: 'failed', reason: 'no call node came up in time' });
+      }
+    }, patienceMs);
+  }
+
+  #hears(node: string, event: AriEvent): boolean {
+    if (!('channel' in event)) return false;
+    const pending = this.#pending.get(event.channel.id);
+    return pending?.node === node && pending.leg.hears(event);
+  }
+}
+
+function sessionKey({ epoch, legId }: LostSession): string {
+  return `${epoch} ${legId}`;
+}
+
+function wanted(leg: PlannedLeg): boolean {
+  return leg.action === 'recover';
+}
+
+function isRecovered(call: PlannedCall): boolean {
+  return call.legs.some(wanted);
+}
+
+function refusing<Call extends PlannedCall>(planned: Call, reason: string): Call {
+  const legs = planned.legs.map(leg => (wanted(leg) ? { ...leg, action: 'end' as const, reason } : leg));
+  return { ...planned, legs };
+}
+
+function notAtAll<Call extends PlannedCall>(planned: Call): Call & { priority: number } {
+  return { ...refusing(planned, 'the session-recovery plugin is not in the config'), priority: 0 };
+}

@@ -1,0 +1,49 @@
+// What plugins know of recoveries and decide about them: plain values, part of the public plugin API.
+import type { CallSource } from '../calls/call-facts.js';
+
+/** How lost sessions are recovered. Provided by the session-recovery plugin; without one, the calls of a dead node end. */
+export interface RecoveryPolicy {
+  /** Recovery INVITEs per second to one call node. */
+  readonly perSecond: number;
+  /** Recovery INVITEs per second through one trunk. */
+  readonly trunkPerSecond: (trunk: string) => number;
+  /** Higher first; 0 for a call that is as any other. */
+  readonly priorityOf: (call: { readonly source: CallSource; readonly dialled: string }) => number;
+  /** How long sessions wait for a node that can take them, and a session for an answer that counts, ms. */
+  readonly patienceMs: number;
+  /** Where dialogs are read: the daemon's own ledger, and the trace source for what it lacks; or the trace source only. */
+  readonly source: 'ledger' | 'trace-source';
+  /** How long an Asterisk must be silent in every way to be dead, ms. */
+  readonly silenceMs: number;
+  /** Kill a process that is silent but still there. */
+  readonly killFrozen: boolean;
+}
+
+/** A call whose node died, before it is recovered. */
+export interface LostCall {
+  readonly id: string;
+  /** The dead node. */
+  readonly node: string;
+  readonly source: CallSource;
+  readonly dialled: string;
+  readonly callerNumber: string;
+  /** Its sessions on that node. */
+  readonly sessions: number;
+  readonly priority: number;
+}
+
+/** Leave the call to end, or recover it with another priority, or on a certain node (where that one is up). */
+export type RecoverAnswer =
+  { readonly skip: string } | { readonly priority?: number | undefined; readonly target?: string | undefined };
+
+/** What became of a node's sessions, when all is done. */
+export interface RecoveryFacts {
+  readonly epoch: string;
+  readonly node: string;
+  readonly sessions: {
+    readonly found: number;
+    readonly recovered: number;
+    readonly ended: number;
+    readonly failed: number;
+  };
+}

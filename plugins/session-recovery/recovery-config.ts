@@ -1,0 +1,54 @@
+// The session-recovery block of a config file, and the policy it stands for.
+import { z, type Directory, type PluginConfigProblem, type RecoveryPolicy } from '../../core/plugin-api.js';
+
+const perSecond = z.number().positive().max(100_000);
+
+export const recoveryConfig = z.strictObject({
+  /** Recovery INVITEs per second to one call node. */
+  recoveryPerSecond: perSecond.default(1000),
+  /** How long sessions wait for a call node to come up, and for an answer that is no refusal of the moment. */
+  patienceSeconds: z.number().positive().max(3600).default(30),
+  /** How long an Asterisk must be silent in every way to be dead, where its process says nothing. */
+  silenceMs: z.int().min(300).max(60_000).default(1000),
+  /** Kill a process that is silent but still there; false leaves it, fenced, to a debugger. */
+  killFrozen: z.boolean().default(true),
+  /** `ledger`: what the daemon saw, the trace source for what it missed. `trace-source`: that one only. */
+  source: z.enum(['ledger', 'trace-source']).default('ledger'),
+  /** Trunks that take less than a call node, or matter more than others (higher first, default 0). */
+  trunks: z
+    .record(z.string(), z.strictObject({ recoveryPerSecond: perSecond.optional(), priority: z.number().optional() }))
+    .default({}),
+  /** Dialled numbers that are recovered before all others, such as emergency numbers. */
+  firstNumbers: z.array(z.union([z.string(), z.number().transform(String)])).default([]),
+});
+export type RecoveryConfig = z.output<typeof recoveryConfig>;
+
+const firstOfAll = 1_000_000;
+
+export function policyOf(config: RecoveryConfig): RecoveryPolicy {
+  const { recoveryPerSecond, patienceSeconds, silenceMs, killFrozen, source, trunks } = config;
+  const first = new Set(config.firstNumbers);
+  return {
+    perSecond: recoveryPerSecond,
+    trunkPerSecond: trunk => trunks[trunk]?.recoveryPerSecond ?? Infinity,
+    priorityOf: call => {
+      if (first.has(call.dialled)) return firstOfAll;
+      return call.source.kind === 'trunk' ? (trunks[call.source.trunk]?.priority ?? 0) : 0;
+    },
+    patienceMs: patienceSeconds * 1000,
+    silenceMs,
+    killFrozen,
+    source,
+  };
+}
+
+export function checkRecovery(config: RecoveryConfig, { trunks }: Directory): PluginConfigProblem[] {
+  const known = new Set(trunks.map(trunk => trunk.name));
+  return Object.keys(config.trunks)
+    .filter(name => !known.has(name))
+    .map(name => ({
+      path: ['trunks', name],
+      message: `there is no trunk "${name}"`,
+      ...(known.size === 0 ? {} : { hint: `one of: ${[...known].join(', ')}` }),
+    }));
+}
