@@ -1,0 +1,95 @@
+// Two phones in a call through a farm, each with a tone of its own: made, and proven to be whole.
+import assert from 'node:assert/strict';
+import type { Farm } from './farm.js';
+import type { IncomingCall } from './incoming-call.js';
+import type { OutgoingCall } from './outgoing-call.js';
+import type { SipCall } from './sip-call.js';
+import type { SipEndpoint } from './sip-endpoint.js';
+import { waitFor } from './wait-for.js';
+
+const callerHz = 440;
+const calleeHz = 660;
+
+export class PhonePair {
+  readonly caller: OutgoingCall;
+  readonly callee: IncomingCall;
+
+  private constructor(caller: OutgoingCall, callee: IncomingCall) {
+    this.caller = caller;
+    this.callee = callee;
+  }
+
+  /** Calls `number` from `alice`, which `bob` answers; resolves when each hears the other. */
+  static async call(farm: Farm, alice: SipEndpoint, bob: SipEndpoint, number = '70001'): Promise<PhonePair> {
+    const arriving = bob.incoming(10_000);
+    const caller = await alice.invite(farm.uri(number));
+    const callee = await arriving;
+    await callee.answer();
+    await caller.answered();
+    const pair = new PhonePair(caller, callee);
+    caller.audio.sendTone(callerHz);
+    callee.audio.sendTone(calleeHz);
+    await pair.hear();
+    return pair;
+  }
+
+  get calls(): readonly SipCall[] {
+    return [this.caller, this.callee];
+  }
+
+  /** Name of the call node that has the call now. */
+  async node(farm: Farm): Promise<string> {
+    return waitFor('the call to be listed', async () => {
+      const row = (await farm.calls()).find(({ legs }) => legs.some(leg => leg.callId === this.caller.callId));
+      return row?.legs[0]?.node;
+    });
+  }
+
+  /** Each hears the other's tone, and nobody else's. */
+  async hear(deadlineMs = 5000): Promise<void> {
+    await Promise.all([this.caller.audio.hears(calleeHz, deadlineMs), this.callee.audio.hears(callerHz, deadlineMs)]);
+  }
+
+  /** Both have had a re-INVITE since they had `before` of them. */
+  async reinvited(before: readonly number[], deadlineMs = 10_000): Promise<void> {
+    await waitFor(
+      'both phones to be re-INVITEd',
+      () => this.calls.every((call, i) => call.reinvites.length > (before[i] ?? 0)),
+      {
+        deadlineMs,
+        describe: () => this.calls.map(call => call.ladder()).join('\n'),
+      },
+    );
+  }
+
+  /** Sound has come back to both: the gap before it is in their reports. */
+  async soundsAgain(): Promise<void> {
+    const before = this.calls.map(call => call.audio.report().packets);
+    const more = (): boolean => this.calls.every((call, i) => call.audio.report().packets > (before[i] ?? 0) + 10);
+    await waitFor('sound at both phones', more, { deadlineMs: 10_000 });
+    await this.hear();
+  }
+
+  get reinvites(): readonly number[] {
+    return this.calls.map(call => call.reinvites.length);
+  }
+
+  /** A request of each phone in its dialog is answered: its dialog is whole at our side. */
+  async holdAndResume(): Promise<void> {
+    for (const call of this.calls) {
+      const held = await call.reinvite({ direction: 'sendonly' });
+      assert.equal(held.status, 200, call.ladder());
+      const resumed = await call.reinvite({ direction: 'sendrecv' });
+      assert.equal(resumed.status, 200, call.ladder());
+    }
+    await this.hear();
+  }
+
+  /** One hangs up, and our BYE reaches the other. */
+  async hangup(by: 'caller' | 'callee'): Promise<void> {
+    const [first, second] = by === 'caller' ? [this.caller, this.callee] : [this.callee, this.caller];
+    assert.equal(await first.hangup(), 200, first.ladder());
+    const { by: who } = await second.ended();
+    assert.equal(who, 'them');
+  }
+}
