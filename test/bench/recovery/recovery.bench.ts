@@ -1,0 +1,217 @@
+// Measures recoveries on this machine: N calls with audio, kill -9 of their node, and how long each phone heard nothing.
+//
+//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--write]
+//
+// Beside each recovery of a call node runs a bare loop: as many originates of new legs, bridged in pairs, by a program that
+// does nothing else. --write puts the tables into docs/recovery-benchmark.md.
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { Farm } from '../../harness/farm.js';
+import { projectRoot } from '../../harness/project-root.js';
+import { waitFor } from '../../harness/wait-for.js';
+import { bareLoop } from './bare-loop.js';
+import type { PhonesReport, PhonesStart, ToPhones } from './phones.js';
+
+interface Recovery {
+  readonly node: string;
+  readonly epoch: string;
+  readonly detectedMs: number;
+  readonly sessions: { readonly found: number; readonly recovered: number };
+  readonly lastUpMs: number | null;
+}
+
+export interface Row {
+  readonly calls: number;
+  readonly packetMs: number;
+  readonly detectedMs: number;
+  readonly lastUpMs: number;
+  readonly recovered: number;
+  readonly found: number;
+  readonly silence: readonly [p50: number, p99: number, max: number];
+  readonly before: number;
+  readonly bareMs: number;
+}
+
+const arguments_ = new Map(
+  process.argv
+    .slice(2)
+    .flatMap((argument, i, all) => (argument.startsWith('--') ? [[argument.slice(2), all[i + 1] ?? '']] : [])),
+);
+const sizes = (arguments_.get('calls') ?? '20,50,100,150,300').split(',').map(Number);
+const parts = (arguments_.get('part') ?? 'call,conference,engine').split(',');
+
+class Phones {
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static async start(options: PhonesStart): Promise<Phones> {
+    const child = fork(new URL('./phones.js', import.meta.url), [JSON.stringify(options)]);
+    await new Promise(resolve => child.once('message', resolve));
+    return new Phones(child);
+  }
+
+  async ask(message: ToPhones): Promise<PhonesReport> {
+    return new Promise(resolve => {
+      this.#child.once('message', report => resolve(report as PhonesReport));
+      this.#child.send(message);
+    });
+  }
+
+  end(): void {
+    this.#child.send({ do: 'end' } satisfies ToPhones);
+  }
+}
+
+function percentile(values: readonly number[], p: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return Math.round(sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? Number.NaN);
+}
+
+/** A farm whose calls all begin on call-1: the others are drained meanwhile. */
+async function establish(farm: Farm, phones: Phones, calls: number): Promise<void> {
+  await waitFor('every node to be up', async () => (await farm.status()).nodes.every(node => node.state === 'up'), {
+    deadlineMs: 60_000,
+    everyMs: 300,
+  });
+  await farm.json('drain', 'call-2');
+  await phones.ask({ do: 'call', count: calls, perSecond: 20, dial: '70001' });
+  await waitFor('all calls to be up', async () => (await phones.ask({ do: 'report' })).up >= 2 * calls, {
+    deadlineMs: 20_000,
+    everyMs: 200,
+    describe: async () => JSON.stringify({ ...(await phones.ask({ do: 'report' })), gapsMs: [], silentMs: [] }),
+  });
+  await farm.json('undrain', 'call-2');
+  await new Promise(resolve => setTimeout(resolve, 2_000));
+}
+
+/** The largest gaps of an untouched second or two, and then those around the death. */
+async function silences(
+  phones: Phones,
+  die: () => Promise<void>,
+): Promise<{ before: number; gaps: readonly number[] }> {
+  await phones.ask({ do: 'reset' });
+  await new Promise(resolve => setTimeout(resolve, 1_500));
+  const before = percentile((await phones.ask({ do: 'report' })).gapsMs, 0.99);
+  await phones.ask({ do: 'reset' });
+  await die();
+  await new Promise(resolve => setTimeout(resolve, 4_000));
+  const after = await phones.ask({ do: 'report' });
+  // A phone that hears nothing at all any more has its silence still before it.
+  return { before, gaps: after.gapsMs.map((gap, i) => Math.max(gap, after.silentMs[i] ?? 0)) };
+}
+
+async function lastRecovery(farm: Farm, earlier: number): Promise<Recovery> {
+  return waitFor(
+    'the recovery',
+    async () => {
+      const all = await farm.json<readonly Recovery[]>('recoveries');
+      return all.length > earlier ? all.at(-1) : undefined;
+    },
+    { deadlineMs: 10_000 },
+  );
+}
+
+async function run(part: string, calls: number): Promise<Row> {
+  const packetMs = calls > 150 ? 40 : 20;
+  const config = (await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8')).replace(
+    'twoParty: call-node',
+    part === 'conference' ? 'twoParty: conference-farm' : 'twoParty: call-node',
+  );
+  const farm = await Farm.up({ config });
+  const phones = await Phones.start({
+    ...{ callerAddress: farm.host(200), calleeAddress: farm.host(208), edge: farm.host(100), packetMs },
+  });
+  try {
+    await establish(farm, phones, calls);
+    const victim = { call: 'call-1', conference: 'conference-1', engine: 'rtpengine-1' }[part] ?? 'call-1';
+    const pid = await farm.pid(victim);
+    const earlier = (await farm.json<readonly Recovery[]>('recoveries')).length;
+    const { before, gaps } = await silences(phones, async () => {
+      process.kill(pid, 'SIGKILL');
+    });
+    const recovery = await lastRecovery(farm, earlier);
+    await phones.ask({ do: 'hangup' });
+    await farm.idle(20_000);
+    const bareMs = part === 'call' ? await withoutDaemon(farm, () => bareLoop(farm, 2 * calls)) : Number.NaN;
+    const touched = part === 'call' ? gaps : [...gaps].sort((a, b) => b - a).slice(0, recovery.sessions.found);
+    return {
+      ...{
+        calls,
+        packetMs,
+        before,
+        bareMs,
+        detectedMs: recovery.detectedMs,
+        lastUpMs: recovery.lastUpMs ?? Number.NaN,
+      },
+      ...{ recovered: recovery.sessions.recovered, found: recovery.sessions.found },
+      silence: [percentile(touched, 0.5), percentile(touched, 0.99), percentile(touched, 1)],
+    };
+  } finally {
+    phones.end();
+    await farm.down();
+  }
+}
+
+/** The bare loop takes the daemon's place at the Asterisks: an application has one listener. */
+async function withoutDaemon<T>(farm: Farm, work: () => Promise<T>): Promise<T> {
+  await waitFor('every node to be up', async () => (await farm.status()).nodes.every(node => node.state === 'up'), {
+    deadlineMs: 60_000,
+    everyMs: 300,
+  });
+  process.kill((await farm.status()).daemon.pid, 'SIGKILL');
+  return work();
+}
+
+function table(part: string, rows: readonly Row[]): string {
+  const bare = part === 'call';
+  const head = [
+    'calls',
+    'sessions',
+    'recovered',
+    'detected',
+    'last one up',
+    'sessions/s',
+    'silence p50 / p99 / max',
+    'largest gap before',
+  ];
+  const lines = rows.map(row => [
+    ...[`${row.calls}${row.packetMs === 20 ? '' : ` (${row.packetMs} ms packets)`}`, row.found],
+    ...[`${row.recovered} (${((100 * row.recovered) / Math.max(1, row.found)).toFixed(1)} %)`, `${row.detectedMs} ms`],
+    ...[`${row.lastUpMs} ms`, Math.round((1000 * row.recovered) / Math.max(1, row.lastUpMs - row.detectedMs))],
+    ...[`${row.silence.join(' / ')} ms`, `${row.before} ms`],
+    ...(bare ? [`${Math.round(row.bareMs)} ms`, ((row.lastUpMs - row.detectedMs) / row.bareMs).toFixed(2)] : []),
+  ]);
+  const all = [[...head, ...(bare ? ['bare loop', 'ratio'] : [])], ...lines].map(cells => `| ${cells.join(' | ')} |`);
+  return [all[0], `|${'---|'.repeat(head.length + (bare ? 2 : 0))}`, ...all.slice(1)].join('\n');
+}
+
+const results = new Map<string, Row[]>();
+for (const part of parts) {
+  for (const calls of sizes) {
+    const row = await run(part, calls);
+    results.set(part, [...(results.get(part) ?? []), row]);
+    console.log(`${part}\n${table(part, results.get(part) ?? [])}\n`);
+  }
+}
+if (process.argv.includes('--write')) {
+  const file = join(projectRoot, 'docs/recovery-benchmark.md');
+  let text = await readFile(file, 'utf8');
+  for (const [part, rows] of results) {
+    text = text.replace(
+      new RegExp(`(<!-- ${part} -->\n)[\\s\\S]*?(\n<!-- end -->)`),
+      (_, open: string, close: string) => `${open}${table(part, rows)}${close}`,
+    );
+  }
+  const machine = `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}`;
+  text = text.replace(
+    /(<!-- machine -->\n)[\s\S]*?(\n<!-- end -->)/,
+    (_, open: string, close: string) => `${open}${machine}, ${new Date().toISOString().slice(0, 10)}.${close}`,
+  );
+  await writeFile(file, text);
+}
+process.exit(0);
