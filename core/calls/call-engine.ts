@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AriChannel, AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
-import type { Store, Table } from '../store/store.js';
+import type { Store, StoreWrite, Table } from '../store/store.js';
 import type { Conferences } from '../conferences/conferences.js';
 import type { CallDetailRecord, IncomingCall, RouteAnswer } from './call-facts.js';
 import { ariWorld } from './ari-world.js';
@@ -159,11 +159,16 @@ export class CallEngine {
     return this.#calls.get(callId)?.record;
   }
 
-  /** Tells a call what became of its legs; resolves when that is in the store and acted upon. */
-  async tell(callId: string, events: readonly CallEvent[]): Promise<void> {
-    const live = this.#calls.get(callId);
-    for (const event of events) live?.dispatch(event);
-    await live?.settled();
+  /** Tells a call what became of its legs. `legsMoved` and `legRecovered` are not in the store until `save`. */
+  tell(callId: string, event: CallEvent): void {
+    this.#calls.get(callId)?.dispatch(event);
+  }
+
+  /** Saves these calls as they are now, in one transaction with `writes`. */
+  async save(callIds: Iterable<string>, writes: readonly StoreWrite[] = []): Promise<void> {
+    const calls = [...new Set(callIds)].flatMap(id => this.#calls.get(id)?.record ?? []);
+    const all = [...writes, ...calls.map(call => this.#table.putting(call.id, call))];
+    if (all.length > 0) await this.#options.store.transaction(all);
   }
 
   /** Who hears first what happens to a leg that is being recovered; it answers true for what was meant for it. */

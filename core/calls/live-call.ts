@@ -27,6 +27,9 @@ export interface CallWorld {
 /** Events that change nothing a recovery needs before the answer, which is a write itself. */
 const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCallId', 'joined']);
 
+/** Events of many calls at once: whoever tells them saves all those calls in one transaction. */
+const savedTogether: ReadonlySet<CallEvent['type']> = new Set(['legsMoved', 'legRecovered']);
+
 export class LiveCall {
   #call: CallRecord;
   readonly #world: CallWorld;
@@ -64,7 +67,7 @@ export class LiveCall {
     this.#tell(before, event);
     this.#setTimers();
     for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
-    const durable = !notDurable.has(event.type) || call.state === 'confirmed';
+    const durable = !savedTogether.has(event.type) && (!notDurable.has(event.type) || call.state === 'confirmed');
     const save = durable && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
   }

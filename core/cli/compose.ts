@@ -43,6 +43,7 @@ import { PluginHost } from '../plugins/plugin-host.js';
 import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
+import { MediaRecovery } from '../recovery/media-recovery.js';
 import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
 import { openMemoryStore } from '../store/memory-store.js';
@@ -80,6 +81,7 @@ const tokens = {
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
   recoveries: token<Recoveries>('recoveries'),
+  mediaRecovery: token<MediaRecovery>('media recovery'),
   known: token<KnownProcesses>('known'),
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
@@ -163,6 +165,7 @@ function wireCalls(given: Given, make: Make): void {
   });
   make(tokens.engine, get => callEngine(given, get));
   make(tokens.recoveries, get => recoveries(given, get));
+  make(tokens.mediaRecovery, get => mediaRecovery(given, get));
   make(tokens.keeper, get => {
     const engine = get(tokens.engine);
     const sync = get(tokens.sync);
@@ -172,6 +175,7 @@ function wireCalls(given: Given, make: Make): void {
     states.onChange('plugins', ({ node, from, to, reason }) =>
       plugins.emit('node.changed', { node: node.name, from, to, reason }),
     );
+    get(tokens.mediaRecovery);
     engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
     return new FarmKeeper({
       host: get(tokens.host),
@@ -203,6 +207,7 @@ function wireCalls(given: Given, make: Make): void {
         const death = { node, reason: 'its process ended', firstSignMs: Date.now(), declaredMs: Date.now() };
         void nodeDied(get, death);
       },
+      mayRestart: node => get(tokens.recoveries).mayRestart(node),
       callsOn: node => engine.callsOn(node),
     });
   });
@@ -271,7 +276,32 @@ function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
 async function nodeDied(get: Get, death: NodeDeath): Promise<void> {
   const farm = get(tokens.states).node(death.node)?.farm;
   if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
-  if (farm === 'conference') await get(tokens.conferences).lostNode(death.node, `${death.node} died: ${death.reason}`);
+  if (farm === 'conference') await get(tokens.recoveries).conferenceNodeDied(death);
+}
+
+function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {
+  const [plugins, sync, states] = [get(tokens.plugins), get(tokens.sync), get(tokens.states)];
+  const media = new MediaRecovery({
+    store,
+    engine: get(tokens.engine),
+    nodes: states,
+    asterisks: get(tokens.asterisks),
+    ledger: () => get(tokens.daemon).trace,
+    incarnations: () => sync.state().engines,
+    applyEdge: reason => sync.apply(reason),
+    patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
+    log,
+  });
+  states.onChange('media recovery', ({ node, from, to, reason }) => {
+    if (node.farm !== 'rtpengine') return;
+    if (to === 'up') media.note();
+    if (to !== 'dead' || from === 'dead') return;
+    const now = Date.now();
+    void media
+      .engineDied({ node: node.name, reason, firstSignMs: now, declaredMs: now })
+      .then(record => get(tokens.recoveries).note(record));
+  });
+  return media;
 }
 
 const nothing = (): Promise<void> => Promise.resolve();

@@ -12,6 +12,8 @@ const incarnation = z.object({
   pid: z.number(),
   startTicks: z.number(),
   dead: z.boolean(),
+  /** Who took over from a dead one: for good, as it has the media of its dialogs. */
+  successor: z.string().nullable().default(null),
 });
 type Incarnation = z.infer<typeof incarnation>;
 
@@ -39,7 +41,15 @@ export class EngineBook {
     if (process) {
       const serial = 1 + Math.max(0, ...[...this.#incarnations.values()].map(one => one.serial));
       const id = `e${node.index}-${serial.toString(36)}`;
-      await this.#save({ id, node: node.name, serial, pid: process.pid, startTicks: process.startTicks, dead: false });
+      await this.#save({
+        id,
+        node: node.name,
+        serial,
+        pid: process.pid,
+        startTicks: process.startTicks,
+        dead: false,
+        successor: null,
+      });
     }
     await this.#prune();
     return true;
@@ -51,11 +61,16 @@ export class EngineBook {
     const living = all.filter(one => !one.dead && stateOf(one.node) !== 'dead');
     return all.map((one): EngineIncarnation => {
       if (living.includes(one)) return { id: one.id, node: one.node, state: stateOf(one.node) };
-      // The same engine come back is preferred: its addresses are the ones the phones know.
-      const successor =
-        living.find(other => other.node === one.node) ?? living[one.serial % Math.max(1, living.length)];
-      return { id: one.id, node: one.node, state: 'dead', ...(successor ? { successor: successor.id } : {}) };
+      const successor = one.successor ?? this.#succeed(one, living);
+      return { id: one.id, node: one.node, state: 'dead', ...(successor === null ? {} : { successor }) };
     });
+  }
+
+  #succeed(one: Incarnation, living: readonly Incarnation[]): string | null {
+    const successor = living[one.serial % Math.max(1, living.length)]?.id ?? null;
+    // A process that only does not answer may do so again.
+    if (successor !== null && one.dead) void this.#save({ ...one, successor }).catch(() => undefined);
+    return successor;
   }
 
   #live(node: string): Incarnation | undefined {

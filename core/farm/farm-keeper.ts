@@ -28,6 +28,8 @@ export interface FarmKeeperOptions {
   /** What the calls want to hear of an Asterisk. */
   readonly listener: (node: string) => AsteriskListener;
   readonly lostNode: (node: string) => void;
+  /** Resolves when a node that died may start again. */
+  readonly mayRestart: (node: string) => Promise<void>;
   /** Calls on a node now: a node that is taken out of the config goes when there are none. */
   readonly callsOn: (node: string) => number;
 }
@@ -226,7 +228,8 @@ export class FarmKeeper {
   #restart(kept: Kept): void {
     if (Date.now() - kept.startedMs > stableMs) kept.starts = 0;
     const pause = restartPausesMs[Math.min(kept.starts, restartPausesMs.length - 1)] ?? 10_000;
-    setTimeout(() => {
+    const paused = new Promise<void>(resolve => setTimeout(resolve, pause).unref());
+    void Promise.all([paused, this.#options.mayRestart(kept.node.name)]).then(() => {
       if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
       this.#ensureStarted(kept.node).catch((error: unknown) => {
         this.#options.log.error(
@@ -236,7 +239,7 @@ export class FarmKeeper {
         kept.starts += 1;
         this.#restart(kept);
       });
-    }, pause).unref();
+    });
   }
 
   #probeAll(): void {

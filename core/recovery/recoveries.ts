@@ -8,7 +8,7 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
-import type { Store, Table } from '../store/store.js';
+import type { Store, StoreWrite, Table } from '../store/store.js';
 import { LegRecovery, type LegOutcome } from './leg-recovery.js';
 import { Pacer } from './pacer.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery-facts.js';
@@ -85,7 +85,9 @@ export class Recoveries {
   readonly #inFlight = new Map<string, number>();
   readonly #queues = new Map<string, Pending[]>();
   readonly #doneOf = new Map<string, Promise<void>>();
-  #markDone = new Map<string, () => void>();
+  /** Sessions that have found their end, until their recovery is done and saved. */
+  #settled: LostSession[] = [];
+  readonly #markDone = new Map<string, () => void>();
   #waitingTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -151,14 +153,36 @@ export class Recoveries {
     await this.#doneOf.get(death.node);
   }
 
+  /** A conference node is dead: its conferences are made again on others. No session of a phone is touched. */
+  async conferenceNodeDied(death: NodeDeath): Promise<void> {
+    const { node, firstSignMs, declaredMs } = death;
+    const { found, attached } = await this.#options.conferences.lostNode(node, `${node} died: ${death.reason}`);
+    await this.note({
+      ...{ epoch: epochOf(death), node, farm: 'conference', firstSignMs, declaredMs },
+      sessions: { found, recovered: attached, ended: 0, failed: found - attached },
+      ...{ lastUpMs: attached === 0 ? null : Date.now(), done: true },
+    });
+  }
+
+  /** A recovery that others have done: for the list. */
+  async note(record: RecoveryRecord): Promise<void> {
+    this.#recoveries.set(record.epoch, record);
+    await this.#records.put(record.epoch, record);
+    await this.#prune();
+  }
+
   /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
   async nodeConnected(node: string, snapshot: AriSnapshot): Promise<void> {
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel.state]));
     for (const pending of this.#pending.values()) {
       if (pending.node !== node || pending.leg.begun) continue;
-      const state = channels.get(pending.session.legId);
+      const { callId, legId } = pending.session;
+      const state = channels.get(legId);
       if (state === undefined) pending.node = undefined;
-      else void this.#run(pending, state === 'Up' ? 'up' : 'under way');
+      else {
+        pending.leg.conferenceReady = this.#options.conferences.move(callId, [legId], node).catch(() => undefined);
+        void this.#run(pending, state === 'Up' ? 'up' : 'under way');
+      }
     }
     await this.#schedule();
   }
@@ -186,7 +210,7 @@ export class Recoveries {
     this.#reassign(node);
     const invites = await this.#invitesOf(node);
     const planned = (await this.#planned(node)).map(one => ({ ...one, wish: undefined as string | undefined }));
-    const epoch = `${node}-${Math.round(death.firstSignMs).toString(36)}`;
+    const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const record: RecoveryRecord = {
       ...{ epoch, node, farm: 'call', firstSignMs: death.firstSignMs, declaredMs: death.declaredMs },
@@ -200,10 +224,6 @@ export class Recoveries {
     const sessions = calls.flatMap(one =>
       one.legs.filter(wanted).map(leg => this.#sessionOf(epoch, leg, one.priority)),
     );
-    await this.#options.store.transaction([
-      this.#records.putting(epoch, record),
-      ...sessions.map(session => this.#sessions.putting(sessionKey(session), session)),
-    ]);
     this.#log.warn(
       { node, epoch, sessions: found, recoverable: sessions.length, detectedMs: death.declaredMs - death.firstSignMs },
       `${node} died with ${found} sessions, ${sessions.length} of them can be recovered: ${death.reason}`,
@@ -213,7 +233,10 @@ export class Recoveries {
       this.#adopt(session, record, wish, undefined);
     }
     // What can be recovered is first: the silence of a call counts, not that of a ringing tone.
-    const scheduled = this.#schedule();
+    const scheduled = this.#schedule([
+      this.#records.putting(epoch, record),
+      ...sessions.map(session => this.#sessions.putting(sessionKey(session), session)),
+    ]);
     for (const one of calls.flatMap(call => call.legs).filter(leg => leg.action === 'end')) {
       this.#endLeg(epoch, one, invites);
     }
@@ -303,9 +326,9 @@ export class Recoveries {
   }
 
   /** Gives every session that has none a node, all sessions of a call (or of a room mixed on its node) the same one. */
-  async #schedule(): Promise<void> {
+  async #schedule(writes: readonly StoreWrite[] = []): Promise<void> {
     const waiting = [...this.#pending.values()].filter(one => one.node === undefined && !one.leg.begun);
-    if (waiting.length === 0 || this.#closed) return;
+    if ((waiting.length === 0 && writes.length === 0) || this.#closed) return;
     const byCall = new Map<string, Pending[]>();
     for (const one of waiting) byCall.set(one.session.callId, [...(byCall.get(one.session.callId) ?? []), one]);
     const groups = [...byCall].flatMap(([callId, pending]) => {
@@ -314,26 +337,24 @@ export class Recoveries {
     });
     groups.sort((a, b) => b.priority - a.priority);
     const assigned = this.#assign(groups, undefined);
-    if (assigned.size === 0) {
-      // Marked as being recovered all the same: their old node may come back, empty, and ask for them.
-      await Promise.all(groups.map(({ call, legs }) => this.#mark(call.id, legs)));
-      this.#waitForNodes();
-      return;
+    const { engine } = this.#options;
+    for (const { call, legs } of groups) {
+      // Marked as being recovered also where there is no node yet: their old one may come back, empty, and ask for them.
+      const node = assigned.get(call.id) ?? call.legs.find(leg => leg.id === legs[0]?.session.legId)?.node ?? '';
+      const moved = { node, legs: legs.map(one => one.session.legId), epoch: legs[0]?.session.epoch ?? '' };
+      engine.tell(call.id, { type: 'legsMoved', ...moved });
+      if (assigned.has(call.id)) for (const one of legs) one.node = node;
     }
-    await Promise.all(
-      groups.map(async ({ call, legs }) => {
-        const node = assigned.get(call.id);
-        if (node !== undefined) await this.#move(call.id, legs, node);
-      }),
+    // In the store before anything is sent: a daemon that dies now finds what it had begun.
+    await engine.save(
+      groups.map(one => one.call.id),
+      writes,
     );
-  }
-
-  async #mark(callId: string, legs: readonly Pending[]): Promise<void> {
-    const events = legs.flatMap(({ session: { legId, epoch } }): CallEvent[] => {
-      const leg = this.#options.engine.record(callId)?.legs.find(one => one.id === legId);
-      return leg && leg.recovering === null ? [{ type: 'legsMoved', legs: [legId], node: leg.node, epoch }] : [];
-    });
-    await this.#options.engine.tell(callId, events);
+    for (const { call, legs } of groups) {
+      const node = assigned.get(call.id);
+      if (node !== undefined) this.#move(call.id, legs, node);
+    }
+    if (assigned.size === 0) this.#waitForNodes();
   }
 
   /** Call → node. */
@@ -367,14 +388,10 @@ export class Recoveries {
     );
   }
 
-  /** Notes the node in the store before anything is sent from it, and queues the sessions there. */
-  async #move(callId: string, legs: readonly Pending[], node: string): Promise<void> {
-    const { engine, conferences } = this.#options;
-    for (const one of legs) one.node = node;
+  /** Queues a call's sessions on their new node, and prepares their conference. */
+  #move(callId: string, legs: readonly Pending[], node: string): void {
     const legIds = legs.map(one => one.session.legId);
-    const epoch = legs[0]?.session.epoch ?? '';
-    await engine.tell(callId, [{ type: 'legsMoved', legs: legIds, node, epoch }]);
-    const moved = conferences.move(callId, legIds, node).catch((error: unknown) => {
+    const moved = this.#options.conferences.move(callId, legIds, node).catch((error: unknown) => {
       this.#log.warn({ call: callId, node, error }, `conference not moved to ${node}: ${messageOf(error)}`);
     });
     for (const one of legs) one.leg.conferenceReady = moved;
@@ -478,8 +495,8 @@ export class Recoveries {
         `session of ${legId} is recovered on ${node ?? '?'} ${timeline.done} ms after ${death.node} died`,
       );
     else this.#log.warn({ ...line, reason: outcome.reason }, `session of ${legId} is not recovered: ${outcome.reason}`);
-    await this.#options.engine.tell(callId, [event]);
-    await this.#sessions.delete(sessionKey(session));
+    this.#settled.push(session);
+    this.#options.engine.tell(callId, event);
     await this.#finishIfDone(epoch);
   }
 
@@ -508,7 +525,7 @@ export class Recoveries {
     );
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#count(epoch, 'ended', null);
-    void engine.tell(call.id, [{ type: 'legEnded', leg: leg.id, sipStatus: 503 }]);
+    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503 });
   }
 
   #count(epoch: string, what: 'recovered' | 'ended' | 'failed', upMs: number | null): void {
@@ -524,7 +541,12 @@ export class Recoveries {
     if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
     const done = { ...record, done: true };
     this.#recoveries.set(epoch, done);
-    await this.#records.put(epoch, done);
+    const settled = this.#settled.filter(one => one.epoch === epoch);
+    this.#settled = this.#settled.filter(one => one.epoch !== epoch);
+    await this.#options.engine.save(
+      settled.map(one => one.callId),
+      [this.#records.putting(epoch, done), ...settled.map(one => this.#sessions.deleting(sessionKey(one)))],
+    );
     await this.#prune();
     const { node, sessions, lastUpMs, firstSignMs } = done;
     const lastMs = lastUpMs === null ? null : Math.round(lastUpMs - firstSignMs);
@@ -567,6 +589,10 @@ export class Recoveries {
     const pending = this.#pending.get(event.channel.id);
     return pending?.node === node && pending.leg.hears(event);
   }
+}
+
+function epochOf({ node, firstSignMs }: NodeDeath): string {
+  return `${node}-${Math.round(firstSignMs).toString(36)}`;
 }
 
 function sessionKey({ epoch, legId }: LostSession): string {

@@ -1,11 +1,11 @@
 // Measures recoveries on this machine: N calls with audio, kill -9 of their node, and how long each phone heard nothing.
 //
-//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--write]
+//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--write] [--log FILE]
 //
 // Beside each recovery of a call node runs a bare loop: as many originates of new legs, bridged in pairs, by a program that
 // does nothing else. --write puts the tables into docs/recovery-benchmark.md.
 import { fork, type ChildProcess } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Farm } from '../../harness/farm.js';
@@ -135,6 +135,8 @@ async function run(part: string, calls: number): Promise<Row> {
       process.kill(pid, 'SIGKILL');
     });
     const recovery = await lastRecovery(farm, earlier);
+    const log = arguments_.get('log');
+    if (log !== undefined) await copyFile(join(farm.state, 'log', 'daemon.log'), log);
     await phones.ask({ do: 'hangup' });
     await farm.idle(20_000);
     const bareMs = part === 'call' ? await withoutDaemon(farm, () => bareLoop(farm, 2 * calls)) : Number.NaN;
