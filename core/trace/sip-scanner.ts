@@ -13,6 +13,7 @@ const longNames: Readonly<Record<string, string>> = {
 };
 const wanted = new Set([...Object.values(longNames), 'cseq', 'route', 'record-route', 'expires']);
 const ours = 'x-holdfast-';
+const noBody = Buffer.alloc(0);
 
 /** One message. What is asked for is taken apart when it is asked for: a trace wants little of it, a ledger more. */
 export class SipMessage {
@@ -30,10 +31,14 @@ export class SipMessage {
   readonly cseq: number | undefined;
   /** Our own headers by their name in lower case, e.g. `x-holdfast-leg`; the first of each. */
   readonly holdfast: ReadonlyMap<string, string>;
+  /** The blank line after the headers is there: none of them was cut off. */
+  readonly isHeadWhole: boolean;
   readonly #values: Headers['values'];
   readonly #rest: Buffer;
+  #from: NameAddr | undefined;
+  #to: NameAddr | undefined;
 
-  constructor(startLine: string, start: StartLine, callId: string, { values, holdfast }: Headers, rest: Buffer) {
+  constructor(startLine: string, start: StartLine, callId: string, { values, holdfast }: Headers, rest?: Buffer) {
     const cseq = parseCseq(values.get('cseq')?.[0]);
     this.kind = start.kind;
     this.startLine = startLine;
@@ -45,15 +50,16 @@ export class SipMessage {
     this.cseq = cseq?.number;
     this.holdfast = holdfast;
     this.#values = values;
-    this.#rest = rest;
+    this.isHeadWhole = rest !== undefined;
+    this.#rest = rest ?? noBody;
   }
 
   get from(): NameAddr | undefined {
-    return this.#nameAddr('from');
+    return (this.#from ??= this.#nameAddr('from'));
   }
 
   get to(): NameAddr | undefined {
-    return this.#nameAddr('to');
+    return (this.#to ??= this.#nameAddr('to'));
   }
 
   /** Whole values as they came; empty where there is none. */
@@ -105,6 +111,11 @@ export class SipMessage {
     return this.#rest.subarray(0, this.contentLength);
   }
 
+  /** Nothing of the body was cut off, as far as Content-Length tells. */
+  get isBodyWhole(): boolean {
+    return this.isHeadWhole && this.#rest.length >= (this.contentLength ?? 0);
+  }
+
   /** The value of the `o=` line of an SDP body (RFC 4566 §5.2), also of one inside a multipart body. */
   get sdpOrigin(): string | undefined {
     return /(?:^|\n)o=([^\r\n]*)/.exec(this.body.toString())?.[1];
@@ -139,15 +150,18 @@ export function scanSip(payload: Buffer): SipMessage | undefined {
   return callId === '' ? undefined : new SipMessage(startLine, start, callId, headers, body);
 }
 
-/** Head and body around the first blank line. Blank lines before the start line are skipped (RFC 3261 §7.5). */
-function splitMessage(payload: Buffer): { readonly head: string; readonly body: Buffer } {
+/**
+ * Head and body around the first blank line; no body where there is no such line. Blank lines before the start line are
+ * skipped (RFC 3261 §7.5).
+ */
+function splitMessage(payload: Buffer): { readonly head: string; readonly body?: Buffer } {
   let start = 0;
   while (payload[start] === 13 || payload[start] === 10) start++;
   const crlf = payload.indexOf('\r\n\r\n', start);
   const bare = payload.subarray(0, crlf < 0 ? undefined : crlf).indexOf('\n\n', start);
   if (bare >= 0) return { head: payload.toString('utf8', start, bare), body: payload.subarray(bare + 2) };
   if (crlf >= 0) return { head: payload.toString('utf8', start, crlf), body: payload.subarray(crlf + 4) };
-  return { head: payload.toString('utf8', start), body: payload.subarray(payload.length) };
+  return { head: payload.toString('utf8', start) };
 }
 
 /** Lines, those that begin with white space joined to the one before (RFC 3261 §7.3.1). */

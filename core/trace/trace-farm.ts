@@ -25,7 +25,9 @@ export function traceFarmOf(plan: Pick<FarmPlan, 'nodes'>): TraceFarm {
         : [],
     ),
     asterisks: Object.fromEntries(
-      plan.nodes.flatMap(({ farm, name, address }) => (farm === 'call' || farm === 'conference' ? [[address, name]] : [])),
+      plan.nodes.flatMap(({ farm, name, address }) =>
+        farm === 'call' || farm === 'conference' ? [[address, name]] : [],
+      ),
     ),
   };
 }

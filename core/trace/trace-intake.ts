@@ -1,5 +1,6 @@
 // Turns HEP datagrams into entries of the trace log: who may send, what is refused and why, whose leg a message names.
 import { timingSafeEqual } from 'node:crypto';
+import { ports } from '../farm/farm-plan.js';
 import type { DialogLedger } from '../ledger/dialog-ledger.js';
 import type { LegCallIds } from './leg-call-ids.js';
 import { decodeHep, sipPayload, type HepEnd, type HepPacket, type HepRefusal } from './hep-packet.js';
@@ -24,7 +25,7 @@ export interface IntakeOptions {
   readonly authKey?: string | undefined;
   /** Keep whole messages too. Default false. */
   readonly keepRaw?: boolean | undefined;
-  /** Told of every message, with the Asterisks it passed between. */
+  /** Told of what an Asterisk sent or was sent. */
   readonly ledger?: DialogLedger | undefined;
   /** Told once per leg, in order. */
   readonly onLeg: (legId: string, callId: string) => void;
@@ -98,12 +99,22 @@ export class TraceIntake {
     if (!sip || !instance) return 'notSip';
     this.#log.add(describe(packet, sip, instance, this.#options.keepRaw ?? false), nowMs);
     this.#learnLeg(packet, sip);
-    this.#options.ledger?.take(sip, {
-      fromNode: this.#asterisks.get(packet.source.address),
-      toNode: this.#asterisks.get(packet.destination.address),
-      atMs: packet.atMs,
-    });
+    this.#tellLedger(packet, sip, instance);
     return undefined;
+  }
+
+  /** What passed between an Asterisk and a Kamailio, and what a Kamailio answered outside in an Asterisk's stead. */
+  #tellLedger({ source, destination, atMs }: HepPacket, sip: SipMessage, instance: TraceInstance): void {
+    const { ledger } = this.#options;
+    if (!ledger) return;
+    const fromNode = this.#nodeOf(source);
+    const toNode = this.#nodeOf(destination);
+    const isOut = sip.kind === 'response' && instance.addresses.includes(source.address);
+    if (fromNode !== undefined || toNode !== undefined || isOut) ledger.take(sip, { fromNode, toNode, atMs });
+  }
+
+  #nodeOf({ address, port }: HepEnd): string | undefined {
+    return port === ports.sip ? this.#asterisks.get(address) : undefined;
   }
 
   #keyFits(key: Buffer | undefined): boolean {

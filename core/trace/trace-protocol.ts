@@ -23,6 +23,7 @@ export type ToWorker =
   | { readonly kind: 'messages'; readonly id: number; readonly callId: string }
   | { readonly kind: 'counters'; readonly id: number }
   | { readonly kind: 'dialogs'; readonly id: number; readonly node: string }
+  | { readonly kind: 'dialog'; readonly id: number; readonly callId: string }
   | { readonly kind: 'openInvites'; readonly id: number; readonly node: string }
   | { readonly kind: 'seed'; readonly dialogs: readonly Dialog[] }
   | { readonly kind: 'fill'; readonly facts: readonly DialogFacts[] }
@@ -54,9 +55,14 @@ export const traceCountersSchema = z.object({
   bytes: count,
   /** The receive buffer that the kernel granted. */
   receiveBufferBytes: count,
-  /** Dialogs in the ledger, and how many had to go because it was full. */
+  /** Dialogs in the ledger now, and their memory (estimated). */
   dialogs: count,
+  ledgerBytes: count,
+  /** Dialogs that had to go because the ledger was full, and early ones that were silent for too long. */
   evicted: count,
+  forgotten: count,
+  /** Messages of an Asterisk that the ledger could make nothing of. */
+  unreadable: count,
 });
 
 export type TraceCounters = Readonly<z.infer<typeof traceCountersSchema>>;

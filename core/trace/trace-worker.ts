@@ -77,6 +77,11 @@ port.on('message', (message: ToWorker) => {
     case 'dialogs':
       send({ kind: 'dialogs', id: message.id, dialogs: ledger.dialogsOn(message.node) });
       break;
+    case 'dialog': {
+      const dialog = ledger.dialog(message.callId);
+      send({ kind: 'dialogs', id: message.id, dialogs: dialog ? [dialog] : [] });
+      break;
+    }
     case 'openInvites':
       send({ kind: 'openInvites', id: message.id, invites: ledger.openInvitesOn(message.node) });
       break;
@@ -97,7 +102,7 @@ port.on('message', (message: ToWorker) => {
 
 const telling = setInterval(() => {
   const { changed, ended } = ledger.drain();
-  if (changed.length > 0 || ended.length > 0) send({ kind: 'ledger', changed: [...changed], ended: [...ended] });
+  if (changed.length > 0 || ended.length > 0) send({ kind: 'ledger', changed, ended });
 }, ledgerEveryMs);
 const pruning = setInterval(() => ledger.prune(Date.now()), pruneEveryMs);
 

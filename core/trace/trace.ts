@@ -100,6 +100,12 @@ export class Trace {
     return answer.kind === 'dialogs' ? answer.dialogs : [];
   }
 
+  /** The dialog of one Call-ID, early or confirmed. */
+  async dialog(callId: string): Promise<Dialog | undefined> {
+    const answer = await this.#ask(id => ({ kind: 'dialog', id, callId }));
+    return answer.kind === 'dialogs' ? answer.dialogs[0] : undefined;
+  }
+
   /** A node's INVITEs without a final response, and those whose 2xx was not acknowledged. */
   async openInvites(node: string): Promise<readonly OpenInvite[]> {
     const answer = await this.#ask(id => ({ kind: 'openInvites', id, node }));

@@ -1,0 +1,60 @@
+// Puts into a ledger entry what its living Asterisk says of the dialog. Pure.
+import { cseqSpace, type CseqSpace } from './cseq-space.js';
+import type { DialogFacts } from './dialog.js';
+import type { LedgerEntry } from './ledger-entry.js';
+import { laterOrigin, type SdpFacts } from './sdp-facts.js';
+
+/**
+ * What was asked before a message that has been seen since is older than what is known, and fills only what is not known
+ * at all.
+ */
+export function fillEntry(entry: LedgerEntry, facts: DialogFacts): void {
+  const isOld = isBehind(entry.ours, facts.localCseq) || isBehind(entry.theirs, facts.remoteCseq);
+  // A node that lost the dialog to another one still has it, with old numbers.
+  if (isOld && entry.node !== facts.node) return;
+  entry.node = facts.node;
+  entry.state = 'confirmed';
+  entry.local.tag = facts.localTag;
+  entry.remote.tag = facts.remoteTag;
+  if (entry.local.uri === '') Object.assign(entry.local, facts.local);
+  if (entry.remote.uri === '') Object.assign(entry.remote, facts.remote);
+  entry.legId ??= facts.legId;
+  if (facts.remoteTarget !== '' && (!isOld || entry.remoteTarget === null)) entry.remoteTarget = facts.remoteTarget;
+  if (!isOld || entry.routeSet === undefined) entry.routeSet = [...facts.routeSet];
+  if (isOld) return;
+  entry.role = facts.role;
+  entry.ours = filled(entry.ours, facts.localCseq);
+  entry.theirs = filled(entry.theirs, facts.remoteCseq);
+  entry.isAdopted = false;
+  entry.exchanges = [];
+  entry.doneByUs = Math.max(entry.doneByUs, entry.ours.highest ?? -1);
+  entry.doneByThem = Math.max(entry.doneByThem, entry.theirs.highest ?? -1);
+  entry.holes.clear();
+  fillSdp(entry, facts);
+}
+
+/** The direction is not said: of another SDP than the one that was seen, it is not known. */
+function fillSdp(entry: LedgerEntry, { localOrigin, remoteOrigin }: DialogFacts): void {
+  if (localOrigin !== null) {
+    const isSame = entry.localSdp?.origin === localOrigin || entry.localOrigin === localOrigin;
+    entry.localSdp = filledSdp(entry.localSdp, localOrigin);
+    entry.localOrigin = laterOrigin(entry.localOrigin, localOrigin);
+    if (!isSame) entry.holes.add('localSdp');
+  }
+  if (remoteOrigin !== null) {
+    if (entry.remoteSdp?.origin !== remoteOrigin) entry.holes.add('remoteSdp');
+    entry.remoteSdp = filledSdp(entry.remoteSdp, remoteOrigin);
+  }
+}
+
+function filledSdp(known: SdpFacts | null, origin: string): SdpFacts {
+  return { origin, direction: known?.direction ?? 'sendrecv' };
+}
+
+function isBehind({ highest }: CseqSpace, said: number | null): boolean {
+  return highest !== null && said !== null && said < highest;
+}
+
+function filled({ highest }: CseqSpace, said: number | null): CseqSpace {
+  return cseqSpace(highest === null ? said : Math.max(highest, said ?? highest));
+}
