@@ -26,13 +26,15 @@ export interface HeardMessage extends Stamp {
 /** Longest Call-ID and tag that are believed. */
 const longest = { callId: 4096, tag: 512 };
 
-/** Undefined where what the ledger needs of every message is not there. */
+/** Undefined where what the ledger needs of every message is not there, or is not possible. */
 export function hear(sip: SipMessage, node: string, passage: Passage): HeardMessage | undefined {
   const { cseq, callId, method } = sip;
   const fromTag = sip.from?.parameters.get('tag');
   const toTag = sip.to?.parameters.get('tag');
   if (cseq === undefined || !fromTag || !sip.to || callId.length > longest.callId || toTag === '') return undefined;
   if (fromTag.length > longest.tag || (toTag?.length ?? 0) > longest.tag) return undefined;
+  // No server transaction takes such a request (RFC 3261 §8.1.1.5).
+  if (sip.cseqMethod !== method) return undefined;
   const sentByUs = passage.fromNode !== undefined;
   const byUs = (sip.kind === 'request') === sentByUs;
   const [localTag, remoteTag] = byUs ? [fromTag, toTag] : [toTag, fromTag];

@@ -16,6 +16,9 @@ const untelling: ReadonlySet<string> = new Set(['BYE', 'PRACK']);
 /** Outcomes that end a dialog (RFC 3261 §12.2.1.2). */
 const endingStatus: ReadonlySet<number> = new Set([408, 481]);
 
+/** More sequence numbers than this between two INVITEs: the second is one of a recovery. */
+const leap = 1000;
+
 export class MidDialog {
   readonly #store: EntryStore;
   readonly #initial: InitialTransactions;
@@ -37,7 +40,8 @@ export class MidDialog {
       this.#store.end(entry, this.#now());
       return;
     }
-    if (entry.node !== heard.node && !movesTo(entry, heard)) return;
+    if (method === 'INVITE' && sip.kind === 'request' && entry.state === 'early') this.#mustBeConfirmed(entry);
+    if ((entry.node !== heard.node || isLeap(entry, heard)) && !movesTo(entry, heard)) return;
     if (method === 'ACK') this.#acknowledge(entry, heard);
     else if (sip.kind === 'request') this.#request(entry, heard);
     else this.#response(entry, heard);
@@ -108,6 +112,13 @@ export class MidDialog {
     this.#store.touch(entry, atMs);
   }
 
+  /** Neither the 2xx nor its ACK was seen, but nobody sends a second INVITE before (RFC 3261 §14.1). */
+  #mustBeConfirmed(entry: LedgerEntry): void {
+    entry.holes.add('lost');
+    this.#initial.confirm(entry);
+    this.#initial.acknowledged(entry);
+  }
+
   /** The final response was not seen, but the ACK tells which kind it was. True where the INVITE has failed. */
   #hasFailed(entry: LedgerEntry, { sip, byUs }: HeardMessage): boolean {
     const branch = sip.vias.at(-1)?.branch;
@@ -128,7 +139,8 @@ export class MidDialog {
     // What our Asterisk has to say to a branch that answered too late is no dialog to keep.
     if (this.#store.isGone(sip.callId) || this.#store.of(sip.callId).some(isSameSide)) return undefined;
     const isAnswer = sip.kind === 'response';
-    if (untelling.has(method) || (isAnswer && (method !== 'INVITE' || (sip.status ?? 0) >= 300))) return undefined;
+    const status = sip.status ?? 0;
+    if (untelling.has(method) || (isAnswer && (method !== 'INVITE' || status <= 100 || status >= 300))) return undefined;
     const entry = ledgerEntry(sip.callId, node, byUs ? 'uac' : 'uas', atMs);
     if (!this.#store.add(entry)) return undefined;
     entry.isAdopted = true;
@@ -149,16 +161,25 @@ export class MidDialog {
   }
 }
 
-/** Another node of ours carries the dialog on, with an INVITE newer than all before; what the old one says is late. */
+/**
+ * Another node of ours carries the dialog on: it speaks with a number newer than all before. What the old one says is late.
+ */
 function movesTo(entry: LedgerEntry, { sip, byUs, method, cseq, node }: HeardMessage): boolean {
-  const isInvite = method === 'INVITE' || method === 'ACK';
-  if (!byUs || !isInvite || entry.state !== 'confirmed' || cseq <= (entry.ours.highest ?? -1)) return false;
-  if (sip.kind === 'response' && !isSuccess(sip)) return false;
+  if (!byUs || entry.state !== 'confirmed' || cseq <= (entry.ours.highest ?? -1)) return false;
+  const isRecovery = method === 'INVITE' && sip.kind === 'request';
+  // It began with an INVITE, which tells the rest as well.
+  if (!isRecovery && (method !== 'INVITE' || !isSuccess(sip))) entry.holes.add('lost');
   entry.node = node;
-  entry.ours = cseqSpace(sip.kind === 'request' && method === 'INVITE' ? cseq - 1 : null);
+  entry.ours = cseqSpace(isRecovery ? cseq - 1 : null);
   entry.exchanges = entry.exchanges.filter(one => !one.byUs);
   entry.byeMs = undefined;
   return true;
+}
+
+/** A node that carries on a dialog of its own earlier life, or tries again: nobody loses so many requests. */
+function isLeap({ ours, state }: LedgerEntry, { sip, byUs, method, cseq }: HeardMessage): boolean {
+  const isInvite = byUs && method === 'INVITE' && sip.kind === 'request' && state === 'confirmed';
+  return isInvite && ours.highest !== null && cseq - ours.highest > leap;
 }
 
 /** Our own requests show the route set and the target (RFC 3261 §12.2.1.1), unless the first router is a strict one. */

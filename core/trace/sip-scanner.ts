@@ -29,6 +29,8 @@ export class SipMessage {
   readonly reason: string;
   readonly callId: string;
   readonly cseq: number | undefined;
+  /** The method that the CSeq names; empty where there is none. */
+  readonly cseqMethod: string;
   /** Our own headers by their name in lower case, e.g. `x-holdfast-leg`; the first of each. */
   readonly holdfast: ReadonlyMap<string, string>;
   /** The blank line after the headers is there: none of them was cut off. */
@@ -48,6 +50,7 @@ export class SipMessage {
     this.reason = start.kind === 'response' ? start.reason : '';
     this.callId = callId;
     this.cseq = cseq?.number;
+    this.cseqMethod = cseq?.method ?? '';
     this.holdfast = holdfast;
     this.#values = values;
     this.isHeadWhole = rest !== undefined;
