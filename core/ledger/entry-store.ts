@@ -25,7 +25,7 @@ const tombstoneMs = 64_000;
 const mostTombstones = 20_000;
 const mostPerCall = 8;
 /** What an entry takes beside its long strings; measured by test/bench/ledger. */
-const entryBytes = 2000;
+const entryBytes = 3000;
 const stringBytes = 32;
 
 export class EntryStore {

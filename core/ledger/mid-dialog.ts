@@ -140,7 +140,8 @@ export class MidDialog {
     if (this.#store.isGone(sip.callId) || this.#store.of(sip.callId).some(isSameSide)) return undefined;
     const isAnswer = sip.kind === 'response';
     const status = sip.status ?? 0;
-    if (untelling.has(method) || (isAnswer && (method !== 'INVITE' || status <= 100 || status >= 300))) return undefined;
+    if (untelling.has(method) || (isAnswer && (method !== 'INVITE' || status <= 100 || status >= 300)))
+      return undefined;
     const entry = ledgerEntry(sip.callId, node, byUs ? 'uac' : 'uas', atMs);
     if (!this.#store.add(entry)) return undefined;
     entry.isAdopted = true;

@@ -66,7 +66,7 @@ export function takePrack(entry: LedgerEntry, stamp: Stamp, sip: SipMessage): vo
   const sdp = sdpOf(sip);
   if (sdp === null) return;
   if (stamp.byUs) noteOrigin(entry, sdp);
-  entry.sdpStamp = stamp;
+  entry.sdpStamp = stampOf(stamp);
   entry.holes.add('localSdp').add('remoteSdp');
 }
 
@@ -75,7 +75,7 @@ export function refreshTarget(entry: LedgerEntry, sip: SipMessage, stamp: Stamp)
   const uri = sip.contacts[0]?.uri;
   if (uri === undefined || uri === '' || uri === '*' || isOlder(stamp, entry.targetStamp)) return;
   if (uri !== entry.remoteTarget) entry.remoteTarget = copyOf(uri);
-  entry.targetStamp = stamp;
+  entry.targetStamp = stampOf(stamp);
   entry.holes.delete('remoteTarget');
 }
 
@@ -104,7 +104,7 @@ function agree(entry: LedgerEntry, exchange: Exchange, offer: SdpSeen, answer: S
   // What was agreed on after an early answer stands, and the 2xx of the INVITE only repeats that answer.
   if (isInitial ? entry.sdpStamp !== undefined : isOlder(exchange, entry.sdpStamp)) return;
   const [local, remote] = offeredByUs ? [offer, answer] : [answer, offer];
-  entry.sdpStamp = { byUs, cseq, atMs };
+  entry.sdpStamp = stampOf(exchange);
   if (local) {
     entry.localSdp = local;
     entry.holes.delete('localSdp');
@@ -128,6 +128,11 @@ function finish(entry: LedgerEntry, exchange: Exchange): void {
 /** Our version counter goes on from the highest version we ever sent, whether or not it came into force. */
 export function noteOrigin(entry: LedgerEntry, sdp: SdpSeen): void {
   if (sdp) entry.localOrigin = laterOrigin(entry.localOrigin, sdp.origin);
+}
+
+/** Nothing else of it: what came with it is a whole message. */
+function stampOf({ byUs, cseq, atMs }: Stamp): Stamp {
+  return { byUs, cseq, atMs };
 }
 
 function isOlder(one: Stamp, than: Stamp | undefined): boolean {
