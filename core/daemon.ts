@@ -13,6 +13,7 @@ import type { FarmPlan } from './farm/farm-plan.js';
 import type { KnownProcesses } from './farm/known-processes.js';
 import type { NodeStates } from './farm/node-states.js';
 import type { OptionsProbe } from './farm/options-probe.js';
+import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
@@ -41,6 +42,7 @@ export interface DaemonParts {
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
   readonly known: KnownProcesses;
+  readonly dialogs: DialogBook;
   /** What the death of a node asks for. */
   readonly nodeDied: (death: NodeDeath) => Promise<void>;
   readonly bindings: Bindings;
@@ -95,6 +97,7 @@ export class Daemon {
     this.#parts.checkAddresses();
     await plugins.start(live.config);
     this.#trace = await this.#parts.openTrace();
+    await this.#parts.dialogs.open(this.#trace);
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
     await options.open();
     await book.load();

@@ -36,6 +36,7 @@ import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-ch
 import { LocalHost } from '../host/local-host.js';
 import { NftBalancer } from '../host/nft-balancer.js';
 import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
+import { DialogBook } from '../ledger/dialog-book.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
@@ -50,7 +51,14 @@ import { openMemoryStore } from '../store/memory-store.js';
 import type { Store } from '../store/store.js';
 import { traceFarmOf } from '../trace/trace-farm.js';
 import { Trace } from '../trace/trace.js';
-import type { ConfigSummary, DemoOptions, DemoReport, FarmPlace, RunningDaemon } from './composition.js';
+import type {
+  ConfigSummary,
+  DemoOptions,
+  DemoReport,
+  FarmPlace,
+  RecoveryDemoReport,
+  RunningDaemon,
+} from './composition.js';
 
 /** What is given from outside the graph. */
 interface Given {
@@ -83,6 +91,7 @@ const tokens = {
   recoveries: token<Recoveries>('recoveries'),
   mediaRecovery: token<MediaRecovery>('media recovery'),
   known: token<KnownProcesses>('known'),
+  dialogs: token<DialogBook>('dialogs'),
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
   cdr: token<CdrWriter>('cdr'),
@@ -164,6 +173,10 @@ function wireCalls(given: Given, make: Make): void {
     });
   });
   make(tokens.engine, get => callEngine(given, get));
+  make(
+    tokens.dialogs,
+    get => new DialogBook({ store, asterisks: get(tokens.asterisks), calls: () => get(tokens.engine).list(), log }),
+  );
   make(tokens.recoveries, get => recoveries(given, get));
   make(tokens.mediaRecovery, get => mediaRecovery(given, get));
   make(tokens.keeper, get => {
@@ -200,6 +213,7 @@ function wireCalls(given: Given, make: Make): void {
         const connected = (snapshot: AriSnapshot): void => {
           calls.connected(snapshot);
           void get(tokens.recoveries).nodeConnected(node, snapshot);
+          if (states.node(node)?.farm === 'call') void get(tokens.dialogs).fill(node);
         };
         return { ...calls, connected };
       },
@@ -229,6 +243,7 @@ function wireCalls(given: Given, make: Make): void {
         engine: get(tokens.engine),
         recoveries: get(tokens.recoveries),
         known: get(tokens.known),
+        dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, death),
         bindings: get(tokens.bindings),
         options: get(tokens.options),
@@ -479,4 +494,9 @@ export async function renderFarm(
 export async function demoCall(options: DemoOptions, print: (line: string) => void): Promise<DemoReport> {
   const kit = await import('../../test/harness/demo-call.js');
   return kit.demoCall(options, print);
+}
+
+export async function demoRecovery(options: DemoOptions, print: (line: string) => void): Promise<RecoveryDemoReport> {
+  const kit = await import('../../test/harness/demo-recovery.js');
+  return kit.demoRecovery(options, print);
 }

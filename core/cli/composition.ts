@@ -1,4 +1,5 @@
 // What the command line needs from the composition (compose.ts), which it loads only when a command asks for it.
+import type { RecoveryStatus } from '../control/operations.js';
 
 /** Where one farm is: its config, its subnet, its state folder. */
 export interface FarmPlace {
@@ -59,6 +60,24 @@ export interface DemoReport {
   readonly calls: readonly DemoCall[];
 }
 
+/** What happened, ms after the kill. */
+export interface DemoStep {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+export interface RecoveryDemoReport {
+  /** The node that was killed. */
+  readonly victim: string;
+  readonly steps: readonly DemoStep[];
+  readonly recovery: RecoveryStatus;
+  /** The largest gap in the audio before, and each phone's largest after, ms. */
+  readonly usualGapMs: number;
+  readonly silencesMs: readonly number[];
+  /** Phones still in their call. */
+  readonly alive: number;
+}
+
 export interface DemoOptions {
   readonly subnet: string;
   readonly stateFolder: string;
@@ -78,4 +97,5 @@ export interface Composition {
   /** Writes every file of every node below `outFolder`; returns their paths relative to it. */
   renderFarm(configPath: string, subnet: string | undefined, outFolder: string): Promise<readonly string[]>;
   demoCall(options: DemoOptions, print: (line: string) => void): Promise<DemoReport>;
+  demoRecovery(options: DemoOptions, print: (line: string) => void): Promise<RecoveryDemoReport>;
 }

@@ -1,4 +1,5 @@
 // The daemon's answers as tables for a terminal. Pure.
+import type { RecoveryDemoReport } from './composition.js';
 import type {
   CallStatus,
   ConferenceStatus,
@@ -119,4 +120,25 @@ export function formatDispatcherReload(reports: ResultOf<'dispatcherReload'>, st
     error,
   ]);
   return formatTable(['INSTANCE', 'RESULT', 'ERROR'], rows);
+}
+
+/** The timeline of `demo recovery`, ms after the kill, and the silence that each phone heard. */
+export function formatRecoveryDemo({
+  victim,
+  steps,
+  recovery,
+  usualGapMs,
+  silencesMs,
+  alive,
+}: RecoveryDemoReport): string {
+  const lines = steps.map(({ atMs, text }) => `${atMs.toFixed(0).padStart(7)} ms  ${text}`);
+  const sorted = [...silencesMs].sort((a, b) => a - b).map(Math.round);
+  const { found, recovered } = recovery.sessions;
+  return [
+    ...lines,
+    '',
+    `${recovered} of ${found} sessions of ${victim} were recovered, ${alive} of ${silencesMs.length} phones are still in their call.`,
+    `Largest gap in the audio: ${Math.round(usualGapMs)} ms before; around the death ${sorted.join(', ')} ms at the phones.`,
+    '',
+  ].join('\n');
 }

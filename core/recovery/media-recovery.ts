@@ -128,7 +128,7 @@ export class MediaRecovery {
           await channels.setChannelVar({
             channelId: leg.legId,
             variable: 'PJSIP_SEND_SESSION_REFRESH()',
-            value: 'invite',
+            value: 'reoffer',
           });
           record.sessions.recovered++;
           record.lastUpMs = Date.now();

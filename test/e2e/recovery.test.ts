@@ -7,6 +7,7 @@ import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
+import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -39,6 +40,35 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await up(farm);
     });
 
+    test(
+      'an RTPEngine dies: the media of its legs move to the other one, and later requests find it',
+      { timeout: 60_000 },
+      async t => {
+        const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+        const calls = pairs.flatMap(pair => pair.calls);
+        const [victim, other] = calls[0]?.media.remote?.address === farm.host(81) ? [1, 2] : [2, 1];
+        const lost = calls.filter(call => call.media.remote?.address === farm.host(80 + victim));
+        calls.forEach(call => call.audio.resetReport());
+        process.kill(await farm.pid(`rtpengine-${victim}`), 'SIGKILL');
+        await waitFor(
+          'the legs of the dead engine to be re-INVITEd',
+          () => lost.every(call => call.reinvites.length > 0),
+          {
+            deadlineMs: 10_000,
+            describe: () => lost.map(call => call.ladder()).join('\n'),
+          },
+        );
+        for (const pair of pairs) await pair.soundsAgain();
+        t.diagnostic(`${lost.length} of ${calls.length} legs lost; silences ${silences(calls).join(', ')} ms`);
+        assert.ok(
+          calls.every(call => call.media.remote?.address === farm.host(80 + other)),
+          'everybody is at the other engine',
+        );
+        for (const pair of pairs) await pair.holdAndResume();
+        for (const pair of pairs) await pair.hangup('caller');
+      },
+    );
+
     for (const by of ['caller', 'callee'] as const) {
       test(
         `an answered call goes on, both phones can hold, resume, and the ${by} hangs up`,
@@ -51,8 +81,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
           process.kill(await farm.pid(node), 'SIGKILL');
           await pair.reinvited(reinvites);
           await pair.soundsAgain();
-          const silences = pair.calls.map(call => Math.round(call.audio.report().largestGapMs));
-          t.diagnostic(`silence: caller ${silences[0] ?? '?'} ms, callee ${silences[1] ?? '?'} ms`);
+          t.diagnostic(`silences of caller and callee: ${silences(pair.calls).join(', ')} ms`);
           assert.notEqual(await pair.node(farm), node);
           await pair.holdAndResume();
           await pair.hangup(by);
@@ -60,6 +89,49 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       );
     }
   });
+}
+
+describe('a conference node dies', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up({ config: await configFor('conference-farm') });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+
+  test('everybody is in the same conference again, and no phone is re-INVITEd', { timeout: 60_000 }, async t => {
+    const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+    const calls = pairs.flatMap(pair => pair.calls);
+    calls.forEach(call => call.audio.resetReport());
+    const nodes = new Set((await farm.json<{ node: string }[]>('conferences')).map(one => one.node));
+    for (const node of nodes) {
+      process.kill(await farm.pid(node), 'SIGKILL');
+      for (const pair of pairs) await pair.soundsAgain();
+      await up(farm);
+    }
+    t.diagnostic(`${nodes.size} nodes killed one after the other; silences ${silences(calls).join(', ')} ms`);
+    assert.deepEqual(
+      calls.map(call => call.reinvites.length),
+      [0, 0, 0, 0],
+    );
+    for (const pair of pairs) await pair.hangup('callee');
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      deadlineMs: 15_000,
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+});
+
+function silences(calls: readonly SipCall[]): number[] {
+  return calls.map(call => Math.round(call.audio.report().largestGapMs));
 }
 
 /** Every node is up again. */

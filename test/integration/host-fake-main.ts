@@ -67,6 +67,7 @@ const composition: Composition = {
   },
   renderFarm: async () => [],
   demoCall: async () => ({ calls: [] }),
+  demoRecovery: () => Promise.reject(new Error('not in this fake')),
 };
 
 const loadComposition = async (): Promise<Composition> => composition;

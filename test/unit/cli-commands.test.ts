@@ -90,6 +90,7 @@ const composition: Composition = {
     warnings: ['a secret is written in the config'],
   }),
   renderFarm: async () => ['call-1/etc/pjsip.conf'],
+  demoRecovery: () => Promise.reject(new Error('not in this fake')),
   demoCall: async ({ calls }, print) => {
     print('placing calls');
     return {

@@ -1,22 +1,31 @@
-// `holdfast demo call`: places calls with audio through the farm and shows where each message went.
+// `holdfast demo call` and `holdfast demo recovery`: calls with audio through the farm, and what became of them.
 import { exitCodes, usage, type Command } from '../command.js';
 import { formatDemoSummary, formatLadder } from '../ladder.js';
+import { formatRecoveryDemo } from '../tables.js';
 
 export const demoCommand: Command = {
   usage: 'demo <what>',
-  summary: 'Place calls with audio through the farm and show where each message went (demo call)',
+  summary:
+    'Place calls with audio through the farm: show where each message went (call), or kill their node (recovery)',
   options: [
-    ['--calls <n>', 'how many, one after the other (default: 3)'],
-    ['--seconds <n>', 'how long each is up (default: 2)'],
+    ['--calls <n>', 'how many (default: 3, for recovery 5)'],
+    ['--seconds <n>', 'how long each is up, before the kill (default: 2)'],
   ],
-  examples: ['holdfast demo call', 'holdfast demo call --calls 1 --seconds 5'],
+  examples: ['holdfast demo call', 'holdfast demo call --calls 1 --seconds 5', 'holdfast demo recovery'],
   async run([what = ''], context) {
-    if (what !== 'call') throw usage(`unknown demo "${what}": there is only call`, 'try: holdfast demo call');
-    const [calls, seconds] = [context.count('calls', 3, 100), context.count('seconds', 2, 60)];
+    if (what !== 'call' && what !== 'recovery') {
+      throw usage(`unknown demo "${what}": there are call and recovery`, 'try: holdfast demo call');
+    }
+    const [calls, seconds] = [context.count('calls', what === 'call' ? 3 : 5, 100), context.count('seconds', 2, 60)];
     // Says that no farm is up before anything is tried.
     const { subnet } = await context.ask('status', {});
     const composition = await context.composition();
     const options = { subnet, stateFolder: context.stateFolder, calls, seconds };
+    if (what === 'recovery') {
+      const report = await composition.demoRecovery(options, line => context.progress(line));
+      context.show(report, () => formatRecoveryDemo(report));
+      return report.alive === report.silencesMs.length ? exitCodes.done : exitCodes.failed;
+    }
     const report = await composition.demoCall(options, line => context.progress(line));
     context.show(report, () => {
       const ladders = report.calls.map(call => `${formatLadder(call, context.style)}\n`);
