@@ -22,7 +22,6 @@ export function fillEntry(entry: LedgerEntry, facts: DialogFacts): void {
   if (facts.remoteTarget !== '' && (!isOld || entry.remoteTarget === null)) entry.remoteTarget = facts.remoteTarget;
   if (!isOld || entry.routeSet === undefined) entry.routeSet = [...facts.routeSet];
   if (isOld) return;
-  entry.role = facts.role;
   entry.ours = filled(entry.ours, facts.localCseq);
   entry.theirs = filled(entry.theirs, facts.remoteCseq);
   entry.isAdopted = false;
