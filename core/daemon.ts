@@ -12,7 +12,6 @@ import type { FarmKeeper } from './farm/farm-keeper.js';
 import type { FarmPlan } from './farm/farm-plan.js';
 import type { KnownProcesses } from './farm/known-processes.js';
 import type { NodeStates } from './farm/node-states.js';
-import type { OptionsProbe } from './farm/options-probe.js';
 import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Bindings } from './registrations/bindings.js';
@@ -46,7 +45,6 @@ export interface DaemonParts {
   /** What the death of a node asks for. */
   readonly nodeDied: (death: NodeDeath) => Promise<void>;
   readonly bindings: Bindings;
-  readonly options: OptionsProbe;
   readonly balancer: Balancer;
   /** Opened by the start, as it owns a thread and a socket. */
   readonly openTrace: () => Promise<Trace>;
@@ -90,7 +88,7 @@ export class Daemon {
 
   /** Control socket first, so that a start can be watched; then farm and calls. Resolves when the farm is ready. */
   async start(control: ControlServer): Promise<void> {
-    const { log, live, plugins, cdr, keeper, engine, options, book, states } = this.#parts;
+    const { log, live, plugins, cdr, keeper, engine, book, states } = this.#parts;
     this.#control = control;
     await control.listen();
     for (const warning of live.config.warnings) log.warn({}, warning);
@@ -99,7 +97,6 @@ export class Daemon {
     this.#trace = await this.#parts.openTrace();
     await this.#parts.dialogs.open(this.#trace);
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
-    await options.open();
     await book.load();
     await this.#parts.bindings.load();
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
@@ -174,7 +171,7 @@ export class Daemon {
   async close(): Promise<void> {
     this.ready = false;
     clearInterval(this.#heartbeat);
-    const { keeper, plugins, cdr, options, store, log } = this.#parts;
+    const { keeper, plugins, cdr, store, log } = this.#parts;
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
       async () => this.#parts.recoveries.close(),
@@ -191,7 +188,6 @@ export class Daemon {
         log.warn({ error }, `while ending: ${messageOf(error)}`);
       }
     }
-    options.close();
     log.info({}, 'the daemon has ended');
     log.flush();
     this.#markStopped();

@@ -31,7 +31,7 @@ import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
 import { KnownProcesses } from '../farm/known-processes.js';
 import { NodeStates } from '../farm/node-states.js';
-import { OptionsProbe } from '../farm/options-probe.js';
+import { Fences } from '../farm/fences.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
 import { LocalHost } from '../host/local-host.js';
 import { NftBalancer } from '../host/nft-balancer.js';
@@ -41,11 +41,12 @@ import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { PluginHost } from '../plugins/plugin-host.js';
-import type { AriSnapshot } from '../ports/asterisk.js';
+import { stasisApp, type AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
 import { MediaRecovery } from '../recovery/media-recovery.js';
 import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
+import { Sentinel } from '../sentinel/sentinel.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
 import { openMemoryStore } from '../store/memory-store.js';
 import type { Store } from '../store/store.js';
@@ -83,7 +84,7 @@ const tokens = {
   media: token<EnginePool>('media'),
   asterisks: token<AriFarm>('asterisks'),
   renderers: token<Readonly<Record<FarmName, NodeRenderer>>>('renderers'),
-  options: token<OptionsProbe>('options'),
+  fences: token<Fences>('fences'),
   sync: token<EdgeSync>('sync'),
   arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
@@ -122,7 +123,7 @@ function wireFarm(given: Given, make: Make): void {
   make(tokens.book, () => new EngineBook(store));
   make(tokens.bindings, get => new Bindings({ store, asterisks: get(tokens.asterisks), log }));
   make(tokens.plugins, get => new PluginHost({ log, services: new Map([[bindingsToken.name, get(tokens.bindings)]]) }));
-  make(tokens.options, () => new OptionsProbe(live.plan.daemonAddress));
+  make(tokens.fences, get => new Fences(store, get(tokens.balancer), get(tokens.host), log));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
   make(tokens.asterisks, get => {
     const addressOf = (name: string): string => get(tokens.states).node(name)?.address ?? addressIn(live.plan, name);
@@ -146,6 +147,7 @@ function wireFarm(given: Given, make: Make): void {
       states: get(tokens.states),
       book: get(tokens.book),
       balancer: get(tokens.balancer),
+      fenced: () => get(tokens.fences).list(),
       settings: () => edgeSettings(live.config, plugins.service(transcodingPolicies)),
       unanswered: () => get(tokens.engine).allUnanswered(),
       log,
@@ -205,7 +207,10 @@ function wireCalls(given: Given, make: Make): void {
         callIds: () => engine.sipCallIds(),
         log,
       }),
-      options: get(tokens.options),
+      sentinel: onVerdict => new Sentinel({ address: live.plan.daemonAddress, log, onVerdict }),
+      fences: get(tokens.fences),
+      ariAuth: node => `${stasisApp}:${given.secrets.derive(`ari ${node}`)}`,
+      deathPolicy: () => plugins.service(recoveryPolicy) ?? { silenceMs: 1_000, killFrozen: true },
       log,
       listener: node => {
         if (states.node(node)?.farm === 'registrar') return bindings.listener(node);
@@ -217,10 +222,7 @@ function wireCalls(given: Given, make: Make): void {
         };
         return { ...calls, connected };
       },
-      lostNode: node => {
-        const death = { node, reason: 'its process ended', firstSignMs: Date.now(), declaredMs: Date.now() };
-        void nodeDied(get, death);
-      },
+      lostNode: death => void nodeDied(get, death),
       mayRestart: node => get(tokens.recoveries).mayRestart(node),
       callsOn: node => engine.callsOn(node),
     });
@@ -246,7 +248,6 @@ function wireCalls(given: Given, make: Make): void {
         dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, death),
         bindings: get(tokens.bindings),
-        options: get(tokens.options),
         balancer: get(tokens.balancer),
         openTrace: () => openTrace(given),
         checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),

@@ -14,6 +14,8 @@ export interface EdgeSyncOptions {
   readonly states: NodeStates;
   readonly book: EngineBook;
   readonly balancer: Balancer;
+  /** Names of the fenced nodes. */
+  readonly fenced: () => readonly string[];
   readonly settings: () => EdgeSettings;
   /** Calls in set-up: their later requests must not be hashed to another node by a new list. */
   readonly unanswered: () => readonly { readonly sipCallId: string; readonly node: string }[];
@@ -47,7 +49,7 @@ export class EdgeSync {
   state(): EdgeState {
     const { states, book, settings } = this.#options;
     const nodes = states.nodes().map(({ name, farm, address }) => ({ name, farm, address, state: states.state(name) }));
-    return { ...settings(), nodes, engines: book.list(name => states.state(name)), fenced: [] };
+    return { ...settings(), nodes, engines: book.list(name => states.state(name)), fenced: this.#options.fenced() };
   }
 
   /** Brings all instances up to date; calls that come while one runs are served by one further run. */

@@ -9,9 +9,10 @@ import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
 import type { MediaSweep } from './media-sweep.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
-import { judgeAsterisk } from './node-health.js';
+import type { Fences } from './fences.js';
 import type { NodeStates } from './node-states.js';
-import type { OptionsProbe } from './options-probe.js';
+import type { NodeDeath } from '../recovery/recoveries.js';
+import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
 
 export interface FarmKeeperOptions {
   readonly host: NodeHost;
@@ -23,11 +24,17 @@ export interface FarmKeeperOptions {
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
   readonly sweep: MediaSweep;
-  readonly options: OptionsProbe;
+  /** Makes the sentinel, which tells its verdicts here. */
+  readonly sentinel: (onVerdict: (verdict: SentinelVerdict) => void) => Sentinel;
+  readonly fences: Fences;
+  /** `user:password` of a node's ARI. */
+  readonly ariAuth: (node: string) => string;
+  readonly deathPolicy: () => { readonly silenceMs: number; readonly killFrozen: boolean };
   readonly log: Logger;
   /** What the calls want to hear of an Asterisk. */
   readonly listener: (node: string) => AsteriskListener;
-  readonly lostNode: (node: string) => void;
+  /** Told once of each death of an Asterisk, when nothing of it can reach anybody any more. */
+  readonly lostNode: (death: NodeDeath) => void;
   /** Resolves when a node that died may start again. */
   readonly mayRestart: (node: string) => Promise<void>;
   /** Calls on a node now: a node that is taken out of the config goes when there are none. */
@@ -40,7 +47,6 @@ const tidyEveryMs = 5_000;
 /** How long a Kamailio may take over a change; its rtpengine module refuses reloads for some seconds after a start. */
 const slowChangeMs = 15_000;
 const pingDeadlineMs = 1_000;
-const optionsPatienceMs = 1_500;
 /** Pauses before a server that died is started again; the last one repeats. */
 const restartPausesMs = [100, 500, 2_000, 10_000];
 /** A server that ran this long starts its pauses from the first again. */
@@ -50,7 +56,8 @@ interface Kept {
   readonly node: FarmNode;
   starts: number;
   startedMs: number;
-  ariConnected: boolean;
+  /** The process that was declared dead. */
+  deadPid: number;
   probing: boolean;
   misses: number;
   retiring: boolean;
@@ -61,6 +68,7 @@ interface Kept {
 export class FarmKeeper {
   readonly #options: FarmKeeperOptions;
   readonly #kept = new Map<string, Kept>();
+  readonly #sentinel: Sentinel;
   #timer: NodeJS.Timeout | undefined;
   #unwatch: (() => void)[] = [];
   #closed = false;
@@ -68,11 +76,15 @@ export class FarmKeeper {
 
   constructor(options: FarmKeeperOptions) {
     this.#options = options;
+    this.#sentinel = options.sentinel(verdict => this.#judged(verdict));
   }
 
   /** Starts what does not run yet, takes over what does, and watches all of it. Rejects when a process cannot be started. */
   async start(plan: FarmPlan, progress: (line: string) => void): Promise<void> {
     const { host, states, log } = this.#options;
+    await this.#options.fences.load();
+    this.#sentinel.setSilence(this.#options.deathPolicy().silenceMs);
+    await this.#sentinel.open();
     this.#unwatch = [
       host.onExit(exit => this.#exited(exit)),
       states.onChange('farm', change => {
@@ -157,6 +169,7 @@ export class FarmKeeper {
     this.#closed = true;
     clearInterval(this.#timer);
     for (const unwatch of this.#unwatch) unwatch();
+    await this.#sentinel.close();
     const asterisks = [...this.#kept.values()].filter(kept => isAsterisk(kept.node.farm));
     await Promise.all(asterisks.map(kept => this.#options.asterisks.node(kept.node.name).close()));
   }
@@ -173,7 +186,7 @@ export class FarmKeeper {
       node,
       starts: 0,
       startedMs: 0,
-      ariConnected: false,
+      deadPid: 0,
       probing: false,
       misses: 0,
       retiring: false,
@@ -191,7 +204,16 @@ export class FarmKeeper {
       kept.starts += 1;
     }
     kept.startedMs = Date.now();
-    if (isAsterisk(node.farm)) this.#listen(kept);
+    if (!isAsterisk(node.farm)) return;
+    const process = host.process(node.name);
+    if (process)
+      this.#sentinel.watch({
+        name: node.name,
+        address: node.address,
+        ...process,
+        ariAuth: this.#options.ariAuth(node.name),
+      });
+    this.#listen(kept);
   }
 
   #listen(kept: Kept): void {
@@ -199,14 +221,12 @@ export class FarmKeeper {
     const calls = this.#options.listener(name);
     this.#options.asterisks.node(name).open({
       connected: (snapshot: AriSnapshot) => {
-        kept.ariConnected = true;
-        this.#judge(kept);
+        this.#sentinel.stream(name, true);
         calls.connected(snapshot);
       },
       disconnected: (reason: string) => {
-        kept.ariConnected = false;
+        this.#sentinel.stream(name, false);
         calls.disconnected(reason);
-        this.#judge(kept);
       },
       event: (event: AriEvent) => calls.event(event),
     });
@@ -215,31 +235,70 @@ export class FarmKeeper {
   #exited(exit: ProcessExit): void {
     const kept = this.#kept.get(exit.node);
     if (!kept || this.#closed) return;
-    const { states, log, lostNode } = this.#options;
+    const { states, log } = this.#options;
     const how = exit.signal ?? `code ${exit.code ?? '?'}`;
     log.warn({ node: exit.node, pid: exit.pid, signal: exit.signal, code: exit.code }, `${exit.node} ended (${how})`);
-    states.setHealth(exit.node, 'dead', `its process ended (${how})`);
+    if (isAsterisk(kept.node.farm)) {
+      const now = Date.now();
+      void this.#died(kept, exit.pid, {
+        node: exit.node,
+        reason: `its process ended (${how})`,
+        firstSignMs: now,
+        declaredMs: now,
+      });
+    } else states.setHealth(exit.node, 'dead', `its process ended (${how})`);
     this.#options.sync.forget(exit.node);
-    if (isAsterisk(kept.node.farm)) lostNode(exit.node);
     if (kept.node.farm === 'rtpengine') void this.#observeEngines();
     if (!kept.retiring) this.#restart(kept);
+  }
+
+  #judged({ name, pid, health, reason, firstSignMs, declaredMs }: SentinelVerdict): void {
+    const kept = this.#kept.get(name);
+    if (!kept || this.#closed || kept.deadPid === pid) return;
+    if (health === 'dead') void this.#died(kept, pid, { node: name, reason, firstSignMs, declaredMs });
+    else this.#options.states.setHealth(name, health, reason);
+  }
+
+  /** Fenced first: what is declared dead must not speak, whatever becomes of its process. */
+  async #died(kept: Kept, pid: number, death: NodeDeath): Promise<void> {
+    if (kept.deadPid === pid) return;
+    kept.deadPid = pid;
+    const { states, host, fences, deathPolicy, lostNode, log } = this.#options;
+    const { name } = kept.node;
+    const isThere = host.process(name)?.pid === pid;
+    if (isThere) await fences.raise(kept.node);
+    states.setHealth(name, 'dead', death.reason);
+    if (kept.node.farm !== 'registrar') lostNode(death);
+    if (!isThere) return;
+    if (deathPolicy().killFrozen)
+      await host.kill(name).catch((error: unknown) => log.error({ node: name, error }, messageOf(error)));
+    else
+      log.warn(
+        { node: name, pid },
+        `${name} is left as it is (killFrozen: false): end process ${pid} to have it start again`,
+      );
   }
 
   #restart(kept: Kept): void {
     if (Date.now() - kept.startedMs > stableMs) kept.starts = 0;
     const pause = restartPausesMs[Math.min(kept.starts, restartPausesMs.length - 1)] ?? 10_000;
     const paused = new Promise<void>(resolve => setTimeout(resolve, pause).unref());
-    void Promise.all([paused, this.#options.mayRestart(kept.node.name)]).then(() => {
-      if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
-      this.#ensureStarted(kept.node).catch((error: unknown) => {
-        this.#options.log.error(
-          { node: kept.node.name, error },
-          `${kept.node.name} not restarted: ${messageOf(error)}`,
-        );
-        kept.starts += 1;
-        this.#restart(kept);
+    void Promise.all([paused, this.#options.mayRestart(kept.node.name)])
+      .then(() => {
+        if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return undefined;
+        return this.#options.fences.lower(kept.node);
+      })
+      .then(() => {
+        if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
+        this.#ensureStarted(kept.node).catch((error: unknown) => {
+          this.#options.log.error(
+            { node: kept.node.name, error },
+            `${kept.node.name} not restarted: ${messageOf(error)}`,
+          );
+          kept.starts += 1;
+          this.#restart(kept);
+        });
       });
-    });
   }
 
   #probeAll(): void {
@@ -254,6 +313,7 @@ export class FarmKeeper {
       this.#tidiedMs = Date.now();
       void this.#options.sync.unpinDone();
       void this.#options.sweep.run();
+      this.#sentinel.setSilence(this.#options.deathPolicy().silenceMs);
     }
   }
 
@@ -266,18 +326,9 @@ export class FarmKeeper {
       case 'call':
       case 'conference':
       case 'registrar':
-        this.#options.options.send(kept.node.address);
-        this.#judge(kept);
+        // The sentinel's.
+        return;
     }
-  }
-
-  #judge(kept: Kept): void {
-    const verdict = judgeAsterisk({
-      processRuns: this.#options.host.process(kept.node.name) !== undefined,
-      ariConnected: kept.ariConnected,
-      optionsAnswered: this.#options.options.answeredWithin(kept.node.address, optionsPatienceMs),
-    });
-    this.#options.states.setHealth(kept.node.name, verdict.health, verdict.reason);
   }
 
   /** A Kamailio is up when it answers and was read back equal: only then may it get traffic. */
@@ -362,7 +413,10 @@ export class FarmKeeper {
     do await new Promise(resolve => setTimeout(resolve, 500));
     while (this.#mayRetire(kept) && callsOn(name) > 0);
     if (!this.#mayRetire(kept)) return;
-    if (isAsterisk(kept.node.farm)) await this.#options.asterisks.node(name).close();
+    if (isAsterisk(kept.node.farm)) {
+      this.#sentinel.unwatch(name);
+      await this.#options.asterisks.node(name).close();
+    }
     await host.stop(name);
     this.#kept.delete(name);
     states.remove(name);

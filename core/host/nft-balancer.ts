@@ -37,6 +37,7 @@ const daddrRewrite = z.object({
 
 export class NftBalancer implements Balancer {
   readonly #plan: FarmPlan;
+  #fenced: readonly string[] = [];
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(plan: FarmPlan) {
@@ -46,7 +47,7 @@ export class NftBalancer implements Balancer {
   apply(members: readonly FarmNode[]): Promise<void> {
     return this.#inTurn(async () => {
       const lan = await this.#openLan();
-      await nft(['-f', '-'], formatRuleset(this.#plan, members, lan));
+      await nft(['-f', '-'], formatRuleset(this.#plan, members, lan, this.#fenced));
       const held = readMembers((await this.#rules()) ?? []);
       for (const { vip, addresses } of vipMembers(this.#plan, members)) {
         if ((held.get(vip) ?? []).join() === addresses.join()) continue;
@@ -59,6 +60,18 @@ export class NftBalancer implements Balancer {
           },
         );
       }
+    });
+  }
+
+  fence(addresses: readonly string[]): Promise<void> {
+    this.#fenced = addresses;
+    return this.#inTurn(async () => {
+      // Before the first `apply` there is nothing to fence: the table comes with them.
+      if (!(await nft(['list', 'tables', 'ip'])).split('\n').includes(`table ip ${tableName(this.#plan.subnet)}`))
+        return;
+      const set = `ip ${tableName(this.#plan.subnet)} fenced`;
+      const fill = this.#fenced.length === 0 ? '' : `add element ${set} { ${this.#fenced.join(', ')} }\n`;
+      await nft(['-f', '-'], `flush set ${set}\n${fill}`);
     });
   }
 

@@ -33,7 +33,12 @@ export interface LanInterface {
  * One nft transaction that replaces the farm's table: no packet meets a half-made one. With `lan`, 127.0.0.0/8 is closed
  * to packets from other interfaces, which route_localnet would let in.
  */
-export function formatRuleset(plan: FarmPlan, members: readonly FarmNode[], lan?: LanInterface): string {
+export function formatRuleset(
+  plan: FarmPlan,
+  members: readonly FarmNode[],
+  lan?: LanInterface,
+  fenced: readonly string[] = [],
+): string {
   const table = tableName(plan.subnet);
   const possible = allKamailios(plan.subnet);
   const all = [
@@ -59,20 +64,22 @@ export function formatRuleset(plan: FarmPlan, members: readonly FarmNode[], lan?
     : [];
   // Any use of connection tracking makes the kernel put fragments together before this hook: their later parts have no port.
   const defragment = lan ? ['ct state untracked accept'] : [];
+  const fence = ['ip saddr @fenced drop', 'ip daddr @fenced drop'];
   return [
     `add table ip ${table}`,
     `delete table ip ${table}`,
     `table ip ${table} {`,
+    `  set fenced { type ipv4_addr; ${fenced.length === 0 ? '' : `elements = { ${fenced.join(', ')} }; `}}`,
     ...chain('members', [], balance),
     ...chain(
       'output',
       ['type filter hook output priority raw; policy accept;'],
-      [...untracked, 'jump members', ...masquerade],
+      [...fence, ...untracked, 'jump members', ...masquerade],
     ),
     ...chain(
       'prerouting',
       ['type filter hook prerouting priority raw; policy accept;'],
-      [...guard, ...untracked, 'jump members', ...defragment],
+      [...fence, ...guard, ...untracked, 'jump members', ...defragment],
     ),
     '}',
     '',

@@ -69,5 +69,7 @@ export interface NodeHost {
 export interface Balancer {
   /** Makes the VIPs spread their packets over exactly these Kamailios; none takes the VIPs down. Throws BALANCER_FAILED. */
   apply(members: readonly FarmNode[]): Promise<void>;
+  /** Drops every packet from and to these addresses, from now on. Throws BALANCER_FAILED. */
+  fence(addresses: readonly string[]): Promise<void>;
   remove(): Promise<void>;
 }

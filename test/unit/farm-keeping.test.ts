@@ -4,7 +4,6 @@ import { describe, test } from 'node:test';
 import { EdgeSync } from '../../core/farm/edge-sync.js';
 import { EngineBook } from '../../core/farm/engine-book.js';
 import { planFarm } from '../../core/farm/farm-plan.js';
-import { judgeAsterisk } from '../../core/farm/node-health.js';
 import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
 import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
@@ -23,18 +22,6 @@ describe('the farm plan', () => {
     assert.throws(() => planFarm('127.9.9.0/16', { kamailio: 1, call: 1, conference: 1, registrar: 1, rtpengine: 1 }), {
       code: 'CONFIG_INVALID',
     });
-  });
-});
-
-describe('the verdict on an Asterisk', () => {
-  const verdict = (processRuns: boolean, ariConnected: boolean, optionsAnswered: boolean): string =>
-    judgeAsterisk({ processRuns, ariConnected, optionsAnswered }).health;
-
-  test('is suspect, never dead, while SIP answers and ARI does not', () => {
-    assert.equal(verdict(true, true, true), 'up');
-    assert.equal(verdict(true, false, true), 'suspect');
-    assert.equal(verdict(true, false, false), 'dead');
-    assert.equal(verdict(false, true, true), 'dead');
   });
 });
 
@@ -91,7 +78,8 @@ describe('the edge kept equal', () => {
       edge,
       states,
       book: new EngineBook(openMemoryStore()),
-      balancer: { apply: async () => undefined, remove: async () => undefined },
+      balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
+      fenced: () => [],
       settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
       unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }],
       log: silentLogger,
@@ -113,7 +101,8 @@ describe('the edge kept equal', () => {
       edge,
       states,
       book: new EngineBook(openMemoryStore()),
-      balancer: { apply: async () => undefined, remove: async () => undefined },
+      balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
+      fenced: () => [],
       settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
       unanswered: () => [],
       log: silentLogger,

@@ -29,7 +29,7 @@ describe('the balancer’s rules', () => {
   });
 
   it('close the loopback network to a LAN that the VIP opens it to, and only then', () => {
-    assert.doesNotMatch(formatRuleset(plan, kamailios), /drop|ct state/);
+    assert.doesNotMatch(formatRuleset(plan, kamailios), /iifname|ct state/);
     const lan = formatRuleset(plan, kamailios, { name: 'eth0', comment: 'why' });
     assert.match(lan, /iifname "eth0" ip saddr 127\.0\.0\.0\/8 drop comment "why"/);
     assert.match(lan, /iifname "eth0" ip daddr 127\.0\.0\.0\/8 drop comment "why"/);

@@ -1,0 +1,45 @@
+// What the main thread and the sentinel's worker thread say to each other.
+import { z } from 'zod';
+
+/** One Asterisk to be watched. */
+export interface WatchedNode {
+  readonly name: string;
+  readonly address: string;
+  readonly pid: number;
+  /** Start time as the kernel has it, which with the pid names the process for good. */
+  readonly startTicks: number;
+  /** `user:password` of its ARI. */
+  readonly ariAuth: string;
+}
+
+export interface SentinelStart {
+  /** Where OPTIONS are sent from. */
+  readonly address: string;
+  readonly sipPort: number;
+  readonly ariPort: number;
+}
+
+export type ToSentinel =
+  | { readonly kind: 'watch'; readonly node: WatchedNode }
+  | { readonly kind: 'unwatch'; readonly name: string }
+  | { readonly kind: 'stream'; readonly name: string; readonly open: boolean }
+  | { readonly kind: 'silence'; readonly silenceMs: number }
+  | { readonly kind: 'close' };
+
+export const fromSentinelSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ready') }),
+  z.object({ kind: z.literal('failed'), reason: z.string() }),
+  z.object({
+    kind: z.literal('verdict'),
+    name: z.string(),
+    pid: z.number(),
+    health: z.enum(['up', 'suspect', 'dead']),
+    reason: z.string(),
+    /** For a dead one: the first sign of it, and now; ms since 1970. */
+    firstSignMs: z.number(),
+    declaredMs: z.number(),
+  }),
+  /** The thread itself, or the machine, stood still for so long. */
+  z.object({ kind: z.literal('lagged'), ms: z.number() }),
+]);
+export type FromSentinel = z.infer<typeof fromSentinelSchema>;

@@ -1,0 +1,81 @@
+// The sentinel's worker thread: asks every Asterisk for signs of life, and tells the main thread what it makes of them.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { FromSentinel, SentinelStart, ToSentinel } from './sentinel-protocol.js';
+import { Watch } from './watch.js';
+
+const processEveryMs = 20;
+const optionsEveryMs = 140;
+const pingEveryMs = 200;
+/** A tick that comes later than this was not our Asterisks' fault: what was not heard meanwhile does not count. */
+const lagMs = 100;
+
+const start = workerData as SentinelStart;
+const port = parentPort;
+if (!port) throw new Error('sentinel-worker runs as a worker thread');
+const send = (message: FromSentinel): void => port.postMessage(message);
+
+const watches = new Map<string, Watch>();
+const streams = new Map<string, boolean>();
+let silenceMs = 1_000;
+let tickedMs = performance.now();
+let ticks = 0;
+
+function tick(): void {
+  const now = performance.now();
+  const lateMs = now - tickedMs - processEveryMs;
+  tickedMs = now;
+  ticks++;
+  if (lateMs > lagMs) {
+    for (const watch of watches.values()) watch.restart();
+    send({ kind: 'lagged', ms: Math.round(lateMs) });
+  }
+  for (const watch of watches.values()) {
+    watch.lookAtProcess();
+    if (ticks % (optionsEveryMs / processEveryMs) === 0) watch.sendOptions();
+    if (ticks % (pingEveryMs / processEveryMs) === 0) watch.ping();
+    tell(watch);
+  }
+}
+
+function tell(watch: Watch): void {
+  const verdict = watch.judge(silenceMs);
+  if (!verdict) return;
+  const { name, pid } = watch.node;
+  send({ kind: 'verdict', name, pid, ...verdict, declaredMs: Date.now() });
+}
+
+const timer = setInterval(tick, processEveryMs);
+
+port.on('message', (message: ToSentinel) => {
+  switch (message.kind) {
+    case 'watch': {
+      watches.get(message.node.name)?.close();
+      watches.set(message.node.name, new Watch(message.node, start, streams.get(message.node.name) ?? false));
+      break;
+    }
+    case 'unwatch':
+      watches.get(message.name)?.close();
+      watches.delete(message.name);
+      break;
+    case 'stream': {
+      streams.set(message.name, message.open);
+      const watch = watches.get(message.name);
+      if (!watch) break;
+      watch.streamOpen = message.open;
+      // A closed stream is often the first to know: look at once whether there is more.
+      watch.lookAtProcess();
+      watch.sendOptions();
+      tell(watch);
+      break;
+    }
+    case 'silence':
+      silenceMs = message.silenceMs;
+      break;
+    case 'close':
+      clearInterval(timer);
+      for (const watch of watches.values()) watch.close();
+      port.close();
+      break;
+  }
+});
+send({ kind: 'ready' });

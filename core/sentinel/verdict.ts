@@ -1,0 +1,46 @@
+// Judges an Asterisk by its signs of life: pure, so that every combination can be tested.
+
+/** What is known of one Asterisk; times in ms of one monotonic clock, 0 for never. */
+export interface Signs {
+  /** True once its process is gone, or a zombie. */
+  readonly processGone: boolean;
+  /** Its event stream is open, as far as the daemon knows. */
+  readonly streamOpen: boolean;
+  readonly ariAnsweredMs: number;
+  readonly optionsAnsweredMs: number;
+  /** When its SIP port was last refused: nobody listens there. */
+  readonly refusedMs: number;
+  /** From when on silence counts: before that we were not listening ourselves. */
+  readonly listeningSinceMs: number;
+}
+
+export interface Verdict {
+  readonly health: 'up' | 'suspect' | 'dead';
+  readonly reason: string;
+}
+
+/** How long one missing answer is nothing to speak of, ms. */
+const hesitationMs = 500;
+
+/**
+ * A process that is gone is dead, and so is one that refuses SIP with its event stream closed. Silence is death only when
+ * ARI *and* SIP are silent for `silenceMs` of our own listening; one that answers SIP alone is suspect, however long.
+ */
+export function judge(signs: Signs, nowMs: number, silenceMs: number): Verdict {
+  if (signs.processGone) return { health: 'dead', reason: 'its process is gone' };
+  const refused = signs.refusedMs > Math.max(signs.optionsAnsweredMs, signs.listeningSinceMs);
+  if (refused && !signs.streamOpen) return { health: 'dead', reason: 'its SIP port is closed, and its event stream' };
+  if (signs.ariAnsweredMs === 0 && signs.optionsAnsweredMs === 0)
+    return { health: 'suspect', reason: 'it has not answered yet' };
+  const since = (answeredMs: number): number => nowMs - Math.max(answeredMs, signs.listeningSinceMs);
+  const ariSilentMs = since(signs.ariAnsweredMs);
+  const sipSilentMs = since(signs.optionsAnsweredMs);
+  if (Math.min(ariSilentMs, sipSilentMs) >= silenceMs) {
+    return { health: 'dead', reason: `silent on ARI and SIP for ${silenceMs} ms` };
+  }
+  if (signs.ariAnsweredMs === 0) return { health: 'suspect', reason: 'ARI has not answered yet' };
+  if (ariSilentMs < Math.max(hesitationMs, silenceMs / 2) && signs.streamOpen)
+    return { health: 'up', reason: 'ARI is connected' };
+  if (!signs.streamOpen) return { health: 'suspect', reason: 'its event stream is closed' };
+  return { health: 'suspect', reason: 'ARI is silent' };
+}

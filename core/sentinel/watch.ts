@@ -1,0 +1,136 @@
+// Watches one Asterisk: its process, its SIP by OPTIONS (RFC 3261 §11), its ARI by ping. For the sentinel's thread.
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
+import { Agent, get } from 'node:http';
+import { judge, type Signs, type Verdict } from './verdict.js';
+import type { SentinelStart, WatchedNode } from './sentinel-protocol.js';
+
+/** A ping that takes longer than this is as good as none, ms. */
+const pingDeadlineMs = 2_000;
+
+export class Watch {
+  readonly node: WatchedNode;
+  readonly #start: SentinelStart;
+  readonly #socket: Socket;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  #signs: Signs;
+  #pinging = false;
+  #said: Verdict['health'] | undefined;
+  /** When the process was last seen, ms since 1970. */
+  #seenMs = Date.now();
+
+  constructor(node: WatchedNode, start: SentinelStart, streamOpen: boolean) {
+    this.node = node;
+    this.#start = start;
+    const nowMs = performance.now();
+    this.#signs = {
+      ...{ processGone: false, streamOpen, ariAnsweredMs: 0, optionsAnsweredMs: 0, refusedMs: 0 },
+      listeningSinceMs: nowMs,
+    };
+    // Connected, so that the kernel tells of a port that nobody listens on.
+    this.#socket = createSocket('udp4');
+    this.#socket.on('message', message => {
+      if (message.subarray(0, 8).toString('latin1') === 'SIP/2.0 ')
+        this.#note({ optionsAnsweredMs: performance.now() });
+    });
+    this.#socket.on('error', () => undefined);
+    this.#socket.bind(0, start.address, () => this.#socket.connect(start.sipPort, node.address));
+  }
+
+  set streamOpen(open: boolean) {
+    this.#note({ streamOpen: open });
+  }
+
+  /** We did not listen ourselves: silence counts anew from now. */
+  restart(): void {
+    this.#note({ listeningSinceMs: performance.now() });
+  }
+
+  lookAtProcess(): void {
+    if (isProcess(this.node)) this.#seenMs = Date.now();
+    else this.#note({ processGone: true });
+  }
+
+  sendOptions(): void {
+    const { address } = this.node;
+    const id = randomBytes(8).toString('hex');
+    const own = this.#start.address;
+    let port: number;
+    try {
+      port = this.#socket.address().port;
+    } catch {
+      return;
+    }
+    const request = [
+      `OPTIONS sip:${address}:${this.#start.sipPort} SIP/2.0`,
+      `Via: SIP/2.0/UDP ${own}:${port};branch=z9hG4bK${id};rport`,
+      `From: <sip:holdfast@${own}>;tag=${id}`,
+      `To: <sip:${address}:${this.#start.sipPort}>`,
+      `Call-ID: ${id}`,
+      'CSeq: 1 OPTIONS',
+      `Contact: <sip:holdfast@${own}:${port}>`,
+      'Max-Forwards: 5',
+      'Content-Length: 0',
+      '',
+      '',
+    ].join('\r\n');
+    try {
+      this.#socket.send(request, error => {
+        if ((error as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED')
+          this.#note({ refusedMs: performance.now() });
+      });
+    } catch {
+      // Not connected yet.
+    }
+  }
+
+  ping(): void {
+    if (this.#pinging) return;
+    this.#pinging = true;
+    const done = (): void => void (this.#pinging = false);
+    const request = get(
+      {
+        ...{ host: this.node.address, port: this.#start.ariPort, path: '/ari/asterisk/ping', auth: this.node.ariAuth },
+        ...{ agent: this.#agent, timeout: pingDeadlineMs },
+      },
+      response => {
+        if (response.statusCode === 200) this.#note({ ariAnsweredMs: performance.now() });
+        response.resume().once('close', done);
+      },
+    );
+    request.once('timeout', () => request.destroy()).once('error', done);
+  }
+
+  /** The verdict, where it is another one than last time; with the first sign of a death, ms since 1970. */
+  judge(silenceMs: number): (Verdict & { readonly firstSignMs: number }) | undefined {
+    const nowMs = performance.now();
+    const verdict = judge(this.#signs, nowMs, silenceMs);
+    if (verdict.health === this.#said) return undefined;
+    this.#said = verdict.health;
+    const { processGone, ariAnsweredMs, optionsAnsweredMs } = this.#signs;
+    const lastMs = Math.max(ariAnsweredMs, optionsAnsweredMs);
+    const firstSignMs = processGone || lastMs === 0 ? this.#seenMs : Date.now() - (nowMs - lastMs);
+    return { ...verdict, firstSignMs };
+  }
+
+  close(): void {
+    this.#socket.close();
+    this.#agent.destroy();
+  }
+
+  #note(change: Partial<Signs>): void {
+    this.#signs = { ...this.#signs, ...change };
+  }
+}
+
+/** True while the process lives; a zombie (state Z) does not. Fields of /proc/PID/stat: proc(5). */
+function isProcess({ pid, startTicks }: WatchedNode): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] !== 'Z' && fields[0] !== 'X' && Number(fields[19]) === startTicks;
+  } catch {
+    return false;
+  }
+}
