@@ -113,9 +113,10 @@ function agree(entry: LedgerEntry, exchange: Exchange, offer: SdpSeen, answer: S
     entry.remoteSdp = remote;
     entry.holes.delete('remoteSdp');
   } else entry.holes.add('remoteSdp');
+  if (!local || !remote) return;
   // Whatever else was still open is over, or there would have been no agreement (RFC 3261 §14, 491).
-  if (local && remote) {
-    entry.exchanges = entry.exchanges.filter(one => (one.byUs === byUs ? one.cseq > cseq : one.atMs > atMs));
+  for (const other of entry.exchanges) {
+    if (other.byUs === byUs ? other.cseq < cseq : other.atMs <= atMs) finish(entry, other);
   }
 }
 

@@ -101,6 +101,55 @@ describe('an open INVITE', () => {
     assert.equal(ledger.counters.dialogs, 1);
   });
 
+  test('that we cancelled stays open until its 487', () => {
+    const flow = new LedgerFlow();
+    flow.invite();
+    flow.provisional(180);
+    flow.push({ by: 'us', method: 'CANCEL', cseq: 17_000, toTag: '' });
+    flow.push({ by: 'us', method: 'CANCEL', cseq: 17_000, status: 200 });
+    const ledger = ledgerOf(flow);
+    assert.equal(ledger.openInvitesOn('call-1').length, 1);
+    const kept = flow.messages.length;
+    flow.respond({ by: 'us', method: 'INVITE', cseq: 17_000, status: 487 });
+    flow.push({ by: 'us', method: 'ACK', cseq: 17_000 });
+    feed(ledger, flow.messages.slice(kept));
+    assert.equal(ledger.counters.dialogs, 0);
+  });
+
+  test('whose early session was changed by an UPDATE keeps the changed one when it is answered', () => {
+    for (const role of ['uac', 'uas'] as const) {
+      for (const by of ['us', 'them'] as const) {
+        const flow = new LedgerFlow({ role }).setUp({ early: true });
+        const final = flow.messages.splice(-2);
+        flow.refresh(by, 'sendonly', { method: 'UPDATE', refresh: true });
+        const { localSdp, remoteSdp, localCseq, remoteCseq } = flow.truth;
+        flow.messages.push(...final);
+        const dialog = ledgerOf(flow).dialog(flow.callId)!;
+        assert.equal(dialog.state, 'confirmed');
+        assert.deepEqual([dialog.localSdp, dialog.remoteSdp], [localSdp, remoteSdp], `${role} ${by}`);
+        assert.deepEqual([dialog.localCseq, dialog.remoteCseq], [localCseq, remoteCseq]);
+        assert.deepEqual(dialog.holes, []);
+      }
+    }
+  });
+
+  test('with an offer in a PRACK says that the SDPs are not known, until the next offer and answer', () => {
+    const flow = new LedgerFlow().setUp({ early: true });
+    const final = flow.messages.splice(-2);
+    const sdp = 'v=0\r\no=- 4711 1500 IN IP4 127.9.7.31\r\nm=audio 4000 RTP/AVP 0\r\n';
+    const cseq = flow.next('us');
+    flow.push({ by: 'us', method: 'PRACK', cseq, sdp });
+    flow.push({ by: 'us', method: 'PRACK', cseq, status: 200, sdp: sdp.replace('4711', '1') });
+    flow.messages.push(...final);
+    const ledger = ledgerOf(flow);
+    const { holes, localCseq } = ledger.dialog(flow.callId)!;
+    assert.deepEqual([holes.sort(), localCseq], [['localSdp', 'remoteSdp'], cseq]);
+    const kept = flow.messages.length;
+    flow.refresh('them', 'sendrecv');
+    feed(ledger, flow.messages.slice(kept));
+    assert.deepEqual(ledger.dialog(flow.callId)?.holes, []);
+  });
+
   test('of a hairpin is one on each node, and so are its dialogs', () => {
     const flow = new LedgerFlow({ node: 'call-1' });
     flow.setUp();
