@@ -16,6 +16,7 @@ import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
+import type { StandIn } from './recovery/stand-in.js';
 import type { NodeDeath, Recoveries } from './recovery/recoveries.js';
 import type { Balancer } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
@@ -40,6 +41,7 @@ export interface DaemonParts {
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
+  readonly standIn: StandIn;
   readonly known: KnownProcesses;
   readonly dialogs: DialogBook;
   /** What the death of a node asks for. */
@@ -97,6 +99,7 @@ export class Daemon {
     this.#trace = await this.#parts.openTrace();
     await this.#parts.dialogs.open(this.#trace);
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
+    await this.#parts.standIn.open();
     await book.load();
     await this.#parts.bindings.load();
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
@@ -175,6 +178,7 @@ export class Daemon {
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
       async () => this.#parts.recoveries.close(),
+      async () => this.#parts.standIn.close(),
       () => keeper.close(),
       () => plugins.stop(),
       () => this.#trace?.close(),

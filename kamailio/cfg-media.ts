@@ -93,16 +93,18 @@ onreply_route {
 ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var(via) = "";
   if ($sel(via[1].params.hf) != $null) $var(via) = $sel(via[1].params.hf);
   if ($Ri == "${model.internal}") {
-    if ($sht(nodes=>$si) == $null) { update_stat("refused_source", "+1"); drop; }
+    if ($sht(nodes=>$si) == $null && $si != "${model.daemonAddress}") { update_stat("refused_source", "+1"); drop; }
     $fsn = "ext";
     subst_hf("Record-Route", "/${privateVip}:${ports.sip}/${publicVip}:${ports.sip}/", "a");
     remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
     # A phone looks for its own contacts in the 200 to REGISTER: without its cookie topoh leaves them alone.
     if (is_method("REGISTER")) remove_hf("TH");
   } else {
-    # A stateless proxy passes a reply on to whatever its second Via names: only an Asterisk of ours ever sends through us.
-    if ($sht(nodes=>$sel(via[2].host)) == $null) { update_stat("refused_reply", "+1"); drop; }
-    if ($sel(via[2].params.received) != $null && $sht(nodes=>$sel(via[2].params.received)) == $null) {
+    # A stateless proxy passes a reply on to whatever its second Via names: only an Asterisk of ours ever sends through us, or the
+    # daemon in its stead.
+    if ($sht(nodes=>$sel(via[2].host)) == $null && $sel(via[2].host) != "${model.daemonAddress}") { update_stat("refused_reply", "+1"); drop; }
+    if ($sel(via[2].params.received) != $null && $sht(nodes=>$sel(via[2].params.received)) == $null
+      && $sel(via[2].params.received) != "${model.daemonAddress}") {
       update_stat("refused_reply", "+1");
       drop;
     }

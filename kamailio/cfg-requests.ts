@@ -10,7 +10,7 @@ const maxMessageBytes = 16384;
  * base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
  */
 export function requestRoutes(model: EdgeModel): string {
-  return [entry(model), inside(model), outside(model), admission(model), destinations, signature].join('\n');
+  return [entry(model), inside(model), outside(model), gap, admission(model), destinations, signature].join('\n');
 }
 
 function entry(model: EdgeModel): string {
@@ -30,9 +30,9 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  if (
 }
 
 function inside(model: EdgeModel): string {
-  return `# From an Asterisk: in-dialog by the signed Route, else a new leg of the daemon's.
+  return `# From an Asterisk, or from the daemon in a dead one's stead: in-dialog by the signed Route, else a new leg of the daemon's.
 route[INSIDE] {
-  if ($sht(nodes=>$si) == $null) { update_stat("refused_source", "+1"); drop; }
+  if ($sht(nodes=>$si) == $null && $si != "${model.daemonAddress}") { update_stat("refused_source", "+1"); drop; }
   $var(hf) = "";
   if (is_present_hf("Route")) $var(hf) = $(route_uri{uri.param,hf});
   loose_route();
@@ -75,6 +75,7 @@ route[OUTSIDE] {
       exit;
     }
     route(VERIFY);
+    if ($sht(nodes=>dead-$rd) != $null) route(GAP);
     route(MEDIA_FROM_OUTSIDE);
     remove_hf_re("^(X-Holdfast-|TH$)");
     forward();
@@ -112,6 +113,28 @@ route[OUTSIDE] {
 }
 `;
 }
+
+/**
+ * Until its session is recovered elsewhere, a phone of a dead node gets what keeps its dialog as it is: 481, 408 and 503 would
+ * end it. Nobody but us can end the media of one that hangs up now.
+ */
+const gap = `route[GAP] {
+  update_stat("answered_gap", "+1");
+  if (is_method("ACK")) exit;
+  if (is_method("BYE")) {
+    if ($sht(engines=>$var(engine)) != $null) {
+      $var(set) = $sht(engines=>$var(engine));
+      set_rtpengine_set("$var(set)");
+      rtpengine_delete("delete-delay=0");
+    }
+    sl_send_reply("200", "OK");
+    exit;
+  }
+  append_to_reply("Retry-After: 1\\r\\n");
+  sl_send_reply("500", "Being Recovered");
+  exit;
+}
+`;
 
 function admission(model: EdgeModel): string {
   return `# By source address, else by digest (RFC 3261 section 22.3): a challenge of one instance is answered at any other.

@@ -15,6 +15,7 @@ export const counters = {
   dropped_size: 'dropped.size',
   failed_slot: 'failed.slot',
   failed_media: 'failed.media',
+  answered_gap: 'answered.gap',
 } as const;
 
 export const counterNames = Object.keys(counters) as readonly (keyof typeof counters)[];

@@ -31,7 +31,12 @@ const engineSlots = 64;
 export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<Record<EdgeTable, EdgeRows>> {
   const asterisks = state.nodes.filter(node => isAsterisk(node.farm));
   const tables: Record<EdgeTable, EdgeRows> = {
-    nodes: Object.fromEntries(asterisks.map(node => [node.address, node.name])),
+    nodes: Object.fromEntries(
+      asterisks.flatMap(({ address, name, state: health }) => [
+        [address, name],
+        ...(health === 'dead' ? [[`dead-${address}`, name]] : []),
+      ]),
+    ),
     fenced: Object.fromEntries(
       asterisks.filter(node => state.fenced.includes(node.name)).map(node => [node.address, node.name]),
     ),

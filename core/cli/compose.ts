@@ -46,6 +46,7 @@ import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
 import { MediaRecovery } from '../recovery/media-recovery.js';
 import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
+import { StandIn } from '../recovery/stand-in.js';
 import { Sentinel } from '../sentinel/sentinel.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
 import { openMemoryStore } from '../store/memory-store.js';
@@ -89,6 +90,7 @@ const tokens = {
   arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
+  standIn: token<StandIn>('stand-in'),
   recoveries: token<Recoveries>('recoveries'),
   mediaRecovery: token<MediaRecovery>('media recovery'),
   known: token<KnownProcesses>('known'),
@@ -179,6 +181,10 @@ function wireCalls(given: Given, make: Make): void {
     tokens.dialogs,
     get => new DialogBook({ store, asterisks: get(tokens.asterisks), calls: () => get(tokens.engine).list(), log }),
   );
+  make(tokens.standIn, () => {
+    const { daemonAddress: address, privateVip } = live.plan;
+    return new StandIn({ address, privateVip, log });
+  });
   make(tokens.recoveries, get => recoveries(given, get));
   make(tokens.mediaRecovery, get => mediaRecovery(given, get));
   make(tokens.keeper, get => {
@@ -244,6 +250,7 @@ function wireCalls(given: Given, make: Make): void {
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
         recoveries: get(tokens.recoveries),
+        standIn: get(tokens.standIn),
         known: get(tokens.known),
         dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, death),
@@ -320,8 +327,6 @@ function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {
   return media;
 }
 
-const nothing = (): Promise<void> => Promise.resolve();
-
 function recoveries({ live, store, log }: Given, get: Get): Recoveries {
   const plugins = get(tokens.plugins);
   return new Recoveries({
@@ -336,7 +341,7 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
       tracedOnly: () => plugins.service(recoveryPolicy)?.source === 'trace-source',
       log,
     }),
-    standIn: { refuse: nothing, cancel: nothing, acknowledgeAndBye: nothing, bye: nothing },
+    standIn: get(tokens.standIn),
     log,
     policy: () => plugins.service(recoveryPolicy),
     askRecover: call => plugins.ask('recover', call, call.id),

@@ -1,0 +1,179 @@
+// Says in a dead Asterisk's stead what the phones wait for: final responses, CANCELs, BYEs, from the daemon's own address.
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { HoldfastError } from '../errors.js';
+import { ports } from '../farm/farm-plan.js';
+import type { Dialog, OpenInvite } from '../ledger/dialog.js';
+import type { Logger } from '../log.js';
+import { scanSip, type SipMessage } from '../trace/sip-scanner.js';
+import { cseqStep } from './recovery-variables.js';
+
+export interface StandInOptions {
+  /** The daemon's own address; the Kamailios take its SIP as an Asterisk's. */
+  readonly address: string;
+  readonly privateVip: string;
+  readonly log: Logger;
+}
+
+/** Timer E of RFC 3261 §17.1.2.2, as far as it is worth while. */
+const retransmitAfterMs = [500, 1000, 2000, 4000];
+/** A response is sent again without being asked: its ACK goes to a node that knows nothing of it. */
+const repeatAfterMs = [500, 1000, 2000];
+const deadlineMs = 9_000;
+const longest = 8_192;
+
+type Header = readonly [name: string, value: string];
+
+export class StandIn {
+  readonly #options: StandInOptions;
+  /** By branch: whoever waits for the responses to a request of ours. */
+  readonly #waiting = new Map<string, (response: SipMessage) => void>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #socket: Socket | undefined;
+
+  constructor(options: StandInOptions) {
+    this.#options = options;
+  }
+
+  /** Throws ADDRESS_TAKEN. */
+  async open(): Promise<void> {
+    const { address, log } = this.#options;
+    const socket = createSocket('udp4');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', cause =>
+        reject(
+          new HoldfastError('ADDRESS_TAKEN', `cannot send SIP from ${address}: ${cause.message}`, {
+            cause,
+            remedy: 'is the farm subnet one of this machine?',
+          }),
+        ),
+      );
+      socket.bind(0, address, resolve);
+    });
+    socket.removeAllListeners('error');
+    socket.on('error', error => log.debug({ error }, 'the stand-in could not send'));
+    socket.on('message', data => {
+      const response = scanSip(data);
+      const branch = response?.kind === 'response' ? response.vias[0]?.branch : undefined;
+      if (response && branch !== undefined) this.#waiting.get(`${branch} ${response.method}`)?.(response);
+    });
+    this.#socket = socket;
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#socket?.close();
+    this.#socket = undefined;
+  }
+
+  /** The final response to an INVITE that a dead Asterisk received (RFC 3261 §8.2.6), with the To tag that it gave before. */
+  async refuse(invite: OpenInvite, status: number, reason: string): Promise<void> {
+    const tag = invite.toTags.at(-1) ?? randomBytes(6).toString('hex');
+    const response = format(`SIP/2.0 ${status} ${reason}`, [
+      ...invite.vias.map((via): Header => ['Via', via]),
+      ['From', invite.from],
+      ['To', `${invite.to};tag=${tag}`],
+      ['Call-ID', invite.callId],
+      ['CSeq', `${invite.cseq} INVITE`],
+    ]);
+    this.#send(response);
+    for (const ms of repeatAfterMs) this.#later(ms, () => this.#send(response));
+  }
+
+  /** CANCEL of an INVITE that a dead Asterisk sent: the same topmost Via, so that the far end finds it (§9.1). */
+  async cancel(invite: OpenInvite): Promise<number | undefined> {
+    const [via = ''] = invite.vias;
+    return this.#transact('CANCEL', via, invite.requestUri, [
+      ...invite.routes.map((route): Header => ['Route', route]),
+      ['From', invite.from],
+      ['To', invite.to],
+      ['Call-ID', invite.callId],
+      ['CSeq', `${invite.cseq} CANCEL`],
+    ]);
+  }
+
+  /** A far end answered an INVITE of a dead Asterisk's, and was never acknowledged: it gets its ACK, and a BYE. */
+  async acknowledgeAndBye(invite: OpenInvite): Promise<number | undefined> {
+    const answer = invite.answeredBy;
+    if (!answer) return this.cancel(invite);
+    const dialog: Header[] = [
+      ...[...answer.recordRoutes].reverse().map((route): Header => ['Route', route]),
+      ['From', invite.from],
+      ['To', `${invite.to};tag=${answer.toTag}`],
+      ['Call-ID', invite.callId],
+    ];
+    const via = this.#newVia();
+    this.#send(
+      format(`ACK ${answer.contact} SIP/2.0`, [['Via', via], ...common, ...dialog, ['CSeq', `${invite.cseq} ACK`]]),
+    );
+    return this.#transact('BYE', this.#newVia(), answer.contact, [...dialog, ['CSeq', `${invite.cseq + 1} BYE`]]);
+  }
+
+  /** BYE in a dialog that nobody carries on. Resolves with the status of its final response, undefined where there was none. */
+  async bye(dialog: Dialog, reason = 'SIP;cause=503;text="Node lost"'): Promise<number | undefined> {
+    const { local, remote, remoteTarget, routeSet, callId, localCseq } = dialog;
+    if (remoteTarget === null || local.tag === null || remote.tag === null) return undefined;
+    return this.#transact('BYE', this.#newVia(), remoteTarget, [
+      ...routeSet.map((route): Header => ['Route', route]),
+      ['From', `<${local.uri}>;tag=${local.tag}`],
+      ['To', `<${remote.uri}>;tag=${remote.tag}`],
+      ['Call-ID', callId],
+      ['CSeq', `${(localCseq ?? 0) + cseqStep + 1} BYE`],
+      ['Reason', reason],
+    ]);
+  }
+
+  async #transact(method: string, via: string, uri: string, headers: readonly Header[]): Promise<number | undefined> {
+    const branch = /;\s*branch=([^;\s]+)/i.exec(via)?.[1] ?? '';
+    const request = format(`${method} ${uri} SIP/2.0`, [['Via', via], ...common, ...headers]);
+    const key = `${branch} ${method}`;
+    return new Promise(resolve => {
+      const timers: NodeJS.Timeout[] = [];
+      const done = (status: number | undefined): void => {
+        this.#waiting.delete(key);
+        for (const timer of timers) this.#clear(timer);
+        resolve(status);
+      };
+      this.#waiting.set(key, response => {
+        if ((response.status ?? 0) >= 200) done(response.status);
+      });
+      let atMs = 0;
+      for (const ms of retransmitAfterMs) timers.push(this.#later((atMs += ms), () => this.#send(request)));
+      timers.push(this.#later(deadlineMs, () => done(undefined)));
+      this.#send(request);
+    });
+  }
+
+  #newVia(): string {
+    const { address } = this.#options;
+    return `SIP/2.0/UDP ${address}:${this.#socket?.address().port ?? 0};branch=z9hG4bK${randomBytes(9).toString('hex')};rport`;
+  }
+
+  #send(message: Buffer | undefined): void {
+    if (message) this.#socket?.send(message, ports.sip, this.#options.privateVip, () => undefined);
+  }
+
+  #later(ms: number, work: () => void): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, ms);
+    this.#timers.add(timer.unref());
+    return timer;
+  }
+
+  #clear(timer: NodeJS.Timeout): void {
+    clearTimeout(timer);
+    this.#timers.delete(timer);
+  }
+}
+
+const common: readonly Header[] = [['Max-Forwards', '70']];
+
+/** Values come from the wire: one that could end a header, or a message too long to be sent, makes none at all. */
+function format(startLine: string, headers: readonly Header[]): Buffer | undefined {
+  const lines = [startLine, ...headers.map(([name, value]) => `${name}: ${value}`), 'Content-Length: 0'];
+  if (lines.some(line => /[\r\n\0]/.test(line))) return undefined;
+  const text = `${lines.join('\r\n')}\r\n\r\n`;
+  return text.length > longest ? undefined : Buffer.from(text);
+}
