@@ -42,6 +42,10 @@ export type ErrorCode =
   | 'NO_CONFERENCE_NODE'
   // trace of SIP messages (HEP)
   | 'TRACE_UNAVAILABLE'
+  // HOMER, a trace source
+  | 'HOMER_UNREACHABLE'
+  | 'HOMER_REFUSED'
+  | 'HOMER_INVALID_REPLY'
   // daemon control socket
   | 'DAEMON_UNREACHABLE'
   | 'DAEMON_REFUSED';

@@ -2,10 +2,12 @@
 import type { ZodType } from 'zod';
 import type { CallDetailRecord, ConferenceFacts, IncomingCall, Placement, RouteAnswer } from './calls/call-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
+import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
 
 export type * from './calls/call-facts.js';
 export type * from './recovery/recovery-facts.js';
+export type * from './ports/trace-source.js';
 export type { TranscodingPolicy } from './ports/edge.js';
 export { HoldfastError, messageOf } from './errors.js';
 /** zod, for a plugin's config schema: the same copy as the host's. */
@@ -58,6 +60,9 @@ export interface TranscodingPolicies {
 export const transcodingPolicies = serviceToken<TranscodingPolicies>('transcoding-policies');
 
 export const recoveryPolicy = serviceToken<RecoveryPolicy>('recovery-policy');
+
+/** Where dialogs are read that the daemon's own observation lacks. */
+export const traceSource = serviceToken<TraceSource>('trace-source');
 
 /** The location service (RFC 3261 §10.2): contacts bound to a subscriber now. */
 export interface Location {
