@@ -196,10 +196,11 @@ export class FarmKeeper {
   }
 
   async #ensureStarted(node: FarmNode): Promise<void> {
-    const { host, renderers } = this.#options;
+    const { host, renderers, fences } = this.#options;
     const kept = this.#kept.get(node.name);
     if (!kept) return;
     if (!host.process(node.name)) {
+      await fences.lower(node);
       await host.start(node.name, renderers[node.farm].setup(node, host.folder(node.name)));
       kept.starts += 1;
     }
@@ -282,12 +283,9 @@ export class FarmKeeper {
   #restart(kept: Kept): void {
     if (Date.now() - kept.startedMs > stableMs) kept.starts = 0;
     const pause = restartPausesMs[Math.min(kept.starts, restartPausesMs.length - 1)] ?? 10_000;
-    const paused = new Promise<void>(resolve => setTimeout(resolve, pause).unref());
-    void Promise.all([paused, this.#options.mayRestart(kept.node.name)])
-      .then(() => {
-        if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return undefined;
-        return this.#options.fences.lower(kept.node);
-      })
+    // Asked after the pause: by then the death has been told, also where the fence took its time.
+    void new Promise<void>(resolve => setTimeout(resolve, pause).unref())
+      .then(() => this.#options.mayRestart(kept.node.name))
       .then(() => {
         if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
         this.#ensureStarted(kept.node).catch((error: unknown) => {

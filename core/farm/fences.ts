@@ -40,7 +40,11 @@ export class Fences {
   /** Resolves when no packet of the node's passes any more. */
   async raise(node: FarmNode): Promise<void> {
     this.#fenced.set(node.name, node.address);
-    await Promise.all([this.#apply(), this.#table.put(node.name, { address: node.address })]);
+    // The fence stands without the note, which only a later daemon would read.
+    const noted = this.#table.put(node.name, { address: node.address }).catch((error: unknown) => {
+      this.#log.error({ node: node.name, error }, `the fence of ${node.name} was not noted: ${messageOf(error)}`);
+    });
+    await Promise.all([this.#apply(), noted]);
     this.#log.warn(
       { node: node.name, address: node.address },
       `${node.name} is fenced: nothing from it reaches anybody`,

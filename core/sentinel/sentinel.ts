@@ -42,7 +42,10 @@ export class Sentinel {
     const workerData: SentinelStart = { address, sipPort: ports.sip, ariPort: ports.ari };
     const worker = new Worker(new URL('./sentinel-worker.js', import.meta.url), { workerData });
     await once(worker, 'message');
-    if (this.#closed) return void (await worker.terminate());
+    if (this.#closed) {
+      await worker.terminate();
+      return;
+    }
     this.#worker = worker;
     worker.on('message', value => this.#hear(value));
     worker.on('error', error =>
@@ -110,8 +113,15 @@ export class Sentinel {
     if (this.#worker !== worker) return;
     this.#worker = undefined;
     this.#options.log.error({}, `the sentinel's thread has ended; it starts again in ${restartAfterMs} ms`);
+    this.#openAgain();
+  }
+
+  #openAgain(): void {
     this.#restart = setTimeout(() => {
-      this.open().catch((error: unknown) => this.#options.log.error({ error }, `no sentinel: ${messageOf(error)}`));
+      this.open().catch((error: unknown) => {
+        this.#options.log.error({ error }, `no sentinel: ${messageOf(error)}`);
+        if (!this.#closed) this.#openAgain();
+      });
     }, restartAfterMs);
   }
 }

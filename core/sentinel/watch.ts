@@ -6,6 +6,10 @@ import { Agent, get } from 'node:http';
 import { judge, type Signs, type Verdict } from './verdict.js';
 import type { SentinelStart, WatchedNode } from './sentinel-protocol.js';
 
+/** How long a new watch waits for first answers before it says that there are none, ms. */
+const firstWordMs = 500;
+/** Clock ticks a second of /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
+const ticksPerSecond = 100;
 /** A ping that takes longer than this is as good as none, ms. */
 const pingDeadlineMs = 2_000;
 
@@ -19,14 +23,14 @@ export class Watch {
   #said: Verdict['health'] | undefined;
   /** When the process was last seen, ms since 1970. */
   #seenMs = Date.now();
+  readonly #openedMs = performance.now();
 
   constructor(node: WatchedNode, start: SentinelStart, streamOpen: boolean) {
     this.node = node;
     this.#start = start;
-    const nowMs = performance.now();
     this.#signs = {
       ...{ processGone: false, streamOpen, ariAnsweredMs: 0, optionsAnsweredMs: 0, refusedMs: 0 },
-      listeningSinceMs: nowMs,
+      ...{ listeningSinceMs: this.#openedMs, startedMs: this.#openedMs - ageMs(node.startTicks) },
     };
     // Connected, so that the kernel tells of a port that nobody listens on.
     this.#socket = createSocket('udp4');
@@ -34,7 +38,8 @@ export class Watch {
       if (message.subarray(0, 8).toString('latin1') === 'SIP/2.0 ')
         this.#note({ optionsAnsweredMs: performance.now() });
     });
-    this.#socket.on('error', () => undefined);
+    // An ICMP error is told by whichever comes first, this or the next send.
+    this.#socket.on('error', error => this.#noteRefusal(error));
     this.#socket.bind(0, start.address, () => this.#socket.connect(start.sipPort, node.address));
   }
 
@@ -76,10 +81,7 @@ export class Watch {
       '',
     ].join('\r\n');
     try {
-      this.#socket.send(request, error => {
-        if ((error as NodeJS.ErrnoException | null)?.code === 'ECONNREFUSED')
-          this.#note({ refusedMs: performance.now() });
-      });
+      this.#socket.send(request, error => this.#noteRefusal(error));
     } catch {
       // Not connected yet.
     }
@@ -107,10 +109,13 @@ export class Watch {
     const nowMs = performance.now();
     const verdict = judge(this.#signs, nowMs, silenceMs);
     if (verdict.health === this.#said) return undefined;
+    // A thread that was started anew must not take healthy nodes' calls away while it gets to know them.
+    const isFirst = this.#said === undefined && nowMs - this.#openedMs < firstWordMs;
+    if (isFirst && verdict.health === 'suspect') return undefined;
     this.#said = verdict.health;
     const { processGone, ariAnsweredMs, optionsAnsweredMs } = this.#signs;
-    const lastMs = Math.max(ariAnsweredMs, optionsAnsweredMs);
-    const firstSignMs = processGone || lastMs === 0 ? this.#seenMs : Date.now() - (nowMs - lastMs);
+    const lastMs = Math.max(ariAnsweredMs, optionsAnsweredMs, this.#openedMs);
+    const firstSignMs = processGone ? this.#seenMs : Date.now() - (nowMs - lastMs);
     return { ...verdict, firstSignMs };
   }
 
@@ -119,9 +124,19 @@ export class Watch {
     this.#agent.destroy();
   }
 
+  #noteRefusal(error: NodeJS.ErrnoException | null): void {
+    if (error?.code === 'ECONNREFUSED') this.#note({ refusedMs: performance.now() });
+  }
+
   #note(change: Partial<Signs>): void {
     this.#signs = { ...this.#signs, ...change };
   }
+}
+
+/** How long ago a process was started: both count from the machine's start, proc(5). */
+function ageMs(startTicks: number): number {
+  const uptimeSeconds = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]);
+  return Math.max(0, uptimeSeconds - startTicks / ticksPerSecond) * 1_000;
 }
 
 /** True while the process lives; a zombie (state Z) does not. Fields of /proc/PID/stat: proc(5). */
