@@ -10,6 +10,7 @@ import {
 import { HomerClient } from './homer-client.js';
 import type { HomerConfig } from './homer-config.js';
 import { readTransactionReply } from './homer-reply.js';
+import { hasOpenTransaction } from './open-transactions.js';
 
 const path = '/call/transaction';
 /** Call-IDs in one request: each is a parameter of one SQL statement there, and its messages a part of one answer here. */
@@ -34,8 +35,8 @@ export class HomerSource implements TraceSource {
 
   /**
    * heplify-server writes every few seconds, and each of its workers by a clock of its own, so no message proves that an
-   * earlier one is there. A Call-ID is asked for again while nothing of it has come, or while it was in use so shortly
-   * before `toMs` that more may be on its way; at most for `patienceSeconds`.
+   * earlier one is there. A Call-ID is asked for again while nothing of it has come, or while a transaction that it was
+   * lately in has not come in full; at most for `patienceSeconds`.
    */
   async messages({ callIds, fromMs, toMs }: TraceQuery, signal: AbortSignal): Promise<readonly TracedSip[]> {
     const began = Date.now();
@@ -106,9 +107,10 @@ export class HomerSource implements TraceSource {
   }
 }
 
-/** Quiet for longer than the writer's lag before the end of the range: what there is has been written. */
-function isSettled(messages: readonly TracedSip[] | undefined, quietSinceMs: number): boolean {
-  return messages !== undefined && messages.every(({ atMs }) => atMs < quietSinceMs);
+/** What has come fits together; or it is so old that the rest of it was lost, and is not on its way. */
+function isSettled(messages: readonly TracedSip[] | undefined, lateSinceMs: number): boolean {
+  if (messages === undefined) return false;
+  return messages.every(({ atMs }) => atMs < lateSinceMs) || !hasOpenTransaction(messages);
 }
 
 async function paused(signal: AbortSignal): Promise<boolean> {
