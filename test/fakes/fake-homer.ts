@@ -127,6 +127,7 @@ export class FakeHomer implements RunningHomer {
       ...{ dstIp: packet.destination.address, dstPort: packet.destination.port },
       ...{ timeSeconds, timeUseconds, create_date: stamp, create_ts: stamp, micro_ts: stamp },
       captureId: String(packet.captureId ?? 0),
+      ...(packet.authKey === undefined ? {} : { capturePass: packet.authKey.toString() }),
       // decoder.go, toUTF8: bytes that are no UTF-8, and NUL, are left out.
       raw: packet.payload.toString('utf8').replace(/[\0\ufffd]/g, ''),
     };
