@@ -45,6 +45,8 @@ route[INSIDE] {
     forward();
     exit;
   }
+  # The daemon ends what a dead Asterisk began, and begins nothing.
+  if ($si == "${model.daemonAddress}" && !is_method("CANCEL")) { update_stat("refused_source", "+1"); drop; }
   if (is_method("INVITE")) {
     $var(policy) = $sht(settings=>defaultPolicy);
     if (is_present_hf("X-Holdfast-Policy")) {
@@ -91,7 +93,13 @@ route[OUTSIDE] {
     }
   }
   remove_hf_re("^(X-Holdfast-|TH$)");
-  if (is_method("CANCEL")) { route(SLOT); forward(); exit; }
+  if (is_method("CANCEL")) {
+    route(SLOT);
+    # Pinned to a node that is dead: the daemon sends the final response to the INVITE in its stead.
+    if ($sht(nodes=>dead-$dd) != $null) route(GAP);
+    forward();
+    exit;
+  }
   if (is_method("ACK")) { update_stat("dropped_ack", "+1"); exit; }
   if (is_method("REGISTER")) { route(REGISTER); exit; }
   if (!is_method("INVITE")) {
@@ -121,6 +129,7 @@ route[OUTSIDE] {
 const gap = `route[GAP] {
   update_stat("answered_gap", "+1");
   if (is_method("ACK")) exit;
+  if (is_method("CANCEL")) { sl_send_reply("200", "OK"); exit; }
   if (is_method("BYE")) {
     if ($sht(engines=>$var(engine)) != $null) {
       $var(set) = $sht(engines=>$var(engine));

@@ -32,9 +32,9 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
   const asterisks = state.nodes.filter(node => isAsterisk(node.farm));
   const tables: Record<EdgeTable, EdgeRows> = {
     nodes: Object.fromEntries(
-      asterisks.flatMap(({ address, name, state: health }) => [
+      asterisks.flatMap(({ address, name, state: health }): [string, string][] => [
         [address, name],
-        ...(health === 'dead' ? [[`dead-${address}`, name]] : []),
+        ...(health === 'dead' ? ([[`dead-${address}`, name]] as [string, string][]) : []),
       ]),
     ),
     fenced: Object.fromEntries(

@@ -33,7 +33,7 @@ const modules = [
 
 /** The whole kamailio.cfg of one instance. Pure: equal models give equal text. */
 export function renderKamailioCfg(model: EdgeModel): string {
-  return [globals(model), parameters(model), requestRoutes(model), mediaRoutes(model), hiding].join('\n');
+  return [globals(model), parameters(model), requestRoutes(model), mediaRoutes(model), hiding(model)].join('\n');
 }
 
 function globals(model: EdgeModel): string {
@@ -102,9 +102,11 @@ ${counterNames.map(name => `modparam("statistics", "variable", "${name}")`).join
 `;
 }
 
-/** topoh masks what goes outside; what goes to our own Asterisks stays as it is. */
-const hiding = `event_route[topoh:msg-outgoing] {
+/** topoh masks what goes outside; what goes to our own Asterisks, or to the daemon in a dead one's stead, stays as it is. */
+function hiding(model: EdgeModel): string {
+  return `event_route[topoh:msg-outgoing] {
   $var(to) = $sndto(ip);
-  if ($sht(nodes=>$var(to)) != $null) drop;
+  if ($sht(nodes=>$var(to)) != $null || $var(to) == "${model.daemonAddress}") drop;
 }
 `;
+}

@@ -129,6 +129,22 @@ describe('Tables', () => {
     assert.equal(generation({ ...state, sources: two }), generation({ ...state, sources: [...two].reverse() }));
   });
 
+  it('tell which Asterisks are dead, beside what they are called', () => {
+    const nodes = state.nodes.map(
+      node => ({ ...node, state: /^(call|rtpengine)-1$/.test(node.name) ? 'dead' : 'up' }) as const,
+    );
+    const rows = Object.entries(renderTables({ ...state, nodes }, secrets).nodes);
+    const { address } = nodes.find(node => node.name === 'call-1')!;
+    assert.deepEqual(
+      rows.filter(([, name]) => name === 'call-1'),
+      [
+        [address, 'call-1'],
+        [`dead-${address}`, 'call-1'],
+      ],
+    );
+    assert.equal(rows.filter(([key]) => key.startsWith('dead-')).length, 1);
+  });
+
   it('escape what db_text would read as the end of a column', () => {
     assert.match(formatTable({ 'a:b': 'c\\d' }), /^a\\:b:0:0:c\\\\d$/m);
   });
