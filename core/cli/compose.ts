@@ -228,7 +228,7 @@ function wireCalls(given: Given, make: Make): void {
         };
         return { ...calls, connected };
       },
-      lostNode: death => void nodeDied(get, death),
+      lostNode: death => void nodeDied(get, live, death),
       mayRestart: node => get(tokens.recoveries).mayRestart(node),
       callsOn: node => engine.callsOn(node),
     });
@@ -253,7 +253,7 @@ function wireCalls(given: Given, make: Make): void {
         standIn: get(tokens.standIn),
         known: get(tokens.known),
         dialogs: get(tokens.dialogs),
-        nodeDied: death => nodeDied(get, death),
+        nodeDied: death => nodeDied(get, live, death),
         bindings: get(tokens.bindings),
         balancer: get(tokens.balancer),
         openTrace: () => openTrace(given),
@@ -296,8 +296,8 @@ function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
   return name => live.config.trunks.some(one => one.name === name && one.credentials !== undefined);
 }
 
-async function nodeDied(get: Get, death: NodeDeath): Promise<void> {
-  const farm = get(tokens.states).node(death.node)?.farm;
+async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promise<void> {
+  const farm = (get(tokens.states).node(death.node) ?? plan.nodes.find(node => node.name === death.node))?.farm;
   if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
   if (farm === 'conference') await get(tokens.recoveries).conferenceNodeDied(death);
 }

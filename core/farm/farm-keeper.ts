@@ -241,7 +241,7 @@ export class FarmKeeper {
     log.warn({ node: exit.node, pid: exit.pid, signal: exit.signal, code: exit.code }, `${exit.node} ended (${how})`);
     if (isAsterisk(kept.node.farm)) {
       const now = Date.now();
-      void this.#died(kept, exit.pid, {
+      void this.#died(kept, exit.pid, false, {
         node: exit.node,
         reason: `its process ended (${how})`,
         firstSignMs: now,
@@ -253,20 +253,19 @@ export class FarmKeeper {
     if (!kept.retiring) this.#restart(kept);
   }
 
-  #judged({ name, pid, health, reason, firstSignMs, declaredMs }: SentinelVerdict): void {
+  #judged({ name, pid, health, reason, processGone, firstSignMs, declaredMs }: SentinelVerdict): void {
     const kept = this.#kept.get(name);
     if (!kept || this.#closed || kept.deadPid === pid) return;
-    if (health === 'dead') void this.#died(kept, pid, { node: name, reason, firstSignMs, declaredMs });
+    if (health === 'dead') void this.#died(kept, pid, !processGone, { node: name, reason, firstSignMs, declaredMs });
     else this.#options.states.setHealth(name, health, reason);
   }
 
   /** Fenced first: what is declared dead must not speak, whatever becomes of its process. */
-  async #died(kept: Kept, pid: number, death: NodeDeath): Promise<void> {
+  async #died(kept: Kept, pid: number, isThere: boolean, death: NodeDeath): Promise<void> {
     if (kept.deadPid === pid) return;
     kept.deadPid = pid;
     const { states, host, fences, deathPolicy, lostNode, log } = this.#options;
     const { name } = kept.node;
-    const isThere = host.process(name)?.pid === pid;
     if (isThere) await fences.raise(kept.node);
     states.setHealth(name, 'dead', death.reason);
     if (kept.node.farm !== 'registrar') lostNode(death);

@@ -430,14 +430,9 @@ export class Recoveries {
     if (node === undefined) return;
     const outcome = await leg.run(node, from);
     if (pending.abandoned) {
-      const { channels } = this.#options.asterisks.node(node).ari;
-      if (outcome.result === 'recovered') await channels.hangup({ channelId: session.legId }).catch(() => undefined);
-      const said = outcome.result === 'recovered' ? 'gone' : 'ended';
-      await this.#settle(pending, {
-        ...outcome,
-        result: outcome.result === 'gone' ? 'gone' : said,
-        reason: abandonedReason,
-      });
+      const reason = outcome.result === 'gone' ? outcome.reason : abandonedReason;
+      const result = outcome.result === 'recovered' || outcome.result === 'gone' ? outcome.result : 'ended';
+      await this.#settle(pending, { result, reason });
       return;
     }
     if (outcome.result === 'again elsewhere') {
@@ -461,7 +456,15 @@ export class Recoveries {
   async #settle(pending: Pending, outcome: LegOutcome): Promise<void> {
     const { session, node, death, leg } = pending;
     const { epoch, callId, legId, dialog } = session;
-    if (!this.#pending.delete(legId)) return;
+    if (!this.#pending.has(legId)) return;
+    if (outcome.result === 'recovered' && pending.abandoned && node !== undefined) {
+      await this.#options.asterisks
+        .node(node)
+        .ari.channels.hangup({ channelId: legId })
+        .catch(() => undefined);
+      return this.#settle(pending, { result: 'gone', reason: abandonedReason });
+    }
+    this.#pending.delete(legId);
     const upMs = Date.now();
     const recovered = outcome.result === 'recovered';
     const event: CallEvent = recovered

@@ -35,6 +35,8 @@ export const fromSentinelSchema = z.discriminatedUnion('kind', [
     pid: z.number(),
     health: z.enum(['up', 'suspect', 'dead']),
     reason: z.string(),
+    /** Its process has ended: there is nothing to fence. */
+    processGone: z.boolean(),
     /** For a dead one: the first sign of it, and now; ms since 1970. */
     firstSignMs: z.number(),
     declaredMs: z.number(),

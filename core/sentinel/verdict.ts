@@ -35,7 +35,8 @@ export function judge(signs: Signs, nowMs: number, silenceMs: number): Verdict {
   if (signs.processGone) return { health: 'dead', reason: 'its process is gone' };
   const starts = ariAnsweredMs === 0 && optionsAnsweredMs === 0 && nowMs - signs.startedMs < startMs;
   if (starts) return { health: 'suspect', reason: 'it has not answered yet' };
-  const refused = refusedMs > Math.max(optionsAnsweredMs, listeningSinceMs);
+  // One that has not spoken SIP yet may still be loading it, with ARI there already.
+  const refused = optionsAnsweredMs > 0 && refusedMs > Math.max(optionsAnsweredMs, listeningSinceMs);
   if (refused && !streamOpen) return { health: 'dead', reason: 'its SIP port is closed, and its event stream' };
   const since = (answeredMs: number): number => nowMs - Math.max(answeredMs, listeningSinceMs);
   const [ariSilentMs, sipSilentMs] = [since(ariAnsweredMs), since(optionsAnsweredMs)];

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
+import { isRunning } from '../host/process-table.js';
 import { judge, type Signs, type Verdict } from './verdict.js';
 import type { SentinelStart, WatchedNode } from './sentinel-protocol.js';
 
@@ -53,7 +54,7 @@ export class Watch {
   }
 
   lookAtProcess(): void {
-    if (isProcess(this.node)) this.#seenMs = Date.now();
+    if (isRunning(this.node)) this.#seenMs = Date.now();
     else this.#note({ processGone: true });
   }
 
@@ -105,7 +106,7 @@ export class Watch {
   }
 
   /** The verdict, where it is another one than last time; with the first sign of a death, ms since 1970. */
-  judge(silenceMs: number): (Verdict & { readonly firstSignMs: number }) | undefined {
+  judge(silenceMs: number): (Verdict & { readonly firstSignMs: number; readonly processGone: boolean }) | undefined {
     const nowMs = performance.now();
     const verdict = judge(this.#signs, nowMs, silenceMs);
     if (verdict.health === this.#said) return undefined;
@@ -116,7 +117,7 @@ export class Watch {
     const { processGone, ariAnsweredMs, optionsAnsweredMs } = this.#signs;
     const lastMs = Math.max(ariAnsweredMs, optionsAnsweredMs, this.#openedMs);
     const firstSignMs = processGone ? this.#seenMs : Date.now() - (nowMs - lastMs);
-    return { ...verdict, firstSignMs };
+    return { ...verdict, firstSignMs, processGone };
   }
 
   close(): void {
@@ -137,15 +138,4 @@ export class Watch {
 function ageMs(startTicks: number): number {
   const uptimeSeconds = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]);
   return Math.max(0, uptimeSeconds - startTicks / ticksPerSecond) * 1_000;
-}
-
-/** True while the process lives; a zombie (state Z) does not. Fields of /proc/PID/stat: proc(5). */
-function isProcess({ pid, startTicks }: WatchedNode): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] !== 'Z' && fields[0] !== 'X' && Number(fields[19]) === startTicks;
-  } catch {
-    return false;
-  }
 }

@@ -1,0 +1,121 @@
+// Recoveries in worse times: with the daemon away, with several nodes dead, and with no node left to recover on.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { Farm } from '../harness/farm.js';
+import { leftovers } from '../harness/leftovers.js';
+import { PhonePair } from '../harness/phone-pair.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
+
+describe('calls go on', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up();
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+  afterEach(async () => {
+    await farm.idle(20_000);
+    const up = async (): Promise<boolean> => (await farm.status()).nodes.every(node => node.state === 'up');
+    await waitFor('every node to be up', up, { deadlineMs: 30_000, everyMs: 200 });
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      deadlineMs: 25_000,
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+
+  const daemonPid = async (): Promise<number> => (await farm.status()).daemon.pid;
+  const otherDaemon = (than: number): Promise<unknown> =>
+    waitFor(
+      'the next daemon',
+      async () => {
+        const { ready, daemon } = await farm.status();
+        return ready && daemon.pid !== than;
+      },
+      { deadlineMs: 30_000, everyMs: 200 },
+    );
+  const whole = async (pair: PhonePair): Promise<void> => {
+    await pair.soundsAgain();
+    await pair.holdAndResume();
+    await pair.hangup('caller');
+  };
+
+  test('when the daemon is killed, comes back, and their node dies after that', { timeout: 120_000 }, async () => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    const node = await pair.node(farm);
+    const daemon = await daemonPid();
+    process.kill(daemon, 'SIGKILL');
+    // While it is away the phones go on, and change what a recovery has to know.
+    await pair.holdAndResume();
+    await otherDaemon(daemon);
+    await pair.hear();
+    await waitFor('the dialogs to be known again', async () => {
+      const plan = await farm.json<{ sessions: { action: string; reason: string }[] }>('recovery', 'plan', node);
+      return plan.sessions.length === 2 && plan.sessions.every(one => !/lost|not known/.test(one.reason));
+    });
+    const { reinvites } = pair;
+    process.kill(await farm.pid(node), 'SIGKILL');
+    await pair.reinvited(reinvites);
+    await whole(pair);
+  });
+
+  test('when daemon and node are killed together', { timeout: 120_000 }, async () => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    const node = await pair.node(farm);
+    const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
+    const { reinvites } = pair;
+    // What the ledger has learnt is in the store a moment later.
+    await waitFor('the dialogs to be planned', async () => {
+      const plan = await farm.json<{ sessions: { action: string }[] }>('recovery', 'plan', node);
+      return plan.sessions.every(one => one.action === 'recover');
+    });
+    await new Promise(resolve => setTimeout(resolve, 500));
+    process.kill(daemon, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
+    await otherDaemon(daemon);
+    await pair.reinvited(reinvites, 30_000);
+    await whole(pair);
+  });
+
+  test('when the daemon is killed in the middle of a recovery', { timeout: 120_000 }, async () => {
+    const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+    const node = await pairs[0]?.node(farm);
+    assert.ok(node !== undefined);
+    const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
+    await new Promise(resolve => setTimeout(resolve, 500));
+    process.kill(pid, 'SIGKILL');
+    await waitFor('the first re-INVITE', () => pairs.some(pair => pair.calls.some(call => call.reinvites.length > 0)), {
+      everyMs: 1,
+    });
+    process.kill(daemon, 'SIGKILL');
+    await otherDaemon(daemon);
+    for (const pair of pairs) await whole(pair);
+  });
+
+  test('when the node that they are recovered on dies too, and a third time', { timeout: 120_000 }, async () => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    for (let i = 0; i < 3; i++) {
+      const { reinvites } = pair;
+      process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+      await pair.reinvited(reinvites, 20_000);
+      await pair.soundsAgain();
+    }
+    await whole(pair);
+  });
+
+  test('when all call nodes die at once: they wait for one to come back', { timeout: 120_000 }, async () => {
+    const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+    const before = pairs.map(pair => pair.reinvites);
+    const pids = await Promise.all(['call-1', 'call-2'].map(name => farm.pid(name)));
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
+    for (const [i, pair] of pairs.entries()) await pair.reinvited(before[i] ?? [], 30_000);
+    for (const pair of pairs) await whole(pair);
+  });
+});
