@@ -219,7 +219,7 @@ export class Conferences {
 
   /**
    * Legs of a call are recovered on another call node: what is theirs of the conference is made there, so that `attach` has
-   * only to put them in as they come up.
+   * only to put them in as they come up. Done anew where it was done before: that node may have died since, or the daemon.
    */
   async move(callId: string, legIds: readonly string[], node: string): Promise<void> {
     const key = this.#byCall.get(callId);
@@ -227,13 +227,12 @@ export class Conferences {
     await this.#queue.run(key, async () => {
       const before = this.#conferences.get(key);
       if (!before) return;
-      const moving = before.participants.filter(one => legIds.includes(one.legId) && one.callNode !== node);
+      const moving = before.participants.filter(one => legIds.includes(one.legId));
       if (moving.length === 0) return;
-      const mixedThere = before.mixing === 'call-node' && moving.some(one => one.callNode === before.node);
       const participants = before.participants.map(one =>
         moving.includes(one) ? { ...one, callNode: node, innerLegs: one.innerLegs + 1 } : one,
       );
-      const after: ConferenceRecord = { ...before, participants, ...(mixedThere ? { node } : {}) };
+      const after: ConferenceRecord = { ...before, participants, ...(before.mixing === 'call-node' ? { node } : {}) };
       await this.#save(after);
       if (after.mixing === 'call-node') {
         await this.#bridgeOn(after.node, after.id);

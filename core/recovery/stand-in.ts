@@ -19,15 +19,17 @@ export interface StandInOptions {
 const retransmitAfterMs = [500, 1000, 2000, 4000];
 /** A response is sent again without being asked: its ACK goes to a node that knows nothing of it. */
 const repeatAfterMs = [500, 1000, 2000];
-const deadlineMs = 9_000;
-const longest = 8_192;
+const deadlineMs = 8_000;
+const longestBytes = 8_192;
+/** RFC 3261 §8.1.1.5 */
+const largestCseq = 2 ** 31 - 1;
 
 type Header = readonly [name: string, value: string];
 
 export class StandIn {
   readonly #options: StandInOptions;
-  /** By branch: whoever waits for the responses to a request of ours. */
-  readonly #waiting = new Map<string, (response: SipMessage) => void>();
+  /** By branch and method: whoever waits for the final response to a request of ours. */
+  readonly #waiting = new Map<string, (status: number | undefined) => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #socket: Socket | undefined;
 
@@ -37,30 +39,29 @@ export class StandIn {
 
   /** Throws ADDRESS_TAKEN. */
   async open(): Promise<void> {
-    const { address, log } = this.#options;
+    const { address, privateVip, log } = this.#options;
     const socket = createSocket('udp4');
     await new Promise<void>((resolve, reject) => {
-      socket.once('error', cause =>
+      socket.once('error', cause => {
+        socket.close();
+        const remedy = 'is the farm subnet one of this machine?';
         reject(
-          new HoldfastError('ADDRESS_TAKEN', `cannot send SIP from ${address}: ${cause.message}`, {
-            cause,
-            remedy: 'is the farm subnet one of this machine?',
-          }),
-        ),
-      );
+          new HoldfastError('ADDRESS_TAKEN', `cannot send SIP from ${address}: ${cause.message}`, { cause, remedy }),
+        );
+      });
       socket.bind(0, address, resolve);
     });
     socket.removeAllListeners('error');
     socket.on('error', error => log.debug({ error }, 'the stand-in could not send'));
-    socket.on('message', data => {
-      const response = scanSip(data);
-      const branch = response?.kind === 'response' ? response.vias[0]?.branch : undefined;
-      if (response && branch !== undefined) this.#waiting.get(`${branch} ${response.method}`)?.(response);
+    socket.on('message', (data, from) => {
+      if (from.address === privateVip) this.#onMessage(scanSip(data));
     });
     this.#socket = socket;
   }
 
+  /** Whoever still waits for a response has none. */
   close(): void {
+    for (const done of this.#waiting.values()) done(undefined);
     for (const timer of this.#timers) clearTimeout(timer);
     this.#socket?.close();
     this.#socket = undefined;
@@ -76,13 +77,13 @@ export class StandIn {
       ['Call-ID', invite.callId],
       ['CSeq', `${invite.cseq} INVITE`],
     ]);
-    this.#send(response);
-    for (const ms of repeatAfterMs) this.#later(ms, () => this.#send(response));
+    if (response && invite.vias.length > 0) this.#repeat(response, repeatAfterMs);
   }
 
   /** CANCEL of an INVITE that a dead Asterisk sent: the same topmost Via, so that the far end finds it (§9.1). */
   async cancel(invite: OpenInvite): Promise<number | undefined> {
     const [via = ''] = invite.vias;
+    // Its response finds us by the `received` that the Kamailio adds: the address of the dead Asterisk is not ours.
     return this.#transact('CANCEL', via, invite.requestUri, [
       ...invite.routes.map((route): Header => ['Route', route]),
       ['From', invite.from],
@@ -102,10 +103,9 @@ export class StandIn {
       ['To', `${invite.to};tag=${answer.toTag}`],
       ['Call-ID', invite.callId],
     ];
-    const via = this.#newVia();
-    this.#send(
-      format(`ACK ${answer.contact} SIP/2.0`, [['Via', via], ...common, ...dialog, ['CSeq', `${invite.cseq} ACK`]]),
-    );
+    const ack: Header[] = [['Via', this.#newVia()], ...common, ...dialog, ['CSeq', `${invite.cseq} ACK`]];
+    const message = format(`ACK ${answer.contact} SIP/2.0`, ack);
+    if (message) this.#send(message);
     return this.#transact('BYE', this.#newVia(), answer.contact, [...dialog, ['CSeq', `${invite.cseq + 1} BYE`]]);
   }
 
@@ -118,30 +118,40 @@ export class StandIn {
       ['From', `<${local.uri}>;tag=${local.tag}`],
       ['To', `<${remote.uri}>;tag=${remote.tag}`],
       ['Call-ID', callId],
-      ['CSeq', `${(localCseq ?? 0) + cseqStep + 1} BYE`],
+      ['CSeq', `${Math.min((localCseq ?? 0) + cseqStep + 1, largestCseq)} BYE`],
       ['Reason', reason],
     ]);
   }
 
   async #transact(method: string, via: string, uri: string, headers: readonly Header[]): Promise<number | undefined> {
-    const branch = /;\s*branch=([^;\s]+)/i.exec(via)?.[1] ?? '';
+    const branch = /;\s*branch=([^;\s]+)/i.exec(via)?.[1];
     const request = format(`${method} ${uri} SIP/2.0`, [['Via', via], ...common, ...headers]);
+    if (!request || branch === undefined || !this.#socket) return undefined;
     const key = `${branch} ${method}`;
     return new Promise(resolve => {
       const timers: NodeJS.Timeout[] = [];
-      const done = (status: number | undefined): void => {
+      this.#waiting.get(key)?.(undefined);
+      this.#waiting.set(key, status => {
         this.#waiting.delete(key);
         for (const timer of timers) this.#clear(timer);
         resolve(status);
-      };
-      this.#waiting.set(key, response => {
-        if ((response.status ?? 0) >= 200) done(response.status);
       });
-      let atMs = 0;
-      for (const ms of retransmitAfterMs) timers.push(this.#later((atMs += ms), () => this.#send(request)));
-      timers.push(this.#later(deadlineMs, () => done(undefined)));
-      this.#send(request);
+      this.#repeat(request, retransmitAfterMs, timers);
+      timers.push(this.#later(deadlineMs, () => this.#waiting.get(key)?.(undefined)));
     });
+  }
+
+  #onMessage(message: SipMessage | undefined): void {
+    const branch = message?.vias[0]?.branch;
+    if (message?.status === undefined || message.status < 200 || branch === undefined) return;
+    this.#waiting.get(`${branch} ${message.method}`)?.(message.status);
+  }
+
+  /** Sends now, and again after each of these intervals. */
+  #repeat(message: Buffer, intervalsMs: readonly number[], timers: NodeJS.Timeout[] = []): void {
+    this.#send(message);
+    let atMs = 0;
+    for (const ms of intervalsMs) timers.push(this.#later((atMs += ms), () => this.#send(message)));
   }
 
   #newVia(): string {
@@ -149,8 +159,8 @@ export class StandIn {
     return `SIP/2.0/UDP ${address}:${this.#socket?.address().port ?? 0};branch=z9hG4bK${randomBytes(9).toString('hex')};rport`;
   }
 
-  #send(message: Buffer | undefined): void {
-    if (message) this.#socket?.send(message, ports.sip, this.#options.privateVip, () => undefined);
+  #send(message: Buffer): void {
+    this.#socket?.send(message, ports.sip, this.#options.privateVip, () => undefined);
   }
 
   #later(ms: number, work: () => void): NodeJS.Timeout {
@@ -170,10 +180,14 @@ export class StandIn {
 
 const common: readonly Header[] = [['Max-Forwards', '70']];
 
-/** Values come from the wire: one that could end a header, or a message too long to be sent, makes none at all. */
+/**
+ * Values come from the wire: one that would end a header or split the start line, and a message too long to be sent, make
+ * none at all.
+ */
 function format(startLine: string, headers: readonly Header[]): Buffer | undefined {
   const lines = [startLine, ...headers.map(([name, value]) => `${name}: ${value}`), 'Content-Length: 0'];
+  if (!/^(SIP\/2\.0 \d{3} .*|[A-Z]+ \S+ SIP\/2\.0)$/.test(startLine)) return undefined;
   if (lines.some(line => /[\r\n\0]/.test(line))) return undefined;
-  const text = `${lines.join('\r\n')}\r\n\r\n`;
-  return text.length > longest ? undefined : Buffer.from(text);
+  const message = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`);
+  return message.length > longestBytes ? undefined : message;
 }
