@@ -38,7 +38,7 @@ import { NftBalancer } from '../host/nft-balancer.js';
 import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
 import { DialogBook } from '../ledger/dialog-book.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
-import { bindings as bindingsToken, recoveryPolicy, transcodingPolicies } from '../plugin-api.js';
+import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { PluginHost } from '../plugins/plugin-host.js';
 import { stasisApp, type AriSnapshot } from '../ports/asterisk.js';
@@ -46,6 +46,7 @@ import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
 import { MediaRecovery } from '../recovery/media-recovery.js';
 import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
+import type { TracedFarm } from '../recovery/traced-dialogs.js';
 import { StandIn } from '../recovery/stand-in.js';
 import { Sentinel } from '../sentinel/sentinel.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
@@ -337,7 +338,8 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     asterisks: get(tokens.asterisks),
     source: dialogSource({
       ledger: () => get(tokens.daemon).trace,
-      traced: undefined,
+      traceSource: () => plugins.service(recoveryPolicy)?.traceSource ?? plugins.service(traceSource),
+      farm: () => tracedFarm(live),
       tracedOnly: () => plugins.service(recoveryPolicy)?.source === 'trace-source',
       log,
     }),
@@ -348,6 +350,15 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     hasCredentials: hasCredentials(live),
     done: facts => plugins.emit('recovery.done', facts),
   });
+}
+
+function tracedFarm({ plan }: LiveConfig): TracedFarm {
+  const { asterisks } = traceFarmOf(plan);
+  return {
+    nodeOf: end => asterisks[end.replace(/:\d+$/, '')],
+    publicVip: `${plan.publicVip}:${ports.sip}`,
+    privateVip: `${plan.privateVip}:${ports.sip}`,
+  };
 }
 
 function renderersOf(

@@ -1,9 +1,10 @@
-// Where a recovery reads the dialogs of a dead node: the ledger first, and the trace source for what the ledger lacks.
+// Where a recovery reads the dialogs of a dead node: the ledger first, and a trace source for what the ledger lacks.
 import { messageOf } from '../errors.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
-import { missingFrom } from './recovery-variables.js';
+import type { TraceSource } from '../ports/trace-source.js';
 import type { DialogSource } from './recoveries.js';
+import { tracedDialogs, type TracedFarm } from './traced-dialogs.js';
 
 /** The daemon's own observation of SIP, by HEP. */
 export interface LedgerPort {
@@ -13,39 +14,40 @@ export interface LedgerPort {
 
 export interface DialogSourceOptions {
   readonly ledger: () => LedgerPort | undefined;
-  /** Dialogs rebuilt from a trace source's messages; undefined where no plugin provides one. */
-  readonly traced: ((node: string, callIds: readonly string[]) => Promise<ReadonlyMap<string, Dialog>>) | undefined;
+  /** Undefined where no plugin provides one. */
+  readonly traceSource: () => TraceSource | undefined;
   /** True: the ledger is not asked for dialogs. */
   readonly tracedOnly: () => boolean;
+  readonly farm: () => TracedFarm;
   readonly log: Logger;
 }
 
-export function dialogSource({ ledger, traced, tracedOnly, log }: DialogSourceOptions): DialogSource {
+/** The net above the trace source's own deadlines, ms. */
+const tracedDeadlineMs = 60_000;
+/** Copies bear the clock of whoever sent them. */
+const clockSkewMs = 5_000;
+
+export function dialogSource({ ledger, traceSource, tracedOnly, farm, log }: DialogSourceOptions): DialogSource {
   return {
     openInvites: async node => (await ledger()?.openInvites(node)) ?? [],
-    dialogs: async (node, callIds) => {
-      const known = new Map<string, Dialog>();
-      if (!tracedOnly()) {
-        const seen = await ledger()
-          ?.dialogs(node)
-          .catch(
-            (error: unknown) => void log.error({ node, error }, `the ledger does not answer: ${messageOf(error)}`),
-          );
-        for (const dialog of seen ?? []) known.set(dialog.callId, dialog);
-      }
-      const lacking = callIds.filter(callId => isLacking(known.get(callId)));
-      if (lacking.length === 0 || !traced) return known;
-      log.info({ node, sessions: lacking.length }, `asking the trace source for ${lacking.length} dialogs of ${node}`);
+    dialogs: async node => {
+      const known = tracedOnly() ? [] : ((await ledger()?.dialogs(node)) ?? []);
+      return new Map(known.map(dialog => [dialog.callId, dialog]));
+    },
+    get hasTraced() {
+      return traceSource() !== undefined;
+    },
+    traced: async (node, callIds, sinceMs) => {
+      const source = traceSource();
+      if (!source || callIds.length === 0) return new Map();
+      log.info({ node, sessions: callIds.length }, `asking ${source.name} for ${callIds.length} dialogs of ${node}`);
       try {
-        for (const [callId, dialog] of await traced(node, lacking)) known.set(callId, dialog);
+        const query = { callIds, fromMs: sinceMs - clockSkewMs, toMs: Date.now() + clockSkewMs };
+        return tracedDialogs(await source.messages(query, AbortSignal.timeout(tracedDeadlineMs)), farm());
       } catch (error) {
-        log.error({ node, error }, `the trace source does not help: ${messageOf(error)}`);
+        log.error({ node, error }, `${source.name} does not help: ${messageOf(error)}`);
+        return new Map();
       }
-      return known;
     },
   };
-}
-
-function isLacking(dialog: Dialog | undefined): boolean {
-  return dialog === undefined || missingFrom(dialog).length > 0;
 }

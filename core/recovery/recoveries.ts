@@ -1,6 +1,6 @@
 // Recovers the calls of a dead call node: every session is re-created on another one, as a re-INVITE of its own dialog.
 import type { CallEngine } from '../calls/call-engine.js';
-import type { CallRecord, LegRecord } from '../calls/call-record.js';
+import { echoPeer, type CallRecord, type LegRecord } from '../calls/call-record.js';
 import type { CallEvent } from '../calls/call-machine.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { messageOf } from '../errors.js';
@@ -13,6 +13,7 @@ import { LegRecovery, type LegOutcome } from './leg-recovery.js';
 import { Pacer } from './pacer.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery-facts.js';
 import { assignTargets, planCalls, trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
+import { missingFrom } from './recovery-variables.js';
 import { lostSessionSchema, recoveryRecordSchema, type LostSession, type RecoveryRecord } from './recovery-record.js';
 
 /** A node that was declared dead; times in ms since 1970. */
@@ -26,8 +27,12 @@ export interface NodeDeath {
 
 /** What was seen of dialogs: the ledger, and what fills its holes. */
 export interface DialogSource {
-  /** Dialogs of these Call-IDs on a node, confirmed ones, by Call-ID. */
-  dialogs(node: string, callIds: readonly string[]): Promise<ReadonlyMap<string, Dialog>>;
+  /** Confirmed dialogs of a node as the daemon saw them, by Call-ID: at once. */
+  dialogs(node: string): Promise<ReadonlyMap<string, Dialog>>;
+  /** True where there is somebody else to ask. */
+  readonly hasTraced: boolean;
+  /** The same of these Call-IDs as somebody else saw them, since `sinceMs` (ms since 1970): may take seconds. */
+  traced(node: string, callIds: readonly string[], sinceMs: number): Promise<ReadonlyMap<string, Dialog>>;
   openInvites(node: string): Promise<readonly OpenInvite[]>;
 }
 
@@ -88,6 +93,8 @@ export class Recoveries {
   /** Sessions that have found their end, until their recovery is done and saved. */
   #settled: LostSession[] = [];
   readonly #markDone = new Map<string, () => void>();
+  /** Recoveries that still wait for what a trace source knows. */
+  readonly #planning = new Set<string>();
   #waitingTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -205,13 +212,13 @@ export class Recoveries {
   }
 
   async #recover(death: NodeDeath): Promise<void> {
-    const { policy } = this.#options;
     const { node } = death;
     this.#reassign(node);
     const invites = await this.#invitesOf(node);
-    const planned = (await this.#planned(node)).map(one => ({ ...one, wish: undefined as string | undefined }));
+    const planned = await this.#planned(node);
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
+    const lacking = this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
     const record: RecoveryRecord = {
       ...{ epoch, node, farm: 'call', firstSignMs: death.firstSignMs, declaredMs: death.declaredMs },
       sessions: { found, recovered: 0, ended: 0, failed: 0 },
@@ -219,30 +226,67 @@ export class Recoveries {
     };
     this.#recoveries.set(epoch, record);
     const finished = new Promise<void>(resolve => this.#markDone.set(epoch, resolve));
-    const calls =
-      policy() === undefined ? planned.map(notAtAll) : await Promise.all(planned.map(one => this.#ask(one, node)));
-    const sessions = calls.flatMap(one =>
-      one.legs.filter(wanted).map(leg => this.#sessionOf(epoch, leg, one.priority)),
-    );
+    const recoverable = planned.flatMap(one => one.legs).filter(wanted).length;
+    const also = lacking.length === 0 ? '' : `, the dialogs of ${lacking.length} calls are asked for elsewhere`;
     this.#log.warn(
-      { node, epoch, sessions: found, recoverable: sessions.length, detectedMs: death.declaredMs - death.firstSignMs },
-      `${node} died with ${found} sessions, ${sessions.length} of them can be recovered: ${death.reason}`,
+      { node, epoch, sessions: found, recoverable, detectedMs: death.declaredMs - death.firstSignMs },
+      `${node} died with ${found} sessions, ${recoverable} of them can be recovered${also}: ${death.reason}`,
     );
-    for (const session of sessions) {
-      const wish = calls.find(one => one.call.id === session.callId)?.wish;
-      this.#adopt(session, record, wish, undefined);
-    }
-    // What can be recovered is first: the silence of a call counts, not that of a ringing tone.
-    const scheduled = this.#schedule([
-      this.#records.putting(epoch, record),
-      ...sessions.map(session => this.#sessions.putting(sessionKey(session), session)),
-    ]);
-    for (const one of calls.flatMap(call => call.legs).filter(leg => leg.action === 'end')) {
-      this.#endLeg(epoch, one, invites);
-    }
-    await scheduled;
+    if (lacking.length > 0) this.#planning.add(epoch);
+    await this.#begin(
+      record,
+      planned.filter(one => !lacking.includes(one)),
+      invites,
+    );
+    if (lacking.length > 0) await this.#beginTraced(record, lacking, invites);
     await this.#finishIfDone(epoch);
     await finished;
+  }
+
+  /** What can be recovered is first: the silence of a call counts, not that of a ringing tone. */
+  async #begin(record: RecoveryRecord, planned: readonly PlannedCall[], invites: readonly OpenInvite[]): Promise<void> {
+    const { epoch, node } = record;
+    const asked =
+      this.#options.policy() === undefined
+        ? planned.map(notAtAll)
+        : await Promise.all(planned.map(one => this.#ask(one, node)));
+    const sessions = asked.flatMap(({ legs, priority, wish }) =>
+      legs.filter(wanted).map(leg => ({ wish, session: this.#sessionOf(epoch, leg, priority) })),
+    );
+    for (const { session, wish } of sessions) this.#adopt(session, record, wish, undefined);
+    const scheduled = this.#schedule([
+      this.#records.putting(epoch, record),
+      ...sessions.map(({ session }) => this.#sessions.putting(sessionKey(session), session)),
+    ]);
+    for (const leg of asked.flatMap(call => call.legs).filter(one => one.action === 'end'))
+      this.#endLeg(epoch, leg, invites);
+    await scheduled;
+  }
+
+  /** The rest, when a trace source has said what it knows. */
+  async #beginTraced(
+    record: RecoveryRecord,
+    lacking: readonly PlannedCall[],
+    invites: readonly OpenInvite[],
+  ): Promise<void> {
+    const { epoch, node } = record;
+    const { engine, source } = this.#options;
+    for (const { call, legs } of lacking) {
+      // Their node may come back, empty, and ask for them.
+      engine.tell(call.id, { type: 'legsMoved', legs: legs.map(one => one.leg.id), node, epoch });
+    }
+    const callIds = lacking.flatMap(one => one.legs.flatMap(({ leg }) => this.#callIdOf(leg) ?? []));
+    const traced = await source.traced(node, callIds, Math.min(...lacking.map(one => one.call.startedMs)));
+    const calls = lacking.flatMap(one => engine.record(one.call.id) ?? []);
+    const ids = new Set(lacking.flatMap(one => one.legs.map(({ leg }) => leg.id)));
+    const before = new Map(lacking.flatMap(one => one.legs.map(({ leg, dialog }) => [leg.id, dialog] as const)));
+    const planned = planCalls(
+      calls,
+      leg => ids.has(leg.id),
+      leg => traced.get(this.#callIdOf(leg) ?? '') ?? before.get(leg.id),
+    );
+    this.#planning.delete(epoch);
+    await this.#begin(record, planned, invites);
   }
 
   async #invitesOf(node: string): Promise<readonly OpenInvite[]> {
@@ -257,8 +301,7 @@ export class Recoveries {
   async #planned(node: string): Promise<PlannedCall[]> {
     const isLost = (leg: LegRecord): boolean => leg.node === node && !this.#pending.has(leg.id);
     const calls = this.#options.engine.callsWithLegsOn(node);
-    const callIds = calls.flatMap(call => call.legs.flatMap(leg => this.#callIdOf(leg) ?? []));
-    const dialogs = await this.#options.source.dialogs(node, callIds).catch((error: unknown) => {
+    const dialogs = await this.#options.source.dialogs(node).catch((error: unknown) => {
       this.#log.error({ node, error }, `the dialogs of ${node} are not known: ${messageOf(error)}`);
       return new Map<string, Dialog>();
     });
@@ -272,13 +315,13 @@ export class Recoveries {
 
   /** Asks the plugins, who may veto. */
   async #ask(
-    planned: PlannedCall & { wish: string | undefined },
+    planned: PlannedCall,
     node: string,
   ): Promise<PlannedCall & { priority: number; wish: string | undefined }> {
     const { call, legs } = planned;
     const base = this.#options.policy()?.priorityOf(call) ?? 0;
     const sessions = legs.filter(wanted).length;
-    if (sessions === 0) return { ...planned, priority: base };
+    if (sessions === 0) return { ...planned, priority: base, wish: undefined };
     const { id, source, dialled, callerNumber } = call;
     try {
       const answer = await this.#options.askRecover({
@@ -290,11 +333,12 @@ export class Recoveries {
         sessions,
         priority: base,
       });
-      if (answer && 'skip' in answer) return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base };
+      if (answer && 'skip' in answer)
+        return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base, wish: undefined };
       return { ...planned, priority: answer?.priority ?? base, wish: answer?.target };
     } catch (error) {
       this.#log.error({ call: id, error }, `recovered as the policy says: ${messageOf(error)}`);
-      return { ...planned, priority: base };
+      return { ...planned, priority: base, wish: undefined };
     }
   }
 
@@ -540,7 +584,7 @@ export class Recoveries {
 
   async #finishIfDone(epoch: string): Promise<void> {
     const record = this.#recoveries.get(epoch);
-    if (!record || record.done) return;
+    if (!record || record.done || this.#planning.has(epoch)) return;
     if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
     const done = { ...record, done: true };
     this.#recoveries.set(epoch, done);
@@ -606,6 +650,19 @@ function wanted(leg: PlannedLeg): boolean {
   return leg.action === 'recover';
 }
 
+/** A confirmed leg whose dialog is not known, or not enough of it. */
+function lacksDialog({ call, legs }: PlannedCall): boolean {
+  return legs.some(
+    ({ leg, dialog }) =>
+      leg.state === 'confirmed' &&
+      leg.peer !== echoPeer &&
+      !leg.ending &&
+      call.ending === null &&
+      call.answeredMs !== null &&
+      (dialog === undefined || missingFrom(dialog).length > 0),
+  );
+}
+
 function isRecovered(call: PlannedCall): boolean {
   return call.legs.some(wanted);
 }
@@ -615,6 +672,6 @@ function refusing<Call extends PlannedCall>(planned: Call, reason: string): Call
   return { ...planned, legs };
 }
 
-function notAtAll<Call extends PlannedCall>(planned: Call): Call & { priority: number } {
-  return { ...refusing(planned, 'the session-recovery plugin is not in the config'), priority: 0 };
+function notAtAll(planned: PlannedCall): PlannedCall & { priority: number; wish: undefined } {
+  return { ...refusing(planned, 'the session-recovery plugin is not in the config'), priority: 0, wish: undefined };
 }

@@ -1,4 +1,5 @@
 // What plugins know of recoveries and decide about them: plain values, part of the public plugin API.
+import type { TraceSource } from '../ports/trace-source.js';
 import type { CallSource } from '../calls/call-facts.js';
 
 /** How lost sessions are recovered. Provided by the session-recovery plugin; without one, the calls of a dead node end. */
@@ -13,6 +14,8 @@ export interface RecoveryPolicy {
   readonly patienceMs: number;
   /** Where dialogs are read: the daemon's own ledger, and the trace source for what it lacks; or the trace source only. */
   readonly source: 'ledger' | 'trace-source';
+  /** The trace source; undefined: the one that another plugin provides, if any. */
+  readonly traceSource?: TraceSource | undefined;
   /** How long an Asterisk must be silent in every way to be dead, ms. */
   readonly silenceMs: number;
   /** Kill a process that is silent but still there. */

@@ -1,5 +1,6 @@
 // Session recovery: how the sessions of a dead Asterisk are re-created on another one, and in which order.
 import { definePlugin, pluginApiVersion, recoveryPolicy } from '../../core/plugin-api.js';
+import { HomerSource } from './homer/homer-source.js';
 import { checkRecovery, policyOf, recoveryConfig } from './recovery-config.js';
 
 export default definePlugin({
@@ -8,7 +9,9 @@ export default definePlugin({
   config: recoveryConfig,
   provides: [recoveryPolicy],
   check: checkRecovery,
-  setup({ config, provide }) {
-    provide(recoveryPolicy, policyOf(config));
+  setup({ config, log, provide, onStop }) {
+    const homer = config.homer && new HomerSource(config.homer, log);
+    provide(recoveryPolicy, { ...policyOf(config), traceSource: homer });
+    onStop(() => homer?.close());
   },
 });

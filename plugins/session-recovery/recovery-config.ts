@@ -1,5 +1,6 @@
 // The session-recovery block of a config file, and the policy it stands for.
 import { z, type Directory, type PluginConfigProblem, type RecoveryPolicy } from '../../core/plugin-api.js';
+import { homerConfig } from './homer/homer-config.js';
 
 const perSecond = z.number().positive().max(100_000);
 
@@ -14,6 +15,8 @@ export const recoveryConfig = z.strictObject({
   killFrozen: z.boolean().default(true),
   /** `ledger`: what the daemon saw, the trace source for what it missed. `trace-source`: that one only. */
   source: z.enum(['ledger', 'trace-source']).default('ledger'),
+  /** HOMER as the trace source. */
+  homer: homerConfig.optional(),
   /** Trunks that take less than a call node, or matter more than others (higher first, default 0). */
   trunks: z
     .record(z.string(), z.strictObject({ recoveryPerSecond: perSecond.optional(), priority: z.number().optional() }))

@@ -1,0 +1,55 @@
+// Recovery from a collector's copies alone: the daemon's own ledger is not asked.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { FakeHomer } from '../fakes/fake-homer.js';
+import { Farm } from '../harness/farm.js';
+import { freeSubnet } from '../harness/free-subnet.js';
+import { PhonePair } from '../harness/phone-pair.js';
+import { projectRoot } from '../harness/project-root.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+
+describe('with the ledger switched off and a HOMER 7 that writes late', () => {
+  let farm: Farm;
+  let homer: FakeHomer;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    const { host } = await freeSubnet();
+    homer = await FakeHomer.start({ address: host(250), hepPort: 9060, writeEveryMs: 1_000 });
+    const { url, username, password } = homer;
+    const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    const block = `  session-recovery: { source: trace-source, homer: { url: "${url}", username: ${username}, password: ${password} } }\n`;
+    assert.ok(config.includes('  session-recovery:\n') && config.includes('farm:\n'));
+    farm = await Farm.up({
+      config: config
+        .replace('  session-recovery:\n', block)
+        .replace('farm:\n', `farm:\n  homer: ${homer.hepAddress}:${homer.hepPort}\n`),
+    });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+    await homer.stop();
+  });
+
+  test('calls of both roles are recovered, and again', { timeout: 90_000 }, async t => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    await pair.holdAndResume();
+    for (let i = 0; i < 2; i++) {
+      const { reinvites } = pair;
+      pair.calls.forEach(call => call.audio.resetReport());
+      process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+      await pair.reinvited(reinvites, 20_000);
+      await pair.soundsAgain();
+      t.diagnostic(`silences ${pair.calls.map(call => Math.round(call.audio.report().largestGapMs)).join(', ')} ms`);
+    }
+    await pair.holdAndResume();
+    await pair.hangup('callee');
+    await farm.idle();
+  });
+});
