@@ -1,6 +1,7 @@
 // Says in a dead Asterisk's stead what the phones wait for: final responses, CANCELs, BYEs, from the daemon's own address.
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '../errors.js';
 import { ports } from '../farm/farm-plan.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
@@ -20,6 +21,8 @@ const retransmitAfterMs = [500, 1000, 2000, 4000];
 /** A response is sent again without being asked: its ACK goes to a node that knows nothing of it. */
 const repeatAfterMs = [500, 1000, 2000];
 const deadlineMs = 8_000;
+/** What is sent next passes another Kamailio and may overtake the ACK (seen). */
+const ackLeadMs = 100;
 const longestBytes = 8_192;
 /** RFC 3261 §8.1.1.5 */
 const largestCseq = 2 ** 31 - 1;
@@ -104,7 +107,9 @@ export class StandIn {
     ];
     const ack: Header[] = [['Via', this.#newVia()], ...common, ...dialog, ['CSeq', `${invite.cseq} ACK`]];
     const message = format(`ACK ${answer.contact} SIP/2.0`, ack);
-    if (message) this.#send(message);
+    if (!message) return undefined;
+    this.#send(message);
+    await sleep(ackLeadMs, undefined, { ref: false });
     return this.#transact('BYE', this.#newVia(), answer.contact, [...dialog, ['CSeq', `${invite.cseq + 1} BYE`]]);
   }
 
