@@ -12,11 +12,11 @@ const fence = z.object({ address: z.string() });
 export class Fences {
   readonly #table: Table<z.infer<typeof fence>>;
   readonly #balancer: Balancer;
-  readonly #host: NodeHost;
+  readonly #host: Pick<NodeHost, 'process'>;
   readonly #log: Logger;
   readonly #fenced = new Map<string, string>();
 
-  constructor(store: Store, balancer: Balancer, host: NodeHost, log: Logger) {
+  constructor(store: Store, balancer: Balancer, host: Pick<NodeHost, 'process'>, log: Logger) {
     this.#table = store.table('fences', fence);
     this.#balancer = balancer;
     this.#host = host;

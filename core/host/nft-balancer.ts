@@ -66,12 +66,15 @@ export class NftBalancer implements Balancer {
   fence(addresses: readonly string[]): Promise<void> {
     this.#fenced = addresses;
     return this.#inTurn(async () => {
-      // Before the first `apply` there is nothing to fence: the table comes with them.
-      if (!(await nft(['list', 'tables', 'ip'])).split('\n').includes(`table ip ${tableName(this.#plan.subnet)}`))
-        return;
-      const set = `ip ${tableName(this.#plan.subnet)} fenced`;
-      const fill = this.#fenced.length === 0 ? '' : `add element ${set} { ${this.#fenced.join(', ')} }\n`;
-      await nft(['-f', '-'], `flush set ${set}\n${fill}`);
+      const table = tableName(this.#plan.subnet);
+      const fill = this.#fenced.length === 0 ? '' : `add element ip ${table} fenced { ${this.#fenced.join(', ')} }\n`;
+      try {
+        // One run of nft and no look before it: a zombie may wake up any moment.
+        await nft(['-f', '-'], `flush set ip ${table} fenced\n${fill}`);
+      } catch (error) {
+        // Before the first `apply` there is no table; it will come with the fences in it.
+        if (await this.#exists()) throw error;
+      }
     });
   }
 
@@ -96,11 +99,15 @@ export class NftBalancer implements Balancer {
     return turn;
   }
 
+  async #exists(): Promise<boolean> {
+    const tables = await nft(['list', 'tables', 'ip']);
+    return tables.split('\n').includes(`table ip ${tableName(this.#plan.subnet)}`);
+  }
+
   /** The rules of our table, or undefined where there is none. */
   async #rules(): Promise<Rules | undefined> {
-    const tables = await nft(['list', 'tables', 'ip']);
     const table = tableName(this.#plan.subnet);
-    if (!tables.split('\n').includes(`table ip ${table}`)) return undefined;
+    if (!(await this.#exists())) return undefined;
     const reply = listing.safeParse(JSON.parse(await nft(['-j', 'list', 'table', 'ip', table])));
     if (!reply.success) throw new HoldfastError('BALANCER_FAILED', `nft lists table ${table} in an unknown form`);
     return reply.data.nftables.flatMap(({ rule }) => (rule ? [rule] : []));

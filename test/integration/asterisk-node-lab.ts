@@ -87,6 +87,12 @@ export class AsteriskLab {
     return this.#running.get(name)?.log ?? '';
   }
 
+  pid(name: string): number {
+    const pid = this.#running.get(name)?.child.pid;
+    if (pid === undefined) throw new Error(`${name} does not run`);
+    return pid;
+  }
+
   signal(name: string, signal: NodeJS.Signals): void {
     this.#running.get(name)?.child.kill(signal);
   }
