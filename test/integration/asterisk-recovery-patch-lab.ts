@@ -64,7 +64,7 @@ export class RecoveryLab {
   async phoneCalls(node: Node): Promise<SipMessage> {
     this.phone.peer = { address: this.asterisk.node(node).address, port: 5060 };
     const invited = this.phone.invite();
-    const { channel } = await this.#of(node).of(
+    const { channel } = await this.events(node).of(
       'StasisStart',
       ({ args }) => args[1] === encodeURIComponent(this.phone.callId),
     );
@@ -80,7 +80,7 @@ export class RecoveryLab {
     const callerId = 'Our (side) <70001>';
     await this.ari(node).channels.originate({ endpoint, callerId, app: stasisApp, channelId: id, formats: 'ulaw' });
     const { invite } = await this.phone.accept();
-    await this.#of(node).of('StasisStart', ({ channel }) => channel.id === id);
+    await this.events(node).of('StasisStart', ({ channel }) => channel.id === id);
     return invite;
   }
 
@@ -103,12 +103,12 @@ export class RecoveryLab {
     this.phone.recordRoutes = [];
     const id = await this.originate(node, variables, endpoint);
     const messages = await this.phone.accept(answer);
-    await this.#of(node).of('StasisStart', ({ channel }) => channel.id === id);
+    await this.events(node).of('StasisStart', ({ channel }) => channel.id === id);
     return { id, ...messages };
   }
 
   async destroyed(node: Node, id: string): Promise<Destroyed> {
-    return this.#of(node).of('ChannelDestroyed', ({ channel }) => channel.id === id);
+    return this.events(node).of('ChannelDestroyed', ({ channel }) => channel.id === id);
   }
 
   /** An ordinary call in and one out: the node lives, and nothing of a recovery is left in it. */
@@ -121,7 +121,8 @@ export class RecoveryLab {
     await waitFor('no channel to be left', async () => (await this.ari(node).channels.list()).length === 0);
   }
 
-  #of(node: Node): EventRecorder {
+  /** What the node has told since it was started. */
+  events(node: Node): EventRecorder {
     const recorder = this.#events.get(node);
     assert.ok(recorder, `${node} runs`);
     return recorder;

@@ -104,6 +104,7 @@ export class WirePhone {
       this.received.find(message => message.status >= 200 && message.branch === branch);
     const response = await waitFor(`an answer to ${method}`, final, { everyMs: 5, describe: () => this.describe() });
     if (response.status < 300 && response.get('Contact') !== '') this.target = uriOf(response.get('Contact'));
+    if (response.status < 300 && method === 'INVITE') this.remote = response.get('To');
     if (method === 'INVITE') this.#send('ACK', cseq, [], '', response.status < 300 ? undefined : branch);
     return response;
   }
@@ -113,12 +114,10 @@ export class WirePhone {
     const routes = this.recordRoutes.map((route): Header => ['Record-Route', route]);
     this.sdpVersion++;
     const headers: Header[] = [...routes, ['Content-Type', 'application/sdp']];
-    const response = await this.request('INVITE', { ...offer, headers, body: this.sdp(direction) });
-    if (response.status < 300) this.remote = response.get('To');
-    return response;
+    return this.request('INVITE', { ...offer, headers, body: this.sdp(direction) });
   }
 
-  /** The first request with that method, of this dialog or of none yet, that nobody has taken; a retransmission is none. */
+  /** The first request with that method, of this dialog or of none yet (it becomes this one), that nobody has taken. */
   async next(method: string): Promise<SipMessage> {
     const find = (): SipMessage | undefined =>
       this.received.find(
@@ -126,6 +125,11 @@ export class WirePhone {
       );
     const found = await waitFor(method, find, { everyMs: 5, describe: () => this.describe() });
     this.received.splice(this.received.indexOf(found), 1);
+    if (method === 'INVITE' && found.toTag === '') {
+      this.callId = found.callId;
+      this.local = `${found.get('To')};tag=${token()}`;
+      this.remote = found.get('From');
+    }
     return found;
   }
 
@@ -134,11 +138,6 @@ export class WirePhone {
     const invite = await this.next('INVITE');
     this.target = uriOf(invite.get('Contact'));
     this.peer = peerOf(invite);
-    if (invite.toTag === '') {
-      this.callId = invite.callId;
-      this.local = `${invite.get('To')};tag=${token()}`;
-      this.remote = invite.get('From');
-    }
     this.sdpVersion++;
     const routes = this.recordRoutes.map((route): Header => ['Record-Route', route]);
     this.respond(invite, 200, [...routes, ['Content-Type', 'application/sdp']], this.sdp(direction));
