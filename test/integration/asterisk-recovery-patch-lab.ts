@@ -29,7 +29,7 @@ export class RecoveryLab {
   }
 
   static async open(...started: readonly Node[]): Promise<RecoveryLab> {
-    const asterisk = await AsteriskLab.open();
+    const asterisk = await AsteriskLab.open({ trunks: [{ name: 'lab', username: 'us', secret: 'ours' }] });
     const lab = new RecoveryLab(asterisk, await WirePhone.open(asterisk.plan.privateVip));
     for (const node of started) await lab.start(node);
     return lab;

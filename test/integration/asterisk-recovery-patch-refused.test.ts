@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { waitFor } from '../harness/wait-for.js';
 import { RecoveryLab } from './asterisk-recovery-patch-lab.js';
-import { imagine, partyOf, type WirePhone } from './asterisk-recovery-patch-phone.js';
+import { imagine, originOf, originPlus, partyOf, routesOf, type WirePhone } from './asterisk-recovery-patch-phone.js';
 
 const node = 'call-1';
 let lab: RecoveryLab;
@@ -21,14 +21,37 @@ describe('A far end that does not want the re-INVITE', () => {
     it(`ends the channel with its ${status}, and may be asked again`, async () => {
       const variables = imagine(phone);
       const refused = await lab.originate(node, variables);
-      phone.respond(await phone.next('INVITE'), status);
+      const first = await phone.next('INVITE');
+      phone.respond(first, status);
       await phone.next('ACK');
       assert.equal((await lab.destroyed(node, refused)).tech_cause, status);
       const { invite } = await lab.recover(node, { ...variables, PJSIP_RECOVERY_CSEQ: '5001' });
       assert.equal(invite.cseq, 5001);
+      // As if the ACK had been lost: this is the first attempt's, whose name the dialog has now.
+      phone.respond(first, status);
+      assert.equal((await phone.request('UPDATE')).status, 200);
       assert.equal((await phone.request('BYE')).status, 200);
     });
   }
+
+  it('may challenge it, and is answered within the same dialog', async () => {
+    const routes = `<sip:${phone.address}:5060;lr>,<sip:b@${phone.address}:5060;lr>`;
+    const origin = '- 1 1 IN IP4 1.2.3.4';
+    const variables = { ...imagine(phone), PJSIP_RECOVERY_ROUTES: routes, PJSIP_RECOVERY_SDP_ORIGIN: origin };
+    const id = await lab.originate(node, variables, 'trunk-lab');
+    const challenged = await phone.next('INVITE');
+    phone.respond(challenged, 401, [['WWW-Authenticate', 'Digest realm="far", nonce="abc", algorithm=MD5']]);
+    await phone.next('ACK');
+    const { invite, ack } = await phone.accept();
+    assert.match(invite.get('Authorization'), /^Digest username="us", realm="far", nonce="abc"/);
+    assert.equal(invite.cseq, challenged.cseq + 1);
+    for (const name of ['Call-ID', 'From', 'To']) assert.equal(invite.get(name), challenged.get(name));
+    assert.equal(routesOf(invite).join(','), routes);
+    assert.equal(originOf(invite), originPlus(origin, 1));
+    assert.equal(routesOf(ack).join(','), routes);
+    assert.equal((await phone.request('BYE')).status, 200);
+    await lab.destroyed(node, id);
+  });
 
   it('may ring before it answers', async () => {
     const id = await lab.originate(node, imagine(phone));
