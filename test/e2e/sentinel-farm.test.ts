@@ -1,0 +1,70 @@
+// Frozen Asterisks in a whole farm: killed and started again, or left to a debugger and fenced, also by the next daemon.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { tableName } from '../../core/host/nft-ruleset.js';
+import { Farm, type FarmStatus } from '../harness/farm.js';
+import { projectRoot } from '../harness/project-root.js';
+import { waitFor } from '../harness/wait-for.js';
+
+type NodeStatus = FarmStatus['nodes'][number];
+
+describe('frozen Asterisks of a farm', () => {
+  let farm: Farm;
+  let config: string;
+  before(async () => {
+    config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    farm = await Farm.up({ config });
+  });
+  after(() => farm.down());
+
+  async function node(name: string): Promise<NodeStatus> {
+    const found = (await farm.status()).nodes.find(one => one.name === name);
+    assert.ok(found);
+    return found;
+  }
+  const become = (name: string, is: (node: NodeStatus) => boolean, deadlineMs = 20_000): Promise<unknown> =>
+    waitFor(`another state of ${name}`, async () => is(await node(name)), {
+      ...{ deadlineMs, everyMs: 200 },
+      describe: async () => JSON.stringify(await node(name)),
+    });
+  const fenceSet = (): string =>
+    execFileSync('nft', ['list', 'set', 'ip', tableName(farm.subnet.cidr), 'fenced'], { encoding: 'utf8' });
+
+  test(
+    'are killed and start again, whichever farm they are of, and no fence is left',
+    { timeout: 90_000 },
+    async () => {
+      const names = ['registrar-1', 'conference-1', 'call-1'];
+      const pids = await Promise.all(names.map(name => farm.pid(name)));
+      for (const pid of pids) process.kill(pid, 'SIGSTOP');
+      for (const [i, name] of names.entries()) await become(name, one => one.state === 'up' && one.pid !== pids[i]);
+      for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+      assert.doesNotMatch(fenceSet(), /elements/);
+      const others = (await farm.status()).nodes.filter(one => !names.includes(one.name));
+      assert.ok(others.every(one => one.state === 'up'));
+    },
+  );
+
+  test('stay dead and fenced with killFrozen off, also under another daemon', { timeout: 150_000 }, async () => {
+    await farm.reload(config.replace('  session-recovery:\n', '  session-recovery: { killFrozen: false }\n'));
+    const { pid, address } = await node('call-2');
+    process.kill(pid, 'SIGSTOP');
+    await become('call-2', one => one.state === 'dead');
+    assert.ok(fenceSet().includes(address));
+    process.kill((await farm.status()).daemon.pid, 'SIGKILL');
+    // `start` waits for every node to be up, which this one cannot be.
+    await farm.cli(['up', '--detach', '--config', farm.configFile], 15_000).catch(() => undefined);
+    await become('call-2', one => one.state === 'dead', 60_000);
+    process.kill(pid, 'SIGCONT');
+    await sleep(2_000);
+    assert.deepEqual([(await node('call-2')).state, (await node('call-2')).pid], ['dead', pid]);
+    assert.ok(fenceSet().includes(address));
+    process.kill(pid, 'SIGKILL');
+    await become('call-2', one => one.state === 'up' && one.pid !== pid);
+    assert.doesNotMatch(fenceSet(), /elements/);
+  });
+});
