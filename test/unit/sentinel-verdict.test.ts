@@ -50,6 +50,7 @@ describe('an Asterisk', () => {
     const mute: Partial<Signs> = { ariAnsweredMs: 0, optionsAnsweredMs: 0, streamOpen: false };
     assert.equal(health({ ...mute, startedMs: now - 29_000 }), 'suspect');
     assert.equal(health({ ...mute, ...sipClosed, startedMs: now - 29_000 }), 'suspect', 'nobody listens there yet');
+    assert.equal(health({ ...sipClosed, optionsAnsweredMs: 0 }), 'suspect', 'ARI is there, SIP is still being loaded');
     assert.equal(health({ ...mute, startedMs: now - 31_000 }), 'dead');
     assert.equal(health({ ...mute, startedMs: now - 31_000, listeningSinceMs: now - 999 }), 'suspect');
   });
@@ -81,7 +82,8 @@ describe('of all combinations of signs', () => {
                     ...{ listeningSinceMs: ago(listening), startedMs: ago(started) },
                   };
                   const silent = Math.min(ari, sip, listening) >= silenceMs;
-                  const closed = !streamOpen && refused !== undefined && refused < Math.min(sip, listening);
+                  const closed =
+                    !streamOpen && sip < now && refused !== undefined && refused < Math.min(sip, listening);
                   const starts = ari === now && sip === now && started < 30_000;
                   const isDead = processGone || (!starts && (silent || closed));
                   const verdict = judge(signs, now, silenceMs);
