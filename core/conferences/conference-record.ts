@@ -24,14 +24,17 @@ export const conferenceRecordSchema = z.object({
 });
 export type ConferenceRecord = z.infer<typeof conferenceRecordSchema>;
 
-/** Id of the leg that joins a participant's call node to the conference node, and the number that the leg dials. */
+/**
+ * Id of the leg that joins a participant's call node to the conference node, and the number that the leg dials. It does not
+ * begin with the participant's own id: Asterisk refuses an id that another channel's begins with (main/channel.c).
+ */
 export function innerLegId({ legId, innerLegs }: Pick<Participant, 'legId' | 'innerLegs'>): string {
-  return `${legId}-inner-${innerLegs}`;
+  return `inner-${innerLegs}-${legId}`;
 }
 
 /** The participant's leg, of an inner leg's id; undefined for any other. */
 export function legOfInner(innerId: string): string | undefined {
-  return /^(.+)-inner-\d+$/.exec(innerId)?.[1];
+  return /^inner-\d+-(.+)$/.exec(innerId)?.[1];
 }
 
 /** Id of the two-channel bridge on the call node that joins a participant's leg with its inner leg. */

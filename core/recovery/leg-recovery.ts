@@ -103,11 +103,17 @@ export class LegRecovery {
         variables: this.#variables(),
       });
     } catch (error) {
-      // 409: it is there already, from an order whose answer was lost; what happens to it will be heard.
-      if (!(HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 409))
-        return this.#notTaken(node, error);
+      // It may be there already, from an order whose answer was lost: then what happens to it will be heard.
+      if (!(await this.#isThere(node, error))) return this.#notTaken(node, error);
     }
     return answered;
+  }
+
+  async #isThere(node: string, error: unknown): Promise<boolean> {
+    const { session, ari } = this.#options;
+    if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) return false;
+    const found = ari(node).channels.get({ channelId: session.legId });
+    return found.then(() => true).catch(() => false);
   }
 
   #notTaken(node: string, error: unknown): LegOutcome {

@@ -565,7 +565,7 @@ export class Recoveries {
       if (leg.state === 'confirmed') return dialog ? standIn.bye(dialog) : Promise.resolve();
       if (!invite) return Promise.resolve();
       if (leg.direction === 'inbound') return standIn.refuse(invite, 503, 'Service Unavailable');
-      return invite.answeredBy ? standIn.acknowledgeAndBye(invite) : standIn.cancel(invite);
+      return invite.answeredBy ? standIn.acknowledgeAndBye(invite) : this.#cancel(invite);
     })();
     told.catch((error: unknown) =>
       this.#log.warn({ call: call.id, leg: leg.id, error }, `far end not told: ${messageOf(error)}`),
@@ -573,6 +573,14 @@ export class Recoveries {
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#count(epoch, 'ended', null);
     engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503 });
+  }
+
+  /** One who answers at that very moment has a call with nobody: only the ledger sees its 2xx. */
+  async #cancel(invite: OpenInvite): Promise<void> {
+    const { standIn, source } = this.#options;
+    await standIn.cancel(invite);
+    const answered = (await source.openInvites(invite.node)).find(one => one.callId === invite.callId);
+    if (answered?.answeredBy) await standIn.acknowledgeAndBye(answered);
   }
 
   #count(epoch: string, what: 'recovered' | 'ended' | 'failed', upMs: number | null): void {
