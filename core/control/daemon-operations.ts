@@ -85,6 +85,7 @@ async function status(options: DaemonOperationsOptions): Promise<ResultOf<'statu
     edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },
     nodes: await nodes(options),
     calls: { active: options.engine.activeCalls },
+    recoveries: recoveryTotals(options.recoveries.list()),
   };
 }
 
@@ -145,6 +146,13 @@ function mustKnow(states: NodeStates, node: string): void {
   if (states.node(node)) return;
   const known = states.nodes().map(one => one.name);
   throw new HoldfastError('DAEMON_REFUSED', `there is no node "${node}"`, { remedy: `one of: ${known.join(', ')}` });
+}
+
+function recoveryTotals(records: readonly RecoveryRecord[]): ResultOf<'status'>['recoveries'] {
+  const sum = (what: keyof RecoveryRecord['sessions']): number =>
+    records.reduce((total, record) => total + record.sessions[what], 0);
+  const sessions = { found: sum('found'), recovered: sum('recovered'), ended: sum('ended'), failed: sum('failed') };
+  return { deaths: records.length, sessions };
 }
 
 function recoveryStatus({

@@ -32,6 +32,16 @@ const status = z.object({
   edge: z.object({ public: z.string(), private: z.string() }),
   nodes: list(nodeStatus),
   calls: z.object({ active: z.number().int() }),
+  /** Deaths of nodes, of those kept in the list of recoveries, and what became of the sessions they had. */
+  recoveries: z.object({
+    deaths: z.number().int(),
+    sessions: z.object({
+      found: z.number().int(),
+      recovered: z.number().int(),
+      ended: z.number().int(),
+      failed: z.number().int(),
+    }),
+  }),
 });
 
 const call = z.object({

@@ -32,6 +32,7 @@ async function startDaemon(place: FarmPlace): Promise<RunningDaemon> {
       return { name, farm, address, pid, state: pid === null ? 'dead' : 'up' };
     }),
     calls: { active: 0 },
+    recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
   });
   const down: Operations['down'] = async () => {
     const ended = host.running();

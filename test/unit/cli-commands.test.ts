@@ -30,6 +30,7 @@ const status: FarmStatus = {
     },
   ],
   calls: { active: 3 },
+  recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
 };
 
 const row = { setid: 1, destination: 'sip:127.66.0.31:5060', flags: 'AP', priority: 0 };
