@@ -47,7 +47,7 @@ export interface DaemonOperationsOptions {
 }
 
 export function daemonOperations(options: DaemonOperationsOptions): Operations {
-  const { states, edge, sync } = options;
+  const { edge, sync } = options;
   return {
     status: () => status(options),
     nodes: () => nodes(options),

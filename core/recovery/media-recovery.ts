@@ -87,9 +87,10 @@ export class MediaRecovery {
     for (const { name } of nodes.nodes('call')) {
       const there = await ledger()
         ?.dialogs(name)
-        .catch(
-          (error: unknown) => void log.error({ node: name, error }, `legs of ${name} not known: ${messageOf(error)}`),
-        );
+        .catch((error: unknown): readonly Dialog[] => {
+          log.error({ node: name, error }, `legs of ${name} not known: ${messageOf(error)}`);
+          return [];
+        });
       for (const dialog of there ?? []) dialogs.set(dialog.callId, dialog);
     }
     return engine.list().flatMap(call =>

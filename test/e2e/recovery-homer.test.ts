@@ -17,8 +17,8 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
   let bob: SipEndpoint;
 
   before(async () => {
-    const { host } = await freeSubnet();
-    homer = await FakeHomer.start({ address: host(250), hepPort: 9060, writeEveryMs: 1_000 });
+    const subnet = await freeSubnet();
+    homer = await FakeHomer.start({ address: subnet.host(250), hepPort: 9060, writeEveryMs: 1_000 });
     const { url, username, password } = homer;
     const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
     const block = `  session-recovery: { source: trace-source, homer: { url: "${url}", username: ${username}, password: ${password} } }\n`;

@@ -228,7 +228,7 @@ async function openSip(address: string): Promise<Socket> {
 }
 
 const caller = await openSip(start.callerAddress);
-const callee = await openSip(start.calleeAddress);
+await openSip(start.calleeAddress);
 
 async function call(count: number, perSecond: number, dial: string): Promise<void> {
   for (let i = 0; i < count; i++) {
