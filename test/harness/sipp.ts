@@ -15,6 +15,8 @@ interface CommonOptions {
   readonly payloadTypes?: readonly number[];
   /** The run is ended when it takes longer. Default 60 s. */
   readonly deadlineMs?: number;
+  /** Another scenario of test/harness/scenarios than `uac` or `uas`. */
+  readonly scenario?: string;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -81,12 +83,18 @@ export class Sipp {
       '-l',
       `${calls}`,
     ];
-    return start('uac', options, { holdMs }, args, Sipp.#make);
+    return start(options.scenario ?? 'uac', options, { holdMs }, args, Sipp.#make);
   }
 
   /** Starts a callee that takes calls until `stop()`; resolves when it listens. */
   static async uas(options: SippUasOptions): Promise<Sipp> {
-    const uas = await start('uas', options, { ringMs: options.ringMs ?? 100, waitMs: 1000 }, [], Sipp.#make);
+    const uas = await start(
+      options.scenario ?? 'uas',
+      options,
+      { ringMs: options.ringMs ?? 100, waitMs: 1000 },
+      [],
+      Sipp.#make,
+    );
     try {
       const socket = hexSocket(options.address, options.port ?? 5060);
       const listens = async (): Promise<boolean> => (await readFile('/proc/net/udp', 'utf8')).includes(socket);
@@ -131,7 +139,7 @@ export class Sipp {
 }
 
 async function start(
-  scenario: 'uac' | 'uas',
+  scenario: string,
   options: CommonOptions,
   values: Readonly<Record<string, number>>,
   args: readonly string[],

@@ -1,0 +1,46 @@
+// SIPp as the phones, by messages alone: every call of a dead node is re-INVITEd at both ends, and hung up in its new dialog.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Farm } from '../harness/farm.js';
+import { leftovers } from '../harness/leftovers.js';
+import { Sipp } from '../harness/sipp.js';
+import { waitFor } from '../harness/wait-for.js';
+
+const calls = 40;
+
+describe('SIPp', () => {
+  let farm: Farm;
+
+  before(async () => {
+    farm = await Farm.up();
+  });
+  after(() => farm.down());
+
+  test(`has ${calls} calls on a node that dies, and all of them end well`, { timeout: 120_000 }, async () => {
+    // All of them begin on call-1.
+    await farm.json('drain', 'call-2');
+    const callee = await Sipp.uas({ address: farm.host(208), scenario: 'uas-reinvited', deadlineMs: 100_000 });
+    const caller = await Sipp.uac({
+      ...{ address: farm.host(200), target: { address: farm.host(100), port: 5060 }, service: '70001' },
+      ...{ calls, rate: 20, holdMs: 1_000, scenario: 'uac-reinvited', deadlineMs: 100_000 },
+    });
+    const up = async (): Promise<boolean> => {
+      const all = await farm.calls();
+      return all.length === calls && all.every(call => call.state === 'confirmed');
+    };
+    await waitFor('all calls to be up', up, { deadlineMs: 30_000, everyMs: 200 });
+    await farm.json('undrain', 'call-2');
+    process.kill(await farm.pid('call-1'), 'SIGKILL');
+    const outcome = await caller.finished();
+    const other = await callee.stop();
+    assert.deepEqual([outcome.successful, outcome.failed], [calls, 0], outcome.errors);
+    assert.deepEqual([other.successful, other.failed], [calls, 0], other.errors);
+    const [recovery] = await farm.json<{ sessions: { found: number; recovered: number } }[]>('recoveries');
+    assert.deepEqual([recovery?.sessions.found, recovery?.sessions.recovered], [2 * calls, 2 * calls]);
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      deadlineMs: 25_000,
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+});
