@@ -98,6 +98,7 @@ export class Daemon {
     await plugins.start(live.config);
     this.#trace = await this.#parts.openTrace();
     await this.#parts.dialogs.open(this.#trace);
+    this.#trace.onDialogs((_, ended) => engine.dialogsEnded(ended));
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
     await this.#parts.standIn.open();
     await book.load();

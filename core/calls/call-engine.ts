@@ -44,6 +44,8 @@ export interface CallEngineOptions {
 
 /** A channel that nobody knows is given this long to turn out to be a call that is just arriving. */
 const orphanGraceMs = 3000;
+/** How long after a BYE was answered its Asterisk's own word of it may take. */
+const goneGraceMs = 1000;
 
 export class CallEngine {
   readonly #options: CallEngineOptions;
@@ -169,6 +171,23 @@ export class CallEngine {
     const calls = [...new Set(callIds)].flatMap(id => this.#calls.get(id)?.record ?? []);
     const all = [...writes, ...calls.map(call => this.#table.putting(call.id, call))];
     if (all.length > 0) await this.#options.store.transaction(all);
+  }
+
+  /**
+   * The wire showed the end of these dialogs. A leg whose Asterisk does not know of it a moment later, as a Kamailio has
+   * answered the BYE in a dead node's stead while the session was being recovered, is hung up.
+   */
+  dialogsEnded(sipCallIds: readonly string[]): void {
+    const ended = new Set(sipCallIds);
+    setTimeout(() => {
+      for (const leg of this.list().flatMap(call => call.legs)) {
+        if (leg.sipCallId === null || !ended.has(leg.sipCallId) || leg.state !== 'confirmed' || leg.ending) continue;
+        if (leg.recovering !== null) continue;
+        this.#log.info({ leg: leg.id, sipCallId: leg.sipCallId }, `${leg.id} has hung up without its node: ending it`);
+        const { channels } = this.#options.asterisks.node(leg.node).ari;
+        void channels.hangup({ channelId: leg.id }).catch(() => undefined);
+      }
+    }, goneGraceMs).unref();
   }
 
   /** Who hears first what happens to a leg that is being recovered; it answers true for what was meant for it. */

@@ -191,6 +191,7 @@ describe('Ctrl-C while calls are up', () => {
   const operations = {
     status: async () => ({
       ...{ ready: true, subnet: '127.66.2.0/24', nodes: [], calls },
+      recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
       daemon: { pid: 1, configPath: '', startedAt: '' },
       edge: { public: '', private: '' },
     }),
