@@ -73,7 +73,7 @@ export function advance(call: CallRecord, event: CallEvent, nowMs: number): Tran
     case 'legAnswered':
       return legAnswered(call, event.leg, nowMs);
     case 'legCallId':
-      return { call: withLeg(call, event.leg, { sipCallId: event.sipCallId }), actions: [] };
+      return legCallId(call, event.leg, event.sipCallId);
     case 'legEnded':
       return legEnded(call, event.leg, event.sipStatus, nowMs, event.notBeforeMs ?? nowMs);
     case 'ringTimeout':
@@ -97,6 +97,12 @@ function unchanged(call: CallRecord): Transition {
 
 function withLeg(call: CallRecord, legId: string, change: Partial<LegRecord>): CallRecord {
   return { ...call, legs: call.legs.map(leg => (leg.id === legId ? { ...leg, ...change } : leg)) };
+}
+
+/** Told more than once, by the wire and by the Asterisk. */
+function legCallId(call: CallRecord, legId: string, sipCallId: string): Transition {
+  const known = call.legs.some(leg => leg.id === legId && leg.sipCallId === sipCallId);
+  return known ? unchanged(call) : { call: withLeg(call, legId, { sipCallId }), actions: [] };
 }
 
 function liveOutbound(call: CallRecord): LegRecord[] {

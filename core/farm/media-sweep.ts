@@ -39,8 +39,10 @@ export class MediaSweep {
   async #sweep(engine: string, suspects: Set<string>): Promise<void> {
     const { media, callIds, log } = this.#options;
     try {
-      for (const callId of await media.list(engine, mostSessions)) {
-        const known = callIds();
+      const sessions = await media.list(engine, mostSessions);
+      // After the list: a call that has begun meanwhile is known.
+      const known = callIds();
+      for (const callId of sessions) {
         if (!known || known.has(callId)) continue;
         const key = `${engine} ${callId}`;
         if (!this.#suspects.has(key)) suspects.add(key);

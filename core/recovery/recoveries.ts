@@ -90,6 +90,8 @@ export class Recoveries {
   readonly #inFlight = new Map<string, number>();
   readonly #queues = new Map<string, Pending[]>();
   readonly #doneOf = new Map<string, Promise<void>>();
+  /** What is to be said of them, in order. */
+  #lines: (() => void)[] = [];
   /** Sessions that have found their end, until their recovery is done and saved. */
   #settled: LostSession[] = [];
   readonly #markDone = new Map<string, () => void>();
@@ -214,8 +216,7 @@ export class Recoveries {
   async #recover(death: NodeDeath): Promise<void> {
     const { node } = death;
     this.#reassign(node);
-    const invites = await this.#invitesOf(node);
-    const planned = await this.#planned(node);
+    const [invites, planned] = await Promise.all([this.#invitesOf(node), this.#planned(node)]);
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const lacking = this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
@@ -536,12 +537,16 @@ export class Recoveries {
       ...timeline,
       attempts: leg.attempts,
     };
-    if (recovered)
-      this.#log.info(
-        line,
-        `session of ${legId} is recovered on ${node ?? '?'} ${timeline.done} ms after ${death.node} died`,
-      );
-    else this.#log.warn({ ...line, reason: outcome.reason }, `session of ${legId} is not recovered: ${outcome.reason}`);
+    // Written when all are done: a line costs as much as a part of a recovery.
+    this.#lines.push(() => {
+      if (recovered)
+        this.#log.info(
+          line,
+          `session of ${legId} is recovered on ${node ?? '?'} ${timeline.done} ms after ${death.node} died`,
+        );
+      else
+        this.#log.warn({ ...line, reason: outcome.reason }, `session of ${legId} is not recovered: ${outcome.reason}`);
+    });
     this.#settled.push(session);
     this.#options.engine.tell(callId, event);
     await this.#finishIfDone(epoch);
@@ -596,6 +601,7 @@ export class Recoveries {
     if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
     const done = { ...record, done: true };
     this.#recoveries.set(epoch, done);
+    for (const tell of this.#lines.splice(0)) tell();
     const settled = this.#settled.filter(one => one.epoch === epoch);
     this.#settled = this.#settled.filter(one => one.epoch !== epoch);
     await this.#options.engine.save(

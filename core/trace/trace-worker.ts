@@ -23,7 +23,7 @@ let newLegs: [string, string][] = [];
 const ledger = new DialogLedger();
 const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, ledger, onLeg: tellLeg });
 /** How long a change of a dialog may be known to this thread only. */
-const ledgerEveryMs = 200;
+const ledgerEveryMs = 1_000;
 const pruneEveryMs = 60_000;
 
 /** All legs that were learnt from one batch of datagrams go in one message. */

@@ -76,7 +76,7 @@ describe('calls go on', () => {
       const plan = await farm.json<{ sessions: { action: string }[] }>('recovery', 'plan', node);
       return plan.sessions.every(one => one.action === 'recover');
     });
-    await new Promise(resolve => setTimeout(resolve, 500));
+    await new Promise(resolve => setTimeout(resolve, 1_500));
     process.kill(daemon, 'SIGKILL');
     process.kill(pid, 'SIGKILL');
     await otherDaemon(daemon);
@@ -89,7 +89,7 @@ describe('calls go on', () => {
     const node = await pairs[0]?.node(farm);
     assert.ok(node !== undefined);
     const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
-    await new Promise(resolve => setTimeout(resolve, 500));
+    await new Promise(resolve => setTimeout(resolve, 1_500));
     process.kill(pid, 'SIGKILL');
     await waitFor('the first re-INVITE', () => pairs.some(pair => pair.calls.some(call => call.reinvites.length > 0)), {
       everyMs: 1,
