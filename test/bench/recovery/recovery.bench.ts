@@ -4,7 +4,7 @@
 //
 // After each recovery of a call node runs a bare loop: the same originates of the same dialogs back to the first node, by a
 // program that does nothing else. --write puts the tables into docs/recovery-benchmark.md.
-import { fork, type ChildProcess } from 'node:child_process';
+import { execFileSync, fork, type ChildProcess } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -222,7 +222,10 @@ if (process.argv.includes('--write')) {
       (_, open: string, close: string) => `${open}${table(part, rows)}${close}`,
     );
   }
-  const machine = `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}, Node ${process.version}`;
+  const packages = execFileSync('dpkg-query', ['-W', '-f', '${Package} ${Version}, ', 'kamailio', 'rtpengine-daemon']);
+  const { key } = JSON.parse(await readFile(join(projectRoot, '.build/asterisk.json'), 'utf8')) as { key: string };
+  const cores = `${cpus().length} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`;
+  const machine = `${cores}, Node ${process.version}, ${packages.toString()}Asterisk ${key}`;
   text = text.replace(
     /(<!-- machine -->\n)[\s\S]*?(\n<!-- end -->)/,
     (_, open: string, close: string) => `${open}${machine}, ${new Date().toISOString().slice(0, 10)}.${close}`,
