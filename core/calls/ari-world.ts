@@ -7,6 +7,7 @@ import { stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from 
 import type { IncomingCall, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, echoPeer, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
+import { headerVariables, legHeaders } from './leg-headers.js';
 import type { CallWorld } from './live-call.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
@@ -67,6 +68,7 @@ async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Prom
       dialled: call.dialled,
       callerNumber: call.callerNumber,
       callerName: call.callerName,
+      headers: call.headers,
     });
     if (answer === undefined) return { type: 'routed', answer };
     const checked = routeAnswer.safeParse(answer);
@@ -111,7 +113,9 @@ function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials }: AriWor
 function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldOptions): Record<string, string> {
   const target = targetOf(call, leg);
   const step = call.flow[call.step];
-  const number = (step?.action === 'connect' ? step.callerNumber : undefined) ?? call.callerNumber;
+  const connect = step?.action === 'connect' ? step : undefined;
+  const number = connect?.callerNumber ?? call.callerNumber;
+  const changes = [target?.headers, connect?.headers].filter(one => one !== undefined);
   const policy = policyFor({
     ...(target?.trunk === undefined ? {} : { trunk: target.trunk }),
     ...(target?.subscriber === undefined ? {} : { subscriber: target.subscriber }),
@@ -122,5 +126,6 @@ function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldO
     'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
     'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
     ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
+    ...headerVariables(legHeaders(call.headers, changes)),
   };
 }

@@ -401,6 +401,7 @@ function recordOf(facts: IncomingCall, node: string, channelId: string): CallRec
     dialled: facts.dialled,
     callerNumber: facts.callerNumber,
     callerName: facts.callerName,
+    headers: facts.headers,
     startedMs: Date.now(),
     answeredMs: null,
     routeName: null,

@@ -4,6 +4,20 @@
 export type CallSource =
   { readonly kind: 'trunk'; readonly trunk: string } | { readonly kind: 'subscriber'; readonly subscriber: string };
 
+/** Header fields of a SIP message by lower-case name, each with its values in the order of the message. */
+export type SipHeaders = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * How the headers of an outgoing INVITE are to differ from those that Holdfast would send. Headers that SIP itself works by (From,
+ * Via, Contact, …), and `X-Holdfast-…`, cannot be changed.
+ */
+export interface HeaderChanges {
+  /** Sent with exactly this value, in place of what would be passed on from the caller. */
+  readonly set?: Readonly<Record<string, string>>;
+  /** Not passed on from the caller. */
+  readonly remove?: readonly string[];
+}
+
 /** An inbound call at the moment it asks for a route. */
 export interface IncomingCall {
   /** The call's one id of ours. */
@@ -14,6 +28,8 @@ export interface IncomingCall {
   readonly dialled: string;
   readonly callerNumber: string;
   readonly callerName: string;
+  /** Those headers of its INVITE that are passed on; nothing else of the message is kept. */
+  readonly headers: SipHeaders;
 }
 
 /** One place a call may be connected to: a SIP URI, one leg. */
@@ -25,6 +41,8 @@ export interface ConnectTarget {
   readonly subscriber?: string;
   /** Seconds it may ring before it is cancelled (CANCEL) and the next one is tried. */
   readonly ringTimeoutSeconds?: number;
+  /** For this target alone; goes before the step's own. */
+  readonly headers?: HeaderChanges;
 }
 
 /** Connect the caller: targets one after the other, or all at once (first answer wins, the others are cancelled). */
@@ -36,6 +54,8 @@ export interface ConnectStep {
   readonly ringTimeoutSeconds?: number;
   /** Number presented to the targets; default: the caller's. */
   readonly callerNumber?: string;
+  /** Headers of the INVITE to each target. */
+  readonly headers?: HeaderChanges;
 }
 
 /** Join a room: a conference that others may be in already. */

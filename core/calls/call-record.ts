@@ -6,11 +6,17 @@ import type { ConnectTarget, FlowStep } from './call-facts.js';
 const dialogState = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated']);
 export type DialogState = z.infer<typeof dialogState>;
 
+const headerChanges = z.object({
+  set: z.record(z.string(), z.string()).optional(),
+  remove: z.array(z.string()).optional(),
+});
+
 const connectTarget = z.object({
   uri: z.string(),
   trunk: z.string().optional(),
   subscriber: z.string().optional(),
   ringTimeoutSeconds: z.number().optional(),
+  headers: headerChanges.optional(),
 });
 
 const flowStep = z.discriminatedUnion('action', [
@@ -20,6 +26,7 @@ const flowStep = z.discriminatedUnion('action', [
     strategy: z.enum(['in-order', 'at-once']),
     ringTimeoutSeconds: z.number().optional(),
     callerNumber: z.string().optional(),
+    headers: headerChanges.optional(),
   }),
   z.object({ action: z.literal('conference_join'), room: z.string() }),
   z.object({ action: z.literal('echo') }),
@@ -75,6 +82,8 @@ export const callRecordSchema = z.object({
   dialled: z.string(),
   callerNumber: z.string(),
   callerName: z.string(),
+  /** Of the caller's INVITE: those that are passed on. */
+  headers: z.record(z.string(), z.array(z.string()).readonly()).default({}),
   startedMs: z.number(),
   answeredMs: z.number().nullable(),
   routeName: z.string().nullable(),

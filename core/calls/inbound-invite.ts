@@ -19,6 +19,7 @@ export function readInvite(args: readonly string[], channel: AriChannel): Invite
     dialled,
     callerNumber: channel.caller.number,
     callerName: channel.caller.name,
+    headers: {},
   };
 }
 

@@ -1,5 +1,6 @@
 // What plugins may answer to each hook: checked, because a wrong answer must fail with the plugin's name, not in a call.
 import { z, type ZodType } from 'zod';
+import { wrongHeaderName } from '../calls/leg-headers.js';
 import type { Hooks } from '../plugin-api.js';
 
 export type HookName = keyof Hooks;
@@ -9,6 +10,18 @@ export type HookAnswer<Name extends HookName> = Exclude<Awaited<ReturnType<Hooks
 /** RFC 3261 §19.1.1, as far as that no text can leave the URI: no spaces, quotes, angle brackets or control characters. */
 const sipUri = z.string().regex(/^sips?:[^\s<>"\\\p{Cc}@]+@[^\s<>"\\\p{Cc}@]+$/u, 'must be a SIP URI, sip:user@host');
 const plainText = z.string().regex(/^[^\p{Cc}"<>]*$/u, 'must not have control characters, quotes or angle brackets');
+const headerValue = z
+  .string()
+  .max(4096)
+  .regex(/^[^\p{Cc}]*$/u, 'must not have control characters');
+const headerName = z.string().check(({ value, issues }) => {
+  const wrong = wrongHeaderName(value);
+  if (wrong !== undefined) issues.push({ code: 'custom', message: wrong, input: value });
+});
+const headers = z.strictObject({
+  set: z.record(headerName, headerValue).optional(),
+  remove: z.array(headerName).optional(),
+});
 const seconds = z.number().positive().max(3600);
 
 const connectStep = z.strictObject({
@@ -20,12 +33,14 @@ const connectStep = z.strictObject({
         trunk: z.string().optional(),
         subscriber: z.string().optional(),
         ringTimeoutSeconds: seconds.optional(),
+        headers: headers.optional(),
       }),
     )
     .min(1),
   strategy: z.enum(['in-order', 'at-once']),
   ringTimeoutSeconds: seconds.optional(),
   callerNumber: plainText.max(128).optional(),
+  headers: headers.optional(),
 });
 
 const flowStep = z.discriminatedUnion('action', [
@@ -48,6 +63,8 @@ const recover = z.union([
 
 const schemas: { readonly [Name in HookName]: ZodType } = { route, place, recover };
 
+export const hookNames: ReadonlySet<string> = new Set(Object.keys(schemas));
+
 /** The answer, or what is wrong with it in words. */
 export function readAnswer<Name extends HookName>(
   name: Name,
@@ -67,6 +84,7 @@ function complaints(issues: readonly Issue[]): readonly string[] {
       const closest = [...issue.errors].sort((a, b) => a.length - b.length)[0];
       if (closest !== undefined) return complaints(closest);
     }
+    if (issue.code === 'invalid_key') return complaints(issue.issues.map(one => ({ ...one, path: issue.path })));
     return [issue.path.length === 0 ? issue.message : `${issue.path.map(String).join('.')}: ${issue.message}`];
   });
 }

@@ -5,7 +5,7 @@ import type { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
 import type { Events, Hooks, Plugin, PluginContext, ServiceToken } from '../plugin-api.js';
 import { withDeadline } from './deadline.js';
-import type { HookName } from './hook-answers.js';
+import { hookNames, type HookName } from './hook-answers.js';
 import { pluginError } from './plugin-loader.js';
 
 /** A plugin whose contract and config are checked, ready to be set up. */
@@ -139,5 +139,3 @@ export class RunningPlugin {
     return pluginError('PLUGIN_INVALID', this.#checked.block, message);
   }
 }
-
-const hookNames: ReadonlySet<string> = new Set<HookName>(['route', 'place']);

@@ -15,6 +15,7 @@ const incoming: CallRecord = {
   dialled: '70001',
   callerNumber: '100',
   callerName: '',
+  headers: {},
   startedMs: 1_000,
   answeredMs: null,
   routeName: null,

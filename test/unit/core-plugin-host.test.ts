@@ -64,7 +64,7 @@ async function plugins(definitions: Record<string, string>): Promise<ReturnType<
 }
 
 const call: IncomingCall = {
-  ...{ id: 'c1', sipCallId: 'x@y', dialled: '1', callerNumber: '2', callerName: '' },
+  ...{ id: 'c1', sipCallId: 'x@y', dialled: '1', callerNumber: '2', callerName: '', headers: {} },
   source: { kind: 'trunk', trunk: 'lab' },
 };
 
@@ -290,6 +290,17 @@ describe('hooks and events', () => {
     assert.equal(await host.ask('place', { id: 'x', callNodes: [] }), undefined);
   });
 
+  test('every hook of the API can be answered', async () => {
+    const set = await plugins({
+      a: `setup: ({hook}) => { for (const name of ['route', 'place', 'recover']) hook(name, () => { tell(name); }); }`,
+    });
+    await host.start(set);
+    await host.ask('route', call);
+    await host.ask('place', { id: 'x', callNodes: [] });
+    await host.ask('recover', { ...call, node: 'call-1', sessions: 1, priority: 0 });
+    assert.deepEqual(told(), ['route', 'place', 'recover']);
+  });
+
   test('a hook that throws fails that question only, by plugin and hook', async () => {
     const set = await plugins({
       bad: `setup: ({hook}) => hook('route', call => { if (call.dialled === '1') throw new Error('oops'); })`,
@@ -309,6 +320,8 @@ describe('hooks and events', () => {
     assert.deepEqual(told(), ['aborted']);
   });
 
+  const connecting = (headers: string): string =>
+    `({routeName: 'x', flow: [{action: 'connect', strategy: 'at-once', targets: [{uri: 'sip:a@b', headers: ${headers}}]}]})`;
   const wrongAnswers: readonly (readonly [answer: string, message: RegExp])[] = [
     [`({reject: 200, reason: ''})`, /reject/],
     [`({reject: '486', reason: ''})`, /reject/],
@@ -319,6 +332,9 @@ describe('hooks and events', () => {
       `({routeName: 'x', flow: [{action: 'connect', strategy: 'at-once', targets: [{uri: 'sip:a@b\\r\\nX: y'}]}]})`,
       /uri: must be a SIP URI/,
     ],
+    [connecting(`{set: {'From': 'x'}}`), /targets\.0\.headers\.set\.From: From is Holdfast's own/],
+    [connecting(`{set: {'X-A': 'x\\r\\nVia: y'}}`), /headers\.set\.X-A: must not have control characters/],
+    [connecting(`{remove: ['a b']}`), /"a b" is no header name/],
   ];
   for (const [answer, message] of wrongAnswers) {
     test(`an answer that is none (${answer}) fails with the plugin's name`, async () => {

@@ -20,7 +20,7 @@ const contacts: Record<string, string[]> = { '1001': ['sip:1001@192.0.2.11', 'si
 const location = { contacts: (subscriber: string): string[] => contacts[subscriber] ?? [] };
 
 function call(dialled: string, source: CallSource = { kind: 'subscriber', subscriber: '1001' }): IncomingCall {
-  return { id: 'c1', sipCallId: 'x@y', source, dialled, callerNumber: '1001', callerName: 'alice' };
+  return { id: 'c1', sipCallId: 'x@y', source, dialled, callerNumber: '1001', callerName: 'alice', headers: {} };
 }
 
 function route(routes: unknown[], dialled: string, source?: CallSource): RouteAnswer | undefined {
