@@ -14,6 +14,7 @@ import { recoveryCommand } from './commands/recovery.js';
 import { registrationsCommand } from './commands/registrations.js';
 import { reloadCommand } from './commands/reload.js';
 import { renderCommand } from './commands/render.js';
+import { schemaCommand } from './commands/schema.js';
 import { statusCommand } from './commands/status.js';
 import { superviseCommand } from './commands/supervise.js';
 import { undrainCommand } from './commands/undrain.js';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   downCommand,
   checkCommand,
   renderCommand,
+  schemaCommand,
   statusCommand,
   nodesCommand,
   callsCommand,

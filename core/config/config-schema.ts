@@ -1,9 +1,9 @@
-// The shape of a config file, as it is written.
+// The shape of a config file, as it is written. What describe() says, editors show (`holdfast schema`).
 import { z } from 'zod';
+import { mostNodes, type FarmName } from '../farm/farm-plan.js';
 
 /** Text that YAML may have taken for a number, such as a dialled number or a secret of digits. */
 const text = z.union([z.string(), z.number().transform(String)]);
-const nodes = z.int().min(1);
 const name = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$/, 'a name is letters, digits, and _ . + - (at most 64)');
@@ -11,57 +11,103 @@ const name = z
 /** A letter first: JavaScript would sort keys that are numbers before all others, and the order of plugins counts. */
 const pluginName = z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, 'a plugin name is lower-case letters, digits and -');
 
+/** The most is the farm plan's to judge, which says so in its own words. */
+const nodes = (farm: FarmName, count: number, what: string): z.ZodDefault<z.ZodInt> =>
+  z
+    .int()
+    .min(1)
+    .default(count)
+    .describe(`How many ${what} there are.`)
+    .meta({ maximum: mostNodes(farm) });
+
 const farm = z.strictObject({
-  /** The /24 network that the farm lives in. */
   subnet: z
     .string()
     .regex(/^(\d{1,3}\.){3}0\/24$/, 'must be a /24 network, for example 127.40.0.0/24')
-    .default('127.40.0.0/24'),
-  kamailio: nodes.default(3),
-  call: nodes.default(2),
-  conference: nodes.default(2),
-  registrar: nodes.default(2),
-  rtpengine: nodes.default(2),
-  /** Where phones and trunks send their SIP. */
-  publicVip: z.string().default('.100'),
-  /** Where Asterisks send theirs. */
-  privateVip: z.string().default('.101'),
-  /** Folder of everything that the farm keeps. */
-  state: z.string().min(1).optional(),
-  /** HEP collector that every Kamailio also sends its copies to. */
-  homer: z.string().optional(),
+    .default('127.40.0.0/24')
+    .describe('The /24 network that the farm lives in. Elsewhere in this file `.N` is its host N.'),
+  kamailio: nodes('kamailio', 3, 'Kamailios'),
+  call: nodes('call', 2, 'Asterisks for the legs of calls'),
+  conference: nodes('conference', 2, 'Asterisks for conferences'),
+  registrar: nodes('registrar', 2, 'Asterisks for registrations'),
+  rtpengine: nodes('rtpengine', 2, 'RTPEngines'),
+  publicVip: z.string().default('.100').describe('Where phones and trunks send their SIP.'),
+  privateVip: z.string().default('.101').describe('Where the Asterisks send theirs.'),
+  state: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Folder of everything that the farm keeps; default: /var/lib/holdfast/<subnet>.'),
+  homer: z
+    .string()
+    .optional()
+    .describe(
+      'HEP collector, address:port, that every Kamailio also sends its copies to; port 9060 where none is named.',
+    ),
 });
 
 const subscriber = z.strictObject({
-  /** Display name. */
-  name: z.string().max(64).optional(),
-  secret: text.pipe(z.string().min(1, 'must not be empty')),
+  name: z.string().max(64).optional().describe('Display name.'),
+  secret: text
+    .pipe(z.string().min(1, 'must not be empty'))
+    .describe('Password of the digest. Best as ${NAME} of the environment, or file:PATH.'),
 });
 
 const trunk = z.strictObject({
-  /** Source addresses let in without a challenge. */
-  sources: z.array(z.string()).default([]),
-  /** Where calls to the trunk are sent, best first. */
-  gateways: z.array(z.string()).default([]),
-  /** With which the trunk challenges our INVITEs. */
-  credentials: z.strictObject({ username: text, secret: text }).optional(),
+  sources: z
+    .array(z.string())
+    .default([])
+    .describe('Source addresses let in without a challenge: one, a range low-high, or a network address/bits.'),
+  gateways: z
+    .array(z.string())
+    .default([])
+    .describe('Where calls to the trunk are sent, best first: address or name, with :port where it is not 5060.'),
+  credentials: z
+    .strictObject({
+      username: text.describe('User name of the digest.'),
+      secret: text.describe('Its password. Best as ${NAME} of the environment, or file:PATH.'),
+    })
+    .optional()
+    .describe('What we answer with when the trunk challenges our INVITEs.'),
+});
+
+const log = z.strictObject({
+  level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('The least that is logged.'),
+  file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('A log file of your own, below the state folder; default: log/daemon.log, which is kept small.'),
+});
+
+const cdr = z.strictObject({
+  file: z
+    .string()
+    .min(1)
+    .default('cdr.jsonl')
+    .describe('Call records, one JSON line each; relative to the state folder.'),
 });
 
 export const configSchema = z.strictObject({
-  farm: farm.prefault({}),
-  /** Realm of the subscribers, and host part of their addresses. */
-  domain: z.string().regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i, 'must be a domain name'),
-  log: z
-    .strictObject({
-      level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
-      file: z.string().min(1).optional(),
-    })
-    .prefault({}),
-  cdr: z.strictObject({ file: z.string().min(1).default('cdr.jsonl') }).prefault({}),
-  subscribers: z.record(name, subscriber).default({}),
-  trunks: z.record(name, trunk).default({}),
-  /** One block per plugin, by its name; `from` names the package or path of one that is not built in. */
-  plugins: z.record(pluginName, z.looseObject({ from: z.string().min(1).optional() }).nullable()),
+  farm: farm.prefault({}).describe('The servers: how many, and on which addresses.'),
+  domain: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i, 'must be a domain name')
+    .describe('Realm of the subscribers, and host part of their addresses.'),
+  log: log.prefault({}).describe('What the daemon logs, and where.'),
+  cdr: cdr.prefault({}).describe('Call records.'),
+  subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
+  trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
+  plugins: z
+    .record(
+      pluginName,
+      z
+        .looseObject({
+          from: z.string().min(1).optional().describe('Package or path of a plugin that is not built in.'),
+        })
+        .nullable(),
+    )
+    .describe('One block for each plugin that runs, by its name. Their hooks are asked in this order.'),
 });
 
 export type ConfigFile = z.infer<typeof configSchema>;

@@ -43,6 +43,11 @@ const bases: Readonly<Record<FarmName, { inside: number; outside?: number; most:
   rtpengine: { outside: 80, inside: 90, most: 9 },
 };
 
+/** How many nodes of this farm have an address. */
+export function mostNodes(farm: FarmName): number {
+  return bases[farm].most;
+}
+
 export const ports = { sip: 5060, ari: 8088, rpc: 8060, ng: 2223, hep: 9060 } as const;
 export const rtpPorts = { min: 20000, max: 29999 } as const;
 

@@ -28,10 +28,24 @@ export async function loadPlugin(block: PluginBlock, configFile: string, builtIn
   return checkContract(block, module.default);
 }
 
-function builtInUrl(block: PluginBlock, builtIns: URL): string {
-  const names = readdirSync(builtIns, { withFileTypes: true }).flatMap(entry =>
-    entry.isDirectory() ? [entry.name] : [],
+/** Every built-in plugin, in the order of their names. */
+export function builtInPlugins(builtIns = builtInFolder): Promise<readonly Plugin[]> {
+  return Promise.all(
+    builtInNames(builtIns).map(async name => {
+      const module = (await import(new URL(`${name}/index.js`, builtIns).href)) as { readonly default: Plugin };
+      return module.default;
+    }),
   );
+}
+
+function builtInNames(builtIns: URL): readonly string[] {
+  return readdirSync(builtIns, { withFileTypes: true })
+    .flatMap(entry => (entry.isDirectory() ? [entry.name] : []))
+    .sort();
+}
+
+function builtInUrl(block: PluginBlock, builtIns: URL): string {
+  const names = builtInNames(builtIns);
   if (names.includes(block.name)) return new URL(`${block.name}/index.js`, builtIns).href;
   const hint = didYouMean(block.name, names) ?? `built in are: ${names.join(', ')}`;
   throw pluginError('PLUGIN_NOT_FOUND', block, `there is no built-in plugin of this name`, {

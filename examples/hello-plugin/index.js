@@ -6,13 +6,11 @@ export default definePlugin({
   name: 'hello-plugin',
   apiVersion: pluginApiVersion,
 
-  // Its block, strictly: an unknown key is reported with file, line and column.
+  // Its block, strictly: an unknown key is reported with file, line and column. Editors show what describe() says.
   config: z.strictObject({
-    /** Numbers that are refused with 603 Decline. */
-    barred: z.array(z.string()).default([]),
-    /** The number that is answered with an echo. */
-    echo: z.string().optional(),
-    greeting: z.string().default('hello'),
+    barred: z.array(z.string()).default([]).describe('Numbers that are refused with 603 Decline.'),
+    echo: z.string().optional().describe('The number that is answered with an echo.'),
+    greeting: z.string().default('hello').describe('What the log says to a caller.'),
   }),
 
   setup({ config, log, hook, on, onStop }) {

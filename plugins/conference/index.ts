@@ -5,10 +5,14 @@ import { placeConference } from './place-conference.js';
 export default definePlugin({
   name: 'conference',
   apiVersion: pluginApiVersion,
-  config: z.strictObject({
-    /** Where two-party calls are mixed while both parties sit on one call node. */
-    twoParty: z.enum(['call-node', 'conference-farm']).default('call-node'),
-  }),
+  config: z
+    .strictObject({
+      twoParty: z
+        .enum(['call-node', 'conference-farm'])
+        .default('call-node')
+        .describe('Where two-party calls are mixed while both parties sit on one call node.'),
+    })
+    .describe('Where each conference, also that of a plain call, is mixed.'),
   setup({ config, hook }) {
     hook('place', conference => placeConference(conference, config.twoParty));
   },

@@ -7,10 +7,14 @@ const contact = z.string().regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP
 export default definePlugin({
   name: 'registrar',
   apiVersion: pluginApiVersion,
-  config: z.strictObject({
-    /** Contacts that need no REGISTER, by subscriber, best first. */
-    contacts: z.record(z.string(), z.array(contact).min(1)).default({}),
-  }),
+  config: z
+    .strictObject({
+      contacts: z
+        .record(z.string(), z.array(contact).min(1))
+        .default({})
+        .describe('Contacts that need no REGISTER, by subscriber, best first.'),
+    })
+    .describe('Where a subscriber can be rung: registered contacts, and these.'),
   needs: [directory],
   wants: [bindings],
   provides: [location],

@@ -4,51 +4,56 @@ import { z } from '../../core/plugin-api.js';
 /** YAML takes 9001 for a number; here it is what is dialled. */
 const text = z.union([z.string(), z.number().transform(String)]);
 const names = z.union([z.literal('any'), z.array(text).min(1)]);
-const seconds = z.number().positive().max(600);
+const ringTimeout = z.number().positive().max(600).optional();
 
 const target = z.strictObject({
-  /** Every gateway of this trunk, best first. */
-  trunk: text.optional(),
-  /** Every contact of this subscriber; `dialled` is the one that was dialled. */
-  subscriber: text.optional(),
-  /** A SIP URI as it stands. */
+  trunk: text.optional().describe('Every gateway of this trunk, best first.'),
+  subscriber: text.optional().describe('Every contact of this subscriber; dialled is the one that was dialled.'),
   uri: z
     .string()
     .regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP URI, sip:user@host')
-    .optional(),
-  /** Instead of the dialled number, to a trunk. */
-  number: text.optional(),
-  /** Characters taken from the front of the dialled number, to a trunk. */
-  strip: z.int().min(0).max(32).optional(),
-  /** Put in front of what is left. */
-  prefix: text.optional(),
-  ringTimeoutSeconds: seconds.optional(),
+    .optional()
+    .describe('A SIP URI as it stands.'),
+  number: text.optional().describe('Instead of the dialled number, to a trunk.'),
+  strip: z
+    .int()
+    .min(0)
+    .max(32)
+    .optional()
+    .describe('Characters taken from the front of the dialled number, to a trunk.'),
+  prefix: text.optional().describe('Put in front of what is left of the number, to a trunk.'),
+  ringTimeoutSeconds: ringTimeout.describe('How long this target may ring.'),
+});
+
+const from = z.strictObject({
+  trunks: names.optional().describe('Names of trunks, or any.'),
+  subscribers: names.optional().describe('Names of subscribers, or any.'),
 });
 
 const route = z.strictObject({
-  /** For log and CDR; default: its pattern. */
-  name: z.string().optional(),
-  dial: z.union([text, z.array(text).min(1)]),
-  /** Who may use it; default: everybody. */
-  from: z.strictObject({ trunks: names.optional(), subscribers: names.optional() }).optional(),
+  name: z.string().optional().describe('For log and call record; default: its pattern.'),
+  dial: z
+    .union([text, z.array(text).min(1)])
+    .describe('Dialled numbers: x a digit, z 1-9, n 2-9, [2-5] one of these, . one or more of any, ! none or more.'),
+  from: from.optional().describe('Who may use it; default: everybody.'),
   // What to do: exactly one of these.
-  to: z.array(target).min(1).optional(),
-  /** `dialled` is the room of the dialled number. */
-  room: text.optional(),
-  echo: z.literal(true).optional(),
-  /** SIP status. */
-  reject: z.int().min(400).max(699).optional(),
-  /** Why it is rejected, for log and CDR. */
-  reason: z.string().optional(),
+  to: z.array(target).min(1).optional().describe('Connect to these, in order or all at once.'),
+  room: text.optional().describe('Join the conference of this name; dialled is the dialled number.'),
+  echo: z.literal(true).optional().describe('Answer, and send the audio of the caller back.'),
+  reject: z.int().min(400).max(699).optional().describe('Refuse with this SIP status.'),
+  reason: z.string().optional().describe('Why it is rejected, for log and call record.'),
   // How to connect.
-  /** Ring all targets together; default: only where the one target is a subscriber. */
-  atOnce: z.boolean().optional(),
-  ringTimeoutSeconds: seconds.optional(),
-  /** Number presented to the targets instead of the caller's. */
-  callerNumber: text.optional(),
+  atOnce: z
+    .boolean()
+    .optional()
+    .describe('Ring all targets together; default: only where the one target is a subscriber.'),
+  ringTimeoutSeconds: ringTimeout.describe('How long each target may ring.'),
+  callerNumber: text.optional().describe('Number presented to the targets instead of the one of the caller.'),
 });
 
-export const routingConfig = z.strictObject({ routes: z.array(route).default([]) });
+export const routingConfig = z
+  .strictObject({ routes: z.array(route).default([]).describe('Tried from the top; the first that fits decides.') })
+  .describe('Where calls go, by who calls and what is dialled.');
 export type RouteConfig = z.infer<typeof route>;
 export type TargetConfig = z.infer<typeof target>;
 export type RoutingConfig = z.infer<typeof routingConfig>;

@@ -4,26 +4,47 @@ import { homerConfig } from './homer/homer-config.js';
 
 const perSecond = z.number().positive().max(100_000);
 
-export const recoveryConfig = z.strictObject({
-  /** Recovery INVITEs per second to one call node. */
-  recoveryPerSecond: perSecond.default(1000),
-  /** How long sessions wait for a call node to come up, and for an answer that is no refusal of the moment. */
-  patienceSeconds: z.number().positive().max(3600).default(30),
-  /** How long an Asterisk must be silent in every way to be dead, where its process says nothing. */
-  silenceMs: z.int().min(300).max(60_000).default(1000),
-  /** Kill a process that is silent but still there; false leaves it, fenced, to a debugger. */
-  killFrozen: z.boolean().default(true),
-  /** `ledger`: what the daemon saw, the trace source for what it missed. `trace-source`: that one only. */
-  source: z.enum(['ledger', 'trace-source']).default('ledger'),
-  /** HOMER as the trace source. */
-  homer: homerConfig.optional(),
-  /** Trunks that take less than a call node, or matter more than others (higher first, default 0). */
-  trunks: z
-    .record(z.string(), z.strictObject({ recoveryPerSecond: perSecond.optional(), priority: z.number().optional() }))
-    .default({}),
-  /** Dialled numbers that are recovered before all others, such as emergency numbers. */
-  firstNumbers: z.array(z.union([z.string(), z.number().transform(String)])).default([]),
+const trunk = z.strictObject({
+  recoveryPerSecond: perSecond.optional().describe('Recovery INVITEs per second to this trunk; default: no limit.'),
+  priority: z.number().optional().describe('Higher is recovered first; default 0.'),
 });
+
+export const recoveryConfig = z
+  .strictObject({
+    recoveryPerSecond: perSecond.default(1000).describe('Recovery INVITEs per second to one call node.'),
+    patienceSeconds: z
+      .number()
+      .positive()
+      .max(3600)
+      .default(30)
+      .describe(
+        'How long sessions wait for a call node to come up, and for an answer that is no refusal of the moment.',
+      ),
+    silenceMs: z
+      .int()
+      .min(300)
+      .max(60_000)
+      .default(1000)
+      .describe('How long an Asterisk must be silent in every way to be dead, where its process says nothing.'),
+    killFrozen: z
+      .boolean()
+      .default(true)
+      .describe('Kill a process that is silent but still there; false leaves it, fenced, to a debugger.'),
+    source: z
+      .enum(['ledger', 'trace-source'])
+      .default('ledger')
+      .describe('ledger: what the daemon saw, the trace source for what it missed. trace-source: that one only.'),
+    homer: homerConfig.optional().describe('HOMER as the trace source.'),
+    trunks: z
+      .record(z.string(), trunk)
+      .default({})
+      .describe('Trunks that take less than a call node, or matter more than others.'),
+    firstNumbers: z
+      .array(z.union([z.string(), z.number().transform(String)]))
+      .default([])
+      .describe('Dialled numbers that are recovered before all others, such as emergency numbers.'),
+  })
+  .describe('How the sessions of a dead Asterisk are re-created on another one.');
 export type RecoveryConfig = z.output<typeof recoveryConfig>;
 
 const firstOfAll = 1_000_000;

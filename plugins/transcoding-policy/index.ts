@@ -8,12 +8,15 @@ const codecs = z.array(z.enum(codecNames)).min(1);
 export default definePlugin({
   name: 'transcoding-policy',
   apiVersion: pluginApiVersion,
-  config: z.strictObject({
-    /** For every leg that nothing below names; best first. */
-    default: codecs.default(['opus', 'G722', 'PCMA', 'PCMU']),
-    trunks: z.record(z.string(), codecs).default({}),
-    subscribers: z.record(z.string(), codecs).default({}),
-  }),
+  config: z
+    .strictObject({
+      default: codecs
+        .default(['opus', 'G722', 'PCMA', 'PCMU'])
+        .describe('Codecs of every leg that nothing below names; best first.'),
+      trunks: z.record(z.string(), codecs).default({}).describe('Codecs by trunk.'),
+      subscribers: z.record(z.string(), codecs).default({}).describe('Codecs by subscriber.'),
+    })
+    .describe('Which codecs the outside may speak. Inside is always PCMU.'),
   needs: [directory],
   provides: [transcodingPolicies],
   check: checkPolicies,
