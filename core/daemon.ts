@@ -1,7 +1,7 @@
 // The daemon's life: what is started in which order, what a reload changes, and how it ends.
 import { z } from 'zod';
 import type { CallEngine } from './calls/call-engine.js';
-import type { CdrWriter } from './cdr/cdr-writer.js';
+import type { CallRecords, RecordDestinations } from './cdr/call-records.js';
 import { changedParts } from './config/changed-parts.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { ControlServer } from './control/control-server.js';
@@ -34,7 +34,7 @@ export interface DaemonParts {
   readonly log: RootLogger;
   readonly store: Store;
   readonly plugins: PluginHost;
-  readonly cdr: CdrWriter;
+  readonly cdr: CallRecords;
   readonly states: NodeStates;
   readonly book: EngineBook;
   readonly sync: EdgeSync;
@@ -55,7 +55,7 @@ export interface DaemonParts {
   /** Tells the adapters which nodes there are. */
   readonly setNodes: (plan: FarmPlan) => void;
   readonly loadConfig: () => HoldfastConfig;
-  readonly cdrFile: (config: HoldfastConfig) => string;
+  readonly recordsGoTo: (config: HoldfastConfig) => RecordDestinations;
 }
 
 const heartbeatEveryMs = 1_000;
@@ -144,7 +144,7 @@ export class Daemon {
     live.plan = next.farm.plan;
     log.setLevel(next.log.level);
     log.reopen();
-    await cdr.moveTo(this.#parts.cdrFile(next));
+    await cdr.redirect(this.#parts.recordsGoTo(next));
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
     if (changes.some(change => change.part === 'subscribers' || change.part === 'trunks'))

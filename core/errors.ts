@@ -46,6 +46,9 @@ export type ErrorCode =
   | 'HOMER_UNREACHABLE'
   | 'HOMER_REFUSED'
   | 'HOMER_INVALID_REPLY'
+  // webhook of call records
+  | 'WEBHOOK_UNREACHABLE'
+  | 'WEBHOOK_REFUSED'
   // daemon control socket
   | 'DAEMON_UNREACHABLE'
   | 'DAEMON_REFUSED';

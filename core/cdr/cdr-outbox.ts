@@ -1,4 +1,4 @@
-// Where a call's record waits between the end of the call and the file: a table of the store, keyed by the call's id.
+// Where a call's record waits between the end of the call and its destinations: a table of the store for each.
 import { z, type ZodType } from 'zod';
 import type { CallDetailRecord } from '../calls/call-facts.js';
 import type { Store, Table } from '../store/store.js';
@@ -29,10 +29,29 @@ const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
   recoveries: z.int().min(0).default(0),
 });
 
-/**
- * Put a record here in the transaction that ends its call (`ifVersion` 0), and exactly one line will be written:
- * `store.transaction([calls.deleting(id, version), outbox.putting(id, record, 0)])`.
- */
+/** Records on their way to the file. A record is put in once (`ifVersion` 0) and exactly one line will be written. */
 export function cdrOutbox(store: Store): Table<CallDetailRecord> {
   return store.table('cdr-outbox', callDetailRecord);
+}
+
+/** Records on their way to the webhook. */
+export function webhookOutbox(store: Store): Table<CallDetailRecord> {
+  return store.table('cdr-webhook-outbox', callDetailRecord);
+}
+
+/** Keys in the order in which records came: microseconds since 1970 by the clock, which here never stands still or goes back. */
+export class OutboxKeys {
+  #last = 0;
+
+  /** Every key will be after this one, which waits already. */
+  after(key: string | undefined): void {
+    const given = Number(key ?? 0);
+    // A key of another form (a call's id) sorts before or after all of ours, whatever they are.
+    if (Number.isSafeInteger(given)) this.#last = Math.max(this.#last, given);
+  }
+
+  next(): string {
+    this.#last = Math.max(this.#last + 1, Date.now() * 1000);
+    return String(this.#last).padStart(16, '0');
+  }
 }

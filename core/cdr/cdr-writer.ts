@@ -6,6 +6,7 @@ import type { Logger } from '../log.js';
 import type { Store, Table } from '../store/store.js';
 import { CdrFile } from './cdr-file.js';
 import { cdrOutbox } from './cdr-outbox.js';
+import { OutboxLoop, type Waits } from './outbox-loop.js';
 
 export interface CdrWriterOptions {
   readonly store: Store;
@@ -13,7 +14,7 @@ export interface CdrWriterOptions {
   readonly file: string;
   readonly log: Logger;
   /** First and longest wait after a failed write. Default 500 and 30000. */
-  readonly retryMs?: { readonly first: number; readonly most: number };
+  readonly retryMs?: Waits;
 }
 
 /** Written to the store before an append, so that after a crash it is known where to look for what was appended. */
@@ -31,99 +32,72 @@ export class CdrWriter {
   readonly #log: Logger;
   readonly #outbox: Table<CallDetailRecord>;
   readonly #intents: Table<Intent>;
-  readonly #retryMs: { readonly first: number; readonly most: number };
+  readonly #loop: OutboxLoop;
   #file: CdrFile;
   #unwatch: (() => void) | undefined;
-  #running: Promise<void> | undefined;
-  #again = false;
-  #failures = 0;
-  #retry: NodeJS.Timeout | undefined;
 
-  constructor({ store, file, log, retryMs }: CdrWriterOptions) {
+  constructor({ store, file, log, retryMs = { first: 500, most: 30_000 } }: CdrWriterOptions) {
     this.#store = store;
     this.#log = log;
     this.#file = new CdrFile(file);
     this.#outbox = cdrOutbox(store);
     this.#intents = store.table('cdr-intent', intentSchema);
-    this.#retryMs = retryMs ?? { first: 500, most: 30_000 };
+    this.#loop = new OutboxLoop({
+      work: () => this.#work(),
+      failed: (error, waitMs) => this.#failed(error, waitMs),
+      recovered: () => log.info({ file: this.#file.path }, 'call records are being written again'),
+      retryMs,
+    });
   }
 
   /** Settles what a crash left half done, then writes what waits and what comes. */
   async start(): Promise<void> {
     this.#unwatch = this.#outbox.watch(({ value }) => {
-      // After a failure the next try comes by the clock, not with each call that ends.
-      if (value !== undefined && this.#failures === 0) this.#wake();
+      if (value !== undefined) this.#loop.wake();
     });
-    this.#wake();
-    await this.#idle();
+    await this.#loop.run();
   }
 
   /** Goes on in another file (reload). */
   async moveTo(file: string): Promise<void> {
-    await this.#idle();
+    await this.#loop.idle();
     if (file === this.#file.path) return;
     await this.#file.close();
     this.#file = new CdrFile(file);
-    this.#wake();
+    void this.#loop.run();
   }
 
   /** Tries to write what waits, once, and ends. What could not be written stays in the store. */
   async stop(): Promise<void> {
     this.#unwatch?.();
     this.#unwatch = undefined;
-    clearTimeout(this.#retry);
-    this.#wake();
-    await this.#idle();
+    this.#loop.close();
+    await this.#loop.run();
     await this.#file.close();
   }
 
-  async #idle(): Promise<void> {
-    while (this.#running !== undefined) await this.#running;
-  }
-
-  #wake(): void {
-    if (this.#running !== undefined) {
-      this.#again = true;
-      return;
-    }
-    this.#running = this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#again && this.#failures === 0) this.#wake();
-    });
-  }
-
-  async #run(): Promise<void> {
-    try {
-      this.#again = false;
-      await this.#settleIntent();
-      while (await this.#writeBatch());
-      if (this.#failures > 0) this.#log.info({ file: this.#file.path }, 'call records are being written again');
-      this.#failures = 0;
-    } catch (error) {
-      this.#failed(error);
-    }
+  async #work(): Promise<void> {
+    await this.#settleIntent();
+    while (await this.#writeBatch());
   }
 
   /** True when there may be more. */
   async #writeBatch(): Promise<boolean> {
-    const records: CallDetailRecord[] = [];
-    for await (const [, { value }] of this.#outbox.range()) {
-      if (records.push(value) === mostRecordsPerAppend) break;
+    const batch: [key: string, record: CallDetailRecord][] = [];
+    for await (const [key, { value }] of this.#outbox.range()) {
+      if (batch.push([key, value]) === mostRecordsPerAppend) break;
     }
-    if (records.length === 0) return false;
+    if (batch.length === 0) return false;
     const point = await this.#file.appendPoint();
-    const callIds = records.map(({ callId }) => callId);
+    const callIds = batch.map(([, { callId }]) => callId);
     await this.#intents.put('append', { file: this.#file.path, ...point, callIds });
-    await this.#file.append(records.map(record => `${JSON.stringify(record)}\n`).join(''), point);
-    await this.#written(callIds);
-    return records.length === mostRecordsPerAppend;
+    await this.#file.append(batch.map(([, record]) => `${JSON.stringify(record)}\n`).join(''), point);
+    await this.#written(batch.map(([key]) => key));
+    return batch.length === mostRecordsPerAppend;
   }
 
-  async #written(callIds: readonly string[]): Promise<void> {
-    await this.#store.transaction([
-      ...callIds.map(callId => this.#outbox.deleting(callId)),
-      this.#intents.deleting('append'),
-    ]);
+  async #written(keys: readonly string[]): Promise<void> {
+    await this.#store.transaction([...keys.map(key => this.#outbox.deleting(key)), this.#intents.deleting('append')]);
   }
 
   /** An intent that is still there: the append after it may have happened, in whole, in part or not at all. */
@@ -135,22 +109,27 @@ export class CdrWriter {
       const fields = { file: intent.file, calls: intent.callIds.length };
       this.#log.warn(fields, 'the CDR file of the last append is gone: its records are written again');
     }
-    const written = new Set((lines ?? []).map(callIdOf));
-    await this.#written(intent.callIds.filter(callId => written.has(callId)));
+    const inFile = new Set((lines ?? []).map(callIdOf));
+    await this.#written(await this.#keysOf(intent.callIds.filter(callId => inFile.has(callId))));
   }
 
-  #failed(error: unknown): void {
-    this.#failures++;
-    const waitMs = Math.min(this.#retryMs.most, this.#retryMs.first * 2 ** (this.#failures - 1));
+  async #keysOf(callIds: readonly string[]): Promise<string[]> {
+    const wanted = new Set(callIds);
+    const keys: string[] = [];
+    if (wanted.size === 0) return keys;
+    for await (const [key, { value }] of this.#outbox.range()) {
+      if (wanted.delete(value.callId)) keys.push(key);
+      if (wanted.size === 0) break;
+    }
+    return keys;
+  }
+
+  #failed(error: unknown, retryMs: number): void {
     this.#log.error(
-      { file: this.#file.path, error, retryMs: waitMs },
+      { file: this.#file.path, error, retryMs },
       `call records cannot be written to ${this.#file.path}: ${messageOf(error)}; ` +
         'they are kept in the store and written later: make room on the disk, or mend the path and its permissions',
     );
-    clearTimeout(this.#retry);
-    if (this.#unwatch === undefined) return;
-    this.#retry = setTimeout(() => this.#wake(), waitMs);
-    this.#retry.unref();
   }
 }
 

@@ -13,8 +13,7 @@ import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { CallEngine } from '../calls/call-engine.js';
 import { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { callRecordSchema } from '../calls/call-record.js';
-import { cdrOutbox } from '../cdr/cdr-outbox.js';
-import { CdrWriter } from '../cdr/cdr-writer.js';
+import { CallRecords, type RecordDestinations } from '../cdr/call-records.js';
 import { Conferences } from '../conferences/conferences.js';
 import type { HoldfastConfig } from '../config/holdfast-config.js';
 import { loadConfig } from '../config/load-config.js';
@@ -98,7 +97,7 @@ const tokens = {
   dialogs: token<DialogBook>('dialogs'),
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
-  cdr: token<CdrWriter>('cdr'),
+  cdr: token<CallRecords>('cdr'),
   daemon: token<Daemon>('daemon'),
 };
 
@@ -234,8 +233,11 @@ function wireCalls(given: Given, make: Make): void {
       callsOn: node => engine.callsOn(node),
     });
   });
-  const cdrFile = (config: HoldfastConfig): string => pathBelow(stateFolder, config.cdr.file);
-  make(tokens.cdr, () => new CdrWriter({ store, file: cdrFile(live.config), log }));
+  const recordsGoTo = ({ cdr: { file, webhook } }: HoldfastConfig): RecordDestinations => ({
+    file: pathBelow(stateFolder, file),
+    ...(webhook === undefined ? {} : { webhook }),
+  });
+  make(tokens.cdr, () => new CallRecords({ store, log, ...recordsGoTo(live.config) }));
   make(
     tokens.daemon,
     get =>
@@ -261,7 +263,7 @@ function wireCalls(given: Given, make: Make): void {
         checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),
         setNodes: plan => get(tokens.media).setNodes(plan.nodes),
         loadConfig: given.reloadConfig,
-        cdrFile,
+        recordsGoTo,
       }),
   );
 }
@@ -269,7 +271,6 @@ function wireCalls(given: Given, make: Make): void {
 function callEngine({ live, store, log }: Given, get: Get): CallEngine {
   const plugins = get(tokens.plugins);
   const calls = store.table('calls', callRecordSchema);
-  const outbox = cdrOutbox(store);
   return new CallEngine({
     store,
     asterisks: get(tokens.asterisks),
@@ -288,7 +289,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
       ended: record => plugins.emit('call.ended', record),
     },
     finish: async (call, record) => {
-      await store.transaction([calls.deleting(call.id), outbox.putting(call.id, record)]);
+      await store.transaction([calls.deleting(call.id), ...get(tokens.cdr).writes(record)]);
     },
   });
 }

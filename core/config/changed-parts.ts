@@ -34,6 +34,7 @@ const parts: readonly Part[] = [
   { part: 'log.level', effect: 'live', of: config => config.log.level },
   { part: 'log.file', effect: 'restart', of: config => config.log.file },
   { part: 'cdr.file', effect: 'live', of: config => config.cdr.file },
+  { part: 'cdr.webhook', effect: 'live', of: config => config.cdr.webhook },
   { part: 'subscribers', effect: 'live', of: config => config.subscribers },
   { part: 'trunks', effect: 'live', of: config => config.trunks },
 ];

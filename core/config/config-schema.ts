@@ -80,12 +80,23 @@ const log = z.strictObject({
     .describe('A log file of your own, below the state folder; default: log/daemon.log, which is kept small.'),
 });
 
+const webhook = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+    .describe('Where call records are POSTed.'),
+  secret: text
+    .pipe(z.string().min(16))
+    .describe('Key of the signature. Best as ${NAME} of the environment, or file:PATH.'),
+  timeoutSeconds: z.number().min(0.1).max(300).default(10).describe('How long the receiver may take for one request.'),
+});
+
 const cdr = z.strictObject({
   file: z
     .string()
     .min(1)
     .default('cdr.jsonl')
     .describe('Call records, one JSON line each; relative to the state folder.'),
+  webhook: webhook.optional().describe('A receiver of call records, beside the file.'),
 });
 
 export const configSchema = z.strictObject({

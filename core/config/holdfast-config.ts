@@ -20,6 +20,13 @@ export interface TrunkConfig {
   readonly credentials?: { readonly username: string; readonly secret: string };
 }
 
+/** Where call records are POSTed. */
+export interface WebhookConfig {
+  readonly url: string;
+  readonly secret: string;
+  readonly timeoutMs: number;
+}
+
 /** One plugin's block. Its config is checked by the plugin's own schema. */
 export interface PluginBlock {
   readonly name: string;
@@ -48,7 +55,7 @@ export interface HoldfastConfig {
   /** `file` is relative to the state folder. */
   readonly log: { readonly level: LogLevel; readonly file?: string };
   /** `file` is relative to the state folder. */
-  readonly cdr: { readonly file: string };
+  readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
   /** In the order in which their hooks are asked. */

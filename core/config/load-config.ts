@@ -30,6 +30,7 @@ class ConfigBuilder {
   readonly #file: ConfigFile;
   readonly #subnet: string;
   readonly #problems: ConfigProblem[] = [];
+  readonly #warnings: string[] = [];
 
   constructor(source: ConfigSource, file: ConfigFile, subnet: string | undefined) {
     this.#source = source;
@@ -38,8 +39,9 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log, cdr } = this.#file;
+    const { domain, log } = this.#file;
     const farm = this.#farm();
+    const cdr = this.#cdr();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
       name,
@@ -47,7 +49,8 @@ class ConfigBuilder {
       ...(displayName === undefined ? {} : { displayName }),
     }));
     if (this.#problems.length > 0 || farm === undefined) throw configInvalid(this.#problems);
-    const { file, warnings } = this.#source;
+    const { file } = this.#source;
+    const warnings = [...this.#source.warnings, ...this.#warnings];
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
       ...{ file, farm, domain, log: level, cdr, subscribers, trunks, warnings },
@@ -93,6 +96,19 @@ class ConfigBuilder {
       if (!this.#problems.some(known => known.message === problem.message)) this.#problems.push(problem);
       return undefined;
     }
+  }
+
+  #cdr(): HoldfastConfig['cdr'] {
+    const { file, webhook } = this.#file.cdr;
+    if (webhook === undefined) return { file };
+    const { username, password, protocol, hostname } = new URL(webhook.url);
+    if (username !== '' || password !== '') {
+      this.#problem(['cdr', 'webhook', 'url'], 'must bear no user and password: a record is known by its signature');
+    }
+    if (protocol === 'http:' && !isLoopback(hostname)) {
+      this.#warnings.push(`cdr.webhook.url: call records go to ${hostname} unencrypted: use https`);
+    }
+    return { file, webhook: { url: webhook.url, secret: webhook.secret, timeoutMs: webhook.timeoutSeconds * 1000 } };
   }
 
   #trunks(): readonly TrunkConfig[] {
@@ -143,6 +159,10 @@ class ConfigBuilder {
   #problem(path: ConfigPath, message: string): void {
     this.#problems.push(this.#source.problem(path, message));
   }
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 }
 
 const fewest = { kamailio: 1, call: 1, conference: 1, registrar: 1, rtpengine: 1 } as const;

@@ -71,13 +71,29 @@ class LmdbRawStore implements RawStore {
   }
 
   *scan(table: string, prefix: string): Generator<RawRecord> {
-    const start = keyBytes(table, prefix).subarray(0, mostKeyBytes);
-    // No UTF-8 text contains the byte 0xff, so this ends right after the last key with the prefix.
-    const end = Buffer.concat([start, Buffer.of(0xff)]);
+    const range = keyRange(table, prefix);
     try {
-      for (const { value, version } of this.#database.getRange({ start, end, versions: true, snapshot: false })) {
+      for (const { value, version } of this.#database.getRange({ ...range, versions: true, snapshot: false })) {
         if (value[0].startsWith(prefix)) yield { key: value[0], value: value[1], version: version ?? 0 };
       }
+    } catch (error) {
+      throw storeFailed(this.#path, `${table} cannot be read`, error);
+    }
+  }
+
+  count(table: string): number {
+    try {
+      return this.#database.getKeysCount(keyRange(table, ''));
+    } catch (error) {
+      throw storeFailed(this.#path, `${table} cannot be read`, error);
+    }
+  }
+
+  lastKey(table: string): string | undefined {
+    const { start, end } = keyRange(table, '');
+    try {
+      const [last] = this.#database.getRange({ start: end, end: start, reverse: true, limit: 1 });
+      return last?.value[0];
     } catch (error) {
       throw storeFailed(this.#path, `${table} cannot be read`, error);
     }
@@ -135,6 +151,13 @@ async function commitCause(error: unknown): Promise<unknown> {
 
 function keyBytes(table: string, key: string): Buffer {
   return Buffer.from(`${table}/${key}`, 'utf8');
+}
+
+/** All keys of a table that begin with `prefix`. */
+function keyRange(table: string, prefix: string): { readonly start: Buffer; readonly end: Buffer } {
+  const start = keyBytes(table, prefix).subarray(0, mostKeyBytes);
+  // No UTF-8 text contains the byte 0xff, so this ends right after the last key with the prefix.
+  return { start, end: Buffer.concat([start, Buffer.of(0xff)]) };
 }
 
 function lmdbKey(table: string, key: string): Buffer {

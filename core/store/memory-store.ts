@@ -24,6 +24,14 @@ class MemoryRawStore implements RawStore {
     }
   }
 
+  count(table: string): number {
+    return this.#tables.get(table)?.size ?? 0;
+  }
+
+  lastKey(table: string): string | undefined {
+    return [...this.scan(table, '')].at(-1)?.key;
+  }
+
   async commit(writes: readonly StoreWrite[], version: number): Promise<boolean> {
     const holds = writes.every(({ table, key, ifVersion }) => {
       const present = this.#tables.get(table)?.get(key)?.version ?? 0;

@@ -16,6 +16,8 @@ export interface RawRecord {
 export interface RawStore {
   read(table: string, key: string): RawRecord | undefined;
   scan(table: string, prefix: string): Iterable<RawRecord>;
+  count(table: string): number;
+  lastKey(table: string): string | undefined;
   /** All or nothing; false when a condition did not hold. Resolves after the commit, in commit order. */
   commit(writes: readonly StoreWrite[], version: number): Promise<boolean>;
   close(): Promise<void>;
@@ -122,6 +124,14 @@ class RecordTable<T> implements Table<T> {
       const parsed = this.#parse(record);
       if (parsed !== undefined) yield [record.key, parsed];
     }
+  }
+
+  async count(): Promise<number> {
+    return this.#raw.count(this.name);
+  }
+
+  async lastKey(): Promise<string | undefined> {
+    return this.#raw.lastKey(this.name);
   }
 
   watch(listener: (change: StoreChange<T>) => void): () => void {

@@ -37,6 +37,10 @@ export interface Table<T> {
   delete(key: string, ifVersion?: number): Promise<boolean>;
   /** Records whose key begins with `prefix`, in key order. */
   range(prefix?: string): AsyncIterable<readonly [key: string, record: Versioned<T>]>;
+  /** How many records there are, without reading them. */
+  count(): Promise<number>;
+  /** The last key in key order. */
+  lastKey(): Promise<string | undefined>;
   /** Told of each change after its commit, in commit order; returns the disposer. */
   watch(listener: (change: StoreChange<T>) => void): () => void;
   /** Writes for `Store.transaction`. */

@@ -103,6 +103,19 @@ trunks: {lab: {sources: [.200-.202, 10.1.0.0/30, 192.0.2.7], gateways: [.208, ".
     assert.match(config.warnings[0]!, /subscribers\.b\.secret.*mode 644/);
   });
 
+  test('takes a webhook for call records, and warns when they would go unencrypted', async () => {
+    const of = (url: string): string => `${least}cdr: {webhook: {url: "${url}", secret: \${KEY}, timeoutSeconds: 2.5}}`;
+    const env = { KEY: '0123456789abcdef' };
+    const config = await load(of('https://billing.example.com/cdr'), env);
+    const webhook = { url: 'https://billing.example.com/cdr', secret: '0123456789abcdef', timeoutMs: 2500 };
+    assert.deepEqual(config.cdr, { file: 'cdr.jsonl', webhook });
+    assert.deepEqual(config.warnings, []);
+    assert.deepEqual((await load(of('http://127.0.0.1:8000/'), env)).warnings, []);
+    assert.deepEqual((await load(of('http://billing.example.com/'), env)).warnings, [
+      'cdr.webhook.url: call records go to billing.example.com unencrypted: use https',
+    ]);
+  });
+
   test('follows aliases', async () => {
     const config = await load(`domain: a.test\nplugins:\n  a: &same {x: 1}\n  b: *same\n`);
     assert.deepEqual(config.plugins[1]?.config, { x: 1 });
@@ -160,6 +173,15 @@ describe('a mistake in a config file is told with file, line, column and a hint'
     'one address in two trunks': [
       `${least}trunks:\n  a: {sources: [.1-.9]}\n  b: {sources: [.7]}\n`,
       'test.yaml:5:17: trunks.b.sources[0]: overlaps a source of trunk a: a call must be of one trunk',
+    ],
+    'a webhook without a usable URL or secret': [
+      `${least}cdr:\n  webhook: {url: ftp://x.test/, secret: short}\n`,
+      'test.yaml:4:18: cdr.webhook.url: must be an http:// or https:// URL',
+      'test.yaml:4:41: cdr.webhook.secret: must have at least 16 characters',
+    ],
+    'a password in the URL of a webhook': [
+      `${least}cdr:\n  webhook: {url: "https://me:pw@x.test/", secret: 0123456789abcdef}\n`,
+      'test.yaml:4:18: cdr.webhook.url: must bear no user and password: a record is known by its signature',
     ],
     'a trunk that no call could use': [
       `${least}trunks: {a: {}}\n`,

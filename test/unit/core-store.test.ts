@@ -78,6 +78,10 @@ for (const [kind, openStore] of Object.entries(kinds)) {
       assert.deepEqual(await keys('b'), ['b', 'b1', 'b10', 'b2']);
       assert.deepEqual(await keys(), ['a1', 'b', 'b1', 'b10', 'b2', 'c', 'ü']);
       assert.deepEqual(await keys('x'), []);
+      assert.deepEqual([await calls.count(), await calls.lastKey()], [7, 'ü']);
+      assert.deepEqual([await other.count(), await other.lastKey()], [1, 'b1']);
+      const none = store.table('none', callSchema);
+      assert.deepEqual([await none.count(), await none.lastKey()], [0, undefined]);
     });
 
     test('keys of several kilobytes are kept apart and found by prefix', async () => {
