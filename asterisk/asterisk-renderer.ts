@@ -58,7 +58,7 @@ export class AsteriskRenderer implements NodeRenderer {
         file('cdr.conf', noRecords),
         file('cel.conf', noRecords),
         ...emptyFiles.map(path => file(path, '; Nothing to set.\n')),
-        file('pjsip.conf', this.#pjsip(node)),
+        { ...file('pjsip.conf', this.#pjsip(node)), reload: 'endpoint-reload' },
         file('extensions.conf', extensionsOf(node)),
       ],
       folders,

@@ -19,7 +19,9 @@ export function renderContent(state: EdgeState, secrets: EdgeSecrets): EdgeConte
   const slots = assignSlots(state);
   const tables = renderTables(state, secrets);
   const engines = engineSets(state);
-  const file = (path: string, content: string): NodeFile => ({ path, content, mode: 0o600 });
+  const file = (path: string, content: string): NodeFile => ({
+    ...{ path, content, mode: 0o600, reload: 'list-reload' },
+  });
   return {
     slots,
     tables,

@@ -24,7 +24,7 @@ import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeSync } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
-import { untouchedState, writeFarm } from '../farm/farm-rendering.js';
+import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '../farm/farm-rendering.js';
 import { ports, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
@@ -49,7 +49,6 @@ import type { TracedFarm } from '../recovery/traced-dialogs.js';
 import { StandIn } from '../recovery/stand-in.js';
 import { Sentinel } from '../sentinel/sentinel.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
-import { openMemoryStore } from '../store/memory-store.js';
 import type { Store } from '../store/store.js';
 import { traceFarmOf } from '../trace/trace-farm.js';
 import { Trace } from '../trace/trace.js';
@@ -59,6 +58,7 @@ import type {
   DemoReport,
   FarmPlace,
   RecoveryDemoReport,
+  RenderOptions,
   RunningDaemon,
 } from './composition.js';
 
@@ -363,7 +363,7 @@ function tracedFarm({ plan }: LiveConfig): TracedFarm {
 }
 
 function renderersOf(
-  { live, secrets }: Given,
+  { live, secrets }: Pick<Given, 'live' | 'secrets'>,
   state: () => ReturnType<EdgeSync['state']>,
 ): Readonly<Record<FarmName, NodeRenderer>> {
   const asterisk = new AsteriskRenderer({
@@ -485,27 +485,20 @@ export async function checkConfig(configPath: string, subnet: string | undefined
   };
 }
 
-export async function renderFarm(
-  configPath: string,
-  subnet: string | undefined,
-  outFolder: string,
-): Promise<readonly string[]> {
+export async function renderFarm(options: RenderOptions): Promise<readonly string[]> {
+  const { configPath, subnet, outFolder, keyFile, nodeFolder } = options;
   const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
   const plugins = new PluginHost({ log: silentLogger });
   await plugins.start(config);
-  const live = { config, plan: config.farm.plan };
-  const given: Given = {
-    live,
-    stateFolder: outFolder,
-    secrets: FarmSecrets.throwaway(),
-    log: createLogger({ level: 'silent' }),
-    store: openMemoryStore(),
-    reloadConfig: () => config,
-  };
-  const state = untouchedState(live.plan, edgeSettings(config, plugins.service(transcodingPolicies)));
-  const renderers = renderersOf(given, () => state);
+  const settings = edgeSettings(config, plugins.service(transcodingPolicies));
   await plugins.stop();
-  return writeFarm(live.plan, renderers, outFolder);
+  const { plan } = config.farm;
+  makePrivateFolder(outFolder);
+  const secrets = keyFile === undefined ? FarmSecrets.open(outFolder) : FarmSecrets.read(keyFile);
+  const renderers = renderersOf({ live: { config, plan }, secrets }, () => untouchedState(plan, settings));
+  const files = renderFiles(plan, renderers, nodeFolder ?? outFolder);
+  await writeRendering(outFolder, files);
+  return files.map(({ path }) => path);
 }
 
 /** The demo's phones are those of the test kit, loaded only here. */

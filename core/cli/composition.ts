@@ -85,6 +85,16 @@ export interface DemoOptions {
   readonly seconds: number;
 }
 
+export interface RenderOptions {
+  readonly configPath: string;
+  readonly subnet: string | undefined;
+  readonly outFolder: string;
+  /** The farm's key; undefined: the one in `outFolder`, made at the first rendering. */
+  readonly keyFile: string | undefined;
+  /** Where the nodes' folders will be; undefined: below `outFolder`. */
+  readonly nodeFolder: string | undefined;
+}
+
 /** The exports of compose.ts that commands use. */
 export interface Composition {
   /**
@@ -94,8 +104,8 @@ export interface Composition {
   startDaemon(place: FarmPlace): Promise<RunningDaemon>;
   /** Loads and validates config and plugins. Opens no socket. */
   checkConfig(configPath: string, subnet: string | undefined): Promise<ConfigSummary>;
-  /** Writes every file of every node below `outFolder`; returns their paths relative to it. */
-  renderFarm(configPath: string, subnet: string | undefined, outFolder: string): Promise<readonly string[]>;
+  /** Writes every generated file below a folder; returns their paths relative to it. */
+  renderFarm(options: RenderOptions): Promise<readonly string[]>;
   demoCall(options: DemoOptions, print: (line: string) => void): Promise<DemoReport>;
   demoRecovery(options: DemoOptions, print: (line: string) => void): Promise<RecoveryDemoReport>;
 }

@@ -132,7 +132,7 @@ export class FarmKeeper {
       try {
         await host.writeFiles(
           node.name,
-          files.filter(file => file.path === 'pjsip.conf'),
+          files.filter(file => file.reload === 'endpoint-reload'),
           process.user,
         );
         await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });

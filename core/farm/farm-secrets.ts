@@ -20,28 +20,33 @@ export class FarmSecrets {
 
   /** Reads the farm's key, making it where there is none yet. Throws HOST_FAILED. */
   static open(stateFolder: string): FarmSecrets {
-    const path = join(stateFolder, 'secrets.json');
+    return FarmSecrets.#read(join(stateFolder, 'secrets.json'), true);
+  }
+
+  /** Reads a key that must be there, and leaves it as it is. Throws HOST_FAILED. */
+  static read(path: string): FarmSecrets {
+    return FarmSecrets.#read(path, false);
+  }
+
+  static #read(path: string, make: boolean): FarmSecrets {
     try {
-      if (!existsSync(path)) {
+      if (make && !existsSync(path)) {
         mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
         writeFileSync(path, `${JSON.stringify({ master: randomBytes(32).toString('hex') })}\n`, {
           mode: 0o600,
           flag: 'wx',
         });
       }
-      chmodSync(path, 0o600);
+      if (make) chmodSync(path, 0o600);
       return new FarmSecrets(fileSchema.parse(JSON.parse(readFileSync(path, 'utf8'))).master);
     } catch (error) {
       throw new HoldfastError('HOST_FAILED', `the farm's key in ${path} cannot be used: ${messageOf(error)}`, {
         cause: error,
-        remedy: 'with the farm down, remove the file: a new key is made at the next start',
+        remedy: make
+          ? 'with the farm down, remove the file: a new key is made at the next start'
+          : 'name the secrets.json of a farm’s state folder, or of an earlier rendering',
       });
     }
-  }
-
-  /** Secrets that belong to no farm, for `check` and `render`. */
-  static throwaway(): FarmSecrets {
-    return new FarmSecrets(randomBytes(32).toString('hex'));
   }
 
   /** 40 hex characters for a purpose, e.g. `ari call-1`. */

@@ -7,7 +7,12 @@ export interface NodeFile {
   readonly content: string;
   /** Permission bits, e.g. 0o600; the owner is the process's user. */
   readonly mode: number;
+  /** How a process that runs takes new content; without it, its next start does. */
+  readonly reload?: FileReload;
 }
+
+/** `list-reload`: a Kamailio's lists and tables; `endpoint-reload`: an Asterisk's PJSIP objects. Calls are not touched. */
+export type FileReload = 'list-reload' | 'endpoint-reload';
 
 /** How a node's process is started. */
 export interface ProcessSpec {
