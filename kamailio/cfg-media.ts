@@ -96,7 +96,7 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
     if ($sht(nodes=>$si) == $null && $si != "${model.daemonAddress}") { update_stat("refused_source", "+1"); drop; }
     $fsn = "ext";
     subst_hf("Record-Route", "/${privateVip}:${ports.sip}/${publicVip}:${ports.sip}/", "a");
-    remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
+    route(OUTWARD);
     # A phone looks for its own contacts in the 200 to REGISTER: without its cookie topoh leaves them alone.
     if (is_method("REGISTER")) remove_hf("TH");
   } else {

@@ -41,7 +41,7 @@ route[INSIDE] {
     $var(engine) = $(var(hf){s.select,1,.});
     $var(policy) = $(var(hf){s.select,2,.});
     route(MEDIA_FROM_INSIDE);
-    remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
+    route(OUTWARD);
     forward();
     exit;
   }
@@ -59,7 +59,7 @@ route[INSIDE] {
     route(MEDIA_FROM_INSIDE);
     route(SIGN);
   }
-  remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
+  route(OUTWARD);
   forward();
 }
 `;
@@ -78,12 +78,13 @@ route[OUTSIDE] {
     }
     route(VERIFY);
     if ($sht(nodes=>dead-$rd) != $null) route(GAP);
+    route(IN_DIALOG);
     route(MEDIA_FROM_OUTSIDE);
     remove_hf_re("^(X-Holdfast-|TH$)");
     forward();
     exit;
   }
-  if (is_method("OPTIONS") && !is_present_hf("Route")) { sl_send_reply("200", "OK"); exit; }
+  if (is_method("OPTIONS") && !is_present_hf("Route")) route(OPTIONS);
   if (is_present_hf("Route")) {
     loose_route();
     if ($du != $null) {
@@ -92,6 +93,7 @@ route[OUTSIDE] {
       exit;
     }
   }
+  if (is_method("OPTIONS")) route(OPTIONS);
   remove_hf_re("^(X-Holdfast-|TH$)");
   if (is_method("CANCEL")) {
     route(SLOT);
@@ -102,12 +104,7 @@ route[OUTSIDE] {
   }
   if (is_method("ACK")) { update_stat("dropped_ack", "+1"); exit; }
   if (is_method("REGISTER")) { route(REGISTER); exit; }
-  if (!is_method("INVITE")) {
-    update_stat("refused_method", "+1");
-    append_to_reply("Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO\\r\\n");
-    sl_send_reply("405", "Method Not Allowed");
-    exit;
-  }
+  if (!is_method("INVITE")) route(NO_DIALOG);
   route(ADMIT);
   route(SLOT);
   $var(node) = $sht(nodes=>$dd);

@@ -4,6 +4,7 @@ import { counterNames } from './edge-counters.js';
 import type { EdgeModel } from './edge-model.js';
 import { edgeTables } from './edge-tables.js';
 import { mediaRoutes } from './cfg-media.js';
+import { methodRoutes } from './cfg-methods.js';
 import { requestRoutes } from './cfg-requests.js';
 
 const modules = [
@@ -33,7 +34,14 @@ const modules = [
 
 /** The whole kamailio.cfg of one instance. Pure: equal models give equal text. */
 export function renderKamailioCfg(model: EdgeModel): string {
-  return [globals(model), parameters(model), requestRoutes(model), mediaRoutes(model), hiding(model)].join('\n');
+  return [
+    globals(model),
+    parameters(model),
+    requestRoutes(model),
+    methodRoutes,
+    mediaRoutes(model),
+    hiding(model),
+  ].join('\n');
 }
 
 function globals(model: EdgeModel): string {

@@ -191,7 +191,7 @@ describe('A request from outside', () => {
 
   it('of a method that calls do not need is refused', async () => {
     const phone = await open({ host: 200 });
-    assert.equal((await phone.request('SUBSCRIBE', target())).status, 405);
+    assert.equal((await phone.request('SUBSCRIBE', target())).status, 489);
     assert.equal((await phone.request('OPTIONS', `sip:${lab.plan.publicVip}`)).status, 200);
   });
 
