@@ -12,6 +12,7 @@ import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, callRecordSchema, echoPeer, isLive, type CallRecord } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
+import { noTimes } from './leg-times.js';
 import { readInvite } from './inbound-invite.js';
 import { LiveCall, type CallWorld } from './live-call.js';
 import { finalStatus } from './sip-status.js';
@@ -394,6 +395,7 @@ function callerKeys(call: CallRecord): string[] {
 }
 
 function recordOf(facts: IncomingCall, node: string, channelId: string): CallRecord {
+  const startedMs = Date.now();
   return {
     id: facts.id,
     state: 'trying',
@@ -402,7 +404,7 @@ function recordOf(facts: IncomingCall, node: string, channelId: string): CallRec
     callerNumber: facts.callerNumber,
     callerName: facts.callerName,
     headers: facts.headers,
-    startedMs: Date.now(),
+    startedMs,
     answeredMs: null,
     routeName: null,
     flow: [],
@@ -422,6 +424,7 @@ function recordOf(facts: IncomingCall, node: string, channelId: string): CallRec
         sipStatus: null,
         ending: false,
         recovering: null,
+        times: { ...noTimes, startedMs },
       },
     ],
     ending: null,

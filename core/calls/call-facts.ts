@@ -94,6 +94,22 @@ export interface ConferenceFacts {
   readonly callNodes: readonly string[];
 }
 
+/** One SIP dialog of a call: the caller's, or one to a target that was tried. Times as in the record. */
+export interface LegFacts {
+  readonly direction: 'inbound' | 'outbound';
+  /** The caller's number, or the target's URI. */
+  readonly peer: string;
+  readonly sipCallId: string | null;
+  /** Call node that had it last. */
+  readonly node: string;
+  /** Final status of one that was not answered; null for an answered one. */
+  readonly sipStatus: number | null;
+  readonly startedAt: string | null;
+  readonly ringingAt: string | null;
+  readonly answeredAt: string | null;
+  readonly endedAt: string | null;
+}
+
 /** Why and how a call ended: one per call, exactly once. Times are ISO 8601 in UTC with milliseconds. */
 export interface CallDetailRecord {
   readonly callId: string;
@@ -115,9 +131,15 @@ export interface CallDetailRecord {
   /** Final SIP status sent to the caller; 200 where answered. */
   readonly sipStatus: number;
   readonly endedBy: 'caller' | 'callee' | 'holdfast';
+  /** Why it ended, in words: the log's, or a plugin's that rejected it. */
+  readonly reason: string;
+  /** Key of the config's `limits` that ended it, null where none did. */
+  readonly limit: string | null;
   readonly nodes: readonly string[];
   /** How many times a node died under the call and its sessions were recovered on another. */
   readonly recoveries: number;
+  /** The caller's leg first, then one for each target that was tried. */
+  readonly legs: readonly LegFacts[];
 }
 
 export type CallOutcome = 'answered' | 'busy' | 'no-answer' | 'declined' | 'cancelled' | 'failed' | 'rejected';

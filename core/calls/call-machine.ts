@@ -1,6 +1,7 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
 import type { ConnectStep, RouteAnswer } from './call-facts.js';
 import { callerLeg, echoPeer, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
+import { noTimes, withLegTimes } from './leg-times.js';
 import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 
 /** What can happen to a call. */
@@ -58,6 +59,11 @@ const stillHeard: ReadonlySet<CallEvent['type']> = new Set([
 
 /** Advances a call by one event. Pure; an event that does not apply (late, doubled) changes nothing. */
 export function advance(call: CallRecord, event: CallEvent, nowMs: number): Transition {
+  const next = transition(call, event, nowMs);
+  return next.call === call ? next : { ...next, call: withLegTimes(call, next.call, nowMs) };
+}
+
+function transition(call: CallRecord, event: CallEvent, nowMs: number): Transition {
   if (call.ending && !stillHeard.has(event.type)) return unchanged(call);
   switch (event.type) {
     case 'started':
@@ -162,6 +168,7 @@ function outboundLeg(
     sipStatus: null,
     ending: false,
     recovering: null,
+    times: noTimes,
   };
 }
 
@@ -294,6 +301,7 @@ function refuse(call: CallRecord, status: number, reason: string, nowMs: number)
     outcome,
     sipStatus: status,
     reason,
+    limit: null,
     atMs: nowMs,
     notBeforeMs: nowMs,
   });
@@ -309,7 +317,7 @@ function end(call: CallRecord, by: CallEnding['by'], reason: string, nowMs: numb
   const answered = call.answeredMs !== null;
   const outcome = answered ? 'answered' : by === 'caller' ? 'cancelled' : 'failed';
   const sipStatus = answered ? 200 : by === 'caller' ? 487 : 500;
-  const ended = withEnding(call, { by, outcome, sipStatus, reason, atMs: nowMs, notBeforeMs });
+  const ended = withEnding(call, { by, outcome, sipStatus, reason, limit: null, atMs: nowMs, notBeforeMs });
   const live = call.legs.filter(leg => isLive(leg) && !leg.ending).map(leg => leg.id);
   const hungUp = hangupLegs(ended, live, normalClearing);
   const finished = finishIfEmpty(hungUp.call);

@@ -56,6 +56,15 @@ const legRecord = z.object({
   ending: z.boolean(),
   /** The epoch (death of a node) that it is being recovered from; null when its session is whole. */
   recovering: z.string().nullable().default(null),
+  /** ms since the epoch, null where it has not come to that. */
+  times: z
+    .object({
+      startedMs: z.number().nullable(),
+      ringingMs: z.number().nullable(),
+      answeredMs: z.number().nullable(),
+      endedMs: z.number().nullable(),
+    })
+    .default({ startedMs: null, ringingMs: null, answeredMs: null, endedMs: null }),
 });
 export type LegRecord = z.infer<typeof legRecord>;
 
@@ -65,6 +74,8 @@ const ending = z.object({
   /** What the caller got as the final response to the INVITE. */
   sipStatus: z.number(),
   reason: z.string(),
+  /** Key of the config's `limits` that ended it, else null. */
+  limit: z.string().nullable().default(null),
   atMs: z.number(),
   /** Earlier than atMs where the end was found only after a blind time of the daemon. */
   notBeforeMs: z.number(),

@@ -1,12 +1,11 @@
 // The CDR of a call that has ended: a pure reading of its record.
-import type { CallDetailRecord } from './call-facts.js';
-import { callerLeg, type CallRecord } from './call-record.js';
+import type { CallDetailRecord, LegFacts } from './call-facts.js';
+import { callerLeg, type CallRecord, type LegRecord } from './call-record.js';
 
 export function cdrOf(call: CallRecord): CallDetailRecord {
   const ending = call.ending;
   if (!ending) throw new RangeError(`call ${call.id} has not ended`);
   const answering = call.legs.slice(1).find(leg => leg.sipStatus === null && call.answeredMs !== null);
-  const iso = (ms: number): string => new Date(ms).toISOString();
   return {
     callId: call.id,
     sipCallIds: call.legs.flatMap(leg => (leg.sipCallId === null ? [] : [leg.sipCallId])),
@@ -24,9 +23,28 @@ export function cdrOf(call: CallRecord): CallDetailRecord {
     outcome: ending.outcome,
     sipStatus: ending.sipStatus,
     endedBy: ending.by,
+    reason: ending.reason,
+    limit: ending.limit,
     nodes: [...new Set([...call.lostNodes, ...call.legs.map(leg => leg.node)])],
     recoveries: call.recoveries,
+    legs: call.legs.map(legFacts),
   };
+}
+
+/** What is told of a leg, also while the call goes on. */
+export function legFacts({ direction, peer, sipCallId, node, sipStatus, times }: LegRecord): LegFacts {
+  const at = (ms: number | null): string | null => (ms === null ? null : iso(ms));
+  return {
+    ...{ direction, peer, sipCallId, node, sipStatus },
+    startedAt: at(times.startedMs),
+    ringingAt: at(times.ringingMs),
+    answeredAt: at(times.answeredMs),
+    endedAt: at(times.endedMs),
+  };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 /** Whole seconds, rounded up as billing does. */

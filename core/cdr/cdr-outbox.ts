@@ -5,7 +5,19 @@ import type { Store, Table } from '../store/store.js';
 
 const instant = z.iso.datetime({ precision: 3 });
 
-const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
+const legFacts = z.strictObject({
+  direction: z.enum(['inbound', 'outbound']),
+  peer: z.string(),
+  sipCallId: z.string().nullable(),
+  node: z.string(),
+  sipStatus: z.int().nullable(),
+  startedAt: instant.nullable(),
+  ringingAt: instant.nullable(),
+  answeredAt: instant.nullable(),
+  endedAt: instant.nullable(),
+});
+
+export const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
   callId: z.string().min(1),
   sipCallIds: z.array(z.string()),
   source: z.union([
@@ -25,8 +37,11 @@ const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
   outcome: z.enum(['answered', 'busy', 'no-answer', 'declined', 'cancelled', 'failed', 'rejected']),
   sipStatus: z.int(),
   endedBy: z.enum(['caller', 'callee', 'holdfast']),
+  reason: z.string().default(''),
+  limit: z.string().nullable().default(null),
   nodes: z.array(z.string()),
   recoveries: z.int().min(0).default(0),
+  legs: z.array(legFacts).default([]),
 });
 
 /** Records on their way to the file. A record is put in once (`ifVersion` 0) and exactly one line will be written. */

@@ -36,6 +36,7 @@ const incoming: CallRecord = {
       sipStatus: null,
       ending: false,
       recovering: null,
+      times: { startedMs: 1_000, ringingMs: null, answeredMs: null, endedMs: null },
     },
   ],
   ending: null,
@@ -81,6 +82,35 @@ describe('a call to one target', () => {
     assert.equal(cdr.endedBy, 'callee');
     assert.equal(cdr.answeredBy, 'sip:a');
     assert.equal(cdr.billSeconds, 1);
+  });
+
+  test('has in its CDR when each leg began, rang, was answered and ended, and why it ended', () => {
+    const { call } = play(
+      routed(connect('sip:a', 'sip:b')),
+      ended('c1-1', 503),
+      { type: 'legRinging', leg: 'c1-2' },
+      answered('c1-2'),
+      ended('c1-2'),
+      ended('caller'),
+    );
+    const { legs, reason, limit } = cdrOf(call);
+    const times = legs.map(({ startedAt, ringingAt, answeredAt, endedAt }) =>
+      [startedAt, ringingAt, answeredAt, endedAt].map(at => (at === null ? null : Date.parse(at) / 1000)),
+    );
+    assert.deepEqual(times, [
+      [1, 4, 5, 7],
+      [2, null, null, 3],
+      [3, 4, 5, 6],
+    ]);
+    assert.deepEqual(
+      legs.map(({ peer, sipStatus, node }) => [peer, sipStatus, node]),
+      [
+        ['100', null, 'call-1'],
+        ['sip:a', 503, 'call-1'],
+        ['sip:b', null, 'call-1'],
+      ],
+    );
+    assert.deepEqual([reason, limit], ['callee hung up', null]);
   });
 
   test('that is busy: the caller hears 486, and the CDR says busy', () => {

@@ -5,7 +5,6 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { CallDetailRecord } from '../../core/calls/call-facts.js';
 import { CallRecords } from '../../core/cdr/call-records.js';
 import { CdrWebhook } from '../../core/cdr/cdr-webhook.js';
 import { OutboxKeys, webhookOutbox } from '../../core/cdr/cdr-outbox.js';
@@ -14,6 +13,7 @@ import type { WebhookConfig } from '../../core/config/holdfast-config.js';
 import { createLogger, silentLogger, type Logger } from '../../core/log.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import type { Store } from '../../core/store/store.js';
+import { callDetailRecord as record } from '../harness/call-detail-record.js';
 import { waitFor } from '../harness/wait-for.js';
 import { WebhookReceiver } from '../harness/webhook-receiver.js';
 
@@ -47,16 +47,6 @@ function start(to: WebhookConfig | undefined = target(), log: Logger = silentLog
   return hook;
 }
 
-function record(callId: string, note = ''): CallDetailRecord {
-  const at = '2026-01-01T00:00:00.000Z';
-  return {
-    ...{ callId, sipCallIds: ['a@b'], source: { kind: 'trunk', trunk: 'lab' }, callerNumber: '1', dialled: `2${note}` },
-    ...{ route: null, answeredBy: null, startedAt: at, answeredAt: null, endedAt: at, endedNotBefore: at },
-    ...{ durationSeconds: 1, billSeconds: 0, outcome: 'busy', sipStatus: 486, endedBy: 'callee', nodes: ['call-1'] },
-    recoveries: 0,
-  };
-}
-
 async function end(...callIds: string[]): Promise<void> {
   const outbox = webhookOutbox(store);
   for (const callId of callIds) await outbox.put(keys.next(), record(callId), 0);
@@ -82,7 +72,7 @@ describe('the webhook', () => {
 
   test('gets no body that receivers commonly refuse for its size', async () => {
     const outbox = webhookOutbox(store);
-    for (const callId of names(20)) await outbox.put(keys.next(), record(callId, 'x'.repeat(9_000)));
+    for (const callId of names(20)) await outbox.put(keys.next(), record(callId, { dialled: 'x'.repeat(9_000) }));
     start();
     await receiver.takes(20);
     for (const { records } of receiver.attempts) assert.ok(JSON.stringify(records).length < 100_000);

@@ -10,6 +10,7 @@ import { CdrWriter } from '../../core/cdr/cdr-writer.js';
 import { createLogger, silentLogger } from '../../core/log.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import type { Store } from '../../core/store/store.js';
+import { callDetailRecord as record } from '../harness/call-detail-record.js';
 
 let folder: string;
 let file: string;
@@ -33,16 +34,6 @@ async function startWriter(path = file, log = silentLogger): Promise<CdrWriter> 
   writers.push(writer);
   await writer.start();
   return writer;
-}
-
-function record(callId: string): CallDetailRecord {
-  const at = '2026-01-01T00:00:00.000Z';
-  return {
-    ...{ callId, sipCallIds: ['a@b'], source: { kind: 'trunk', trunk: 'lab' }, callerNumber: '1', dialled: '2' },
-    ...{ route: null, answeredBy: null, startedAt: at, answeredAt: null, endedAt: at, endedNotBefore: at },
-    ...{ durationSeconds: 1, billSeconds: 0, outcome: 'busy', sipStatus: 486, endedBy: 'callee', nodes: ['call-1'] },
-    recoveries: 0,
-  };
 }
 
 const end = (callId: string): Promise<number> => cdrOutbox(store).put(callId, record(callId), 0);
