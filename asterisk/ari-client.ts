@@ -36,6 +36,7 @@ const infoSchema = z.looseObject({
   system: z.looseObject({ version: z.string(), entity_id: z.string() }),
 });
 const attributesSchema = z.array(z.looseObject({ attribute: z.string(), value: z.string() }));
+/** For operations whose reply tells nothing new. */
 const nothing = z.unknown().transform(() => undefined);
 
 /** What goes over the wire for one operation. Pure. */
@@ -72,7 +73,8 @@ export async function callAri<N extends OperationName, T>(
   parameters: Parameters<N>,
   schema: z.ZodType<T>,
 ): Promise<T> {
-  const reply = schema.safeParse(await requester.send(requestOf(operation, parameters)));
+  const unread = (schema as unknown) === nothing;
+  const reply = schema.safeParse(await requester.send({ ...requestOf(operation, parameters), unread }));
   if (!reply.success) throw requester.invalid(operation, new Error(z.prettifyError(reply.error)));
   return reply.data;
 }
@@ -91,9 +93,9 @@ export function ariClient(requester: AriRequester): AriClient {
     channels: {
       list: ask('channels.list', z.array(channelSchema)),
       get: call('channels.get', channelSchema),
-      create: call('channels.create', channelSchema),
+      create: call('channels.create', nothing),
       dial: call('channels.dial', nothing),
-      originate: call('channels.originate', channelSchema),
+      originate: call('channels.originate', nothing),
       answer: call('channels.answer', nothing),
       ring: call('channels.ring', nothing),
       progress: call('channels.progress', nothing),
@@ -108,11 +110,11 @@ export function ariClient(requester: AriRequester): AriClient {
       list: ask('bridges.list', z.array(bridgeSchema)),
       createWithId: async parameters => {
         try {
-          return await callAri(requester, 'bridges.createWithId', parameters, bridgeSchema);
+          await callAri(requester, 'bridges.createWithId', parameters, nothing);
         } catch (error) {
           // Asked twice, as after a restart of ours: Asterisk refuses (res/ari/resource_bridges.c), though it has what we want.
           if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) throw error;
-          return callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, bridgeSchema);
+          await callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, nothing);
         }
       },
       addChannel: call('bridges.addChannel', nothing),

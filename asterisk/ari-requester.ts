@@ -2,6 +2,7 @@
 import { errors, Pool } from 'undici';
 import { z } from 'zod';
 import { HoldfastError, messageOf } from '../core/errors.js';
+import { exchange, ExchangeTimeout } from './http-exchange.js';
 
 export interface AriRequesterOptions {
   readonly node: string;
@@ -20,6 +21,8 @@ export interface AriRequest {
   /** Below /ari, with the query. */
   readonly path: string;
   readonly body?: unknown;
+  /** What it answers is of no use: not even read as JSON. Default false. */
+  readonly unread?: boolean;
 }
 
 /** Connections per node: Asterisk's listen backlog is 10 (main/tcptls.c), and a lost SYN costs a second. */
@@ -45,22 +48,21 @@ export class AriRequester {
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
 
-  /** Resolves with the parsed body, or undefined for an empty one. */
-  async send({ operation, method, path, body }: AriRequest): Promise<unknown> {
+  /** Resolves with the parsed body, or undefined for an empty or unread one. */
+  async send({ operation, method, path, body, unread = false }: AriRequest): Promise<unknown> {
+    const request = {
+      ...{ method, path: `/ari${path}` },
+      ...(body === undefined
+        ? { headers: { authorization: this.#authorization } }
+        : {
+            headers: { authorization: this.#authorization, 'content-type': 'application/json' },
+            body: JSON.stringify(body),
+          }),
+    };
     try {
-      const response = await this.#pool.request({
-        method,
-        path: `/ari${path}`,
-        headers: {
-          authorization: this.#authorization,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(this.#timeoutMs),
-      });
-      const text = await response.body.text();
-      if (response.statusCode >= 300) throw this.#refused(operation, response.statusCode, text);
-      return text === '' ? undefined : (JSON.parse(text) as unknown);
+      const { status, text } = await exchange(this.#pool, request, this.#timeoutMs);
+      if (status >= 300) throw this.#refused(operation, status, text);
+      return text === '' || unread ? undefined : (JSON.parse(text) as unknown);
     } catch (error) {
       if (HoldfastError.is(error)) throw error;
       const unreadable = error instanceof SyntaxError || error instanceof errors.ResponseExceededMaxSizeError;
@@ -89,7 +91,7 @@ export class AriRequester {
 
   #failed(operation: string, cause: unknown): HoldfastError {
     const context = { cause, details: { node: this.#node, operation } };
-    if (cause instanceof Error && (cause.name === 'TimeoutError' || cause.name === 'AbortError')) {
+    if (cause instanceof ExchangeTimeout) {
       const message = `${this.#node} did not answer ${operation} in ${this.#timeoutMs} ms`;
       return new HoldfastError('ARI_TIMEOUT', message, context);
     }

@@ -89,6 +89,29 @@ congestion = 480+620/250,0/250
 /** Call records are the daemon's. */
 export const noRecords = '[general]\nenable = no\n';
 
+/**
+ * Messages inside Asterisk that nobody here hears. The device state is the dearest: it looks at every channel of its endpoint
+ * (chan_pjsip.c, chan_pjsip_devicestate), so on an edge endpoint with a thousand of them each change of one would look at a
+ * thousand. With patches/0004 it is not computed where its message is declined.
+ */
+const unheardMessages = [
+  'ast_device_state_message_type',
+  'ast_presence_state_message_type',
+  'ast_channel_varset_type',
+  'ast_channel_entered_bridge_type',
+  'ast_channel_left_bridge_type',
+  'ast_channel_hangup_handler_type',
+  'ast_channel_dtmf_begin_type',
+  'ast_rtp_rtcp_sent_type',
+  'ast_rtp_rtcp_received_type',
+  'ast_security_event_type',
+  'cel_generic_type',
+];
+
+export const stasisConf = ['[declined_message_types]', ...unheardMessages.map(type => `decline = ${type}`), ''].join(
+  '\n',
+);
+
 /** Files that Asterisk reports as missing although it needs nothing from them. */
 export const emptyFiles = [
   'acl.conf',
@@ -96,7 +119,6 @@ export const emptyFiles = [
   'features.conf',
   'manager.conf',
   'pjproject.conf',
-  'stasis.conf',
   'udptl.conf',
   'websocket_client.conf',
 ];

@@ -10,6 +10,7 @@ import {
   renderAsteriskConf,
   renderHttpConf,
   rtpConf,
+  stasisConf,
 } from './asterisk-configs.js';
 import { renderModules } from './asterisk-modules.js';
 import { callExtensions, conferenceExtensions, registrarExtensions } from './extensions-conf.js';
@@ -54,6 +55,7 @@ export class AsteriskRenderer implements NodeRenderer {
         file('http.conf', renderHttpConf(node)),
         file('ari.conf', renderAriConf(ariPassword(node.name))),
         file('rtp.conf', rtpConf),
+        file('stasis.conf', stasisConf),
         file('indications.conf', indicationsConf),
         file('cdr.conf', noRecords),
         file('cel.conf', noRecords),

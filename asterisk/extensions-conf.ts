@@ -1,5 +1,5 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
-import { stasisApp } from '../core/ports/asterisk.js';
+import { bridgeVariable, conferenceHeader, stasisApp } from '../core/ports/asterisk.js';
 
 /** The arguments save the daemon a request for each. */
 const inbound = `Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})`;
@@ -30,8 +30,11 @@ exten => s,1,Answer()
 [nowhere]
 `;
 
+/** Only call nodes reach it. What they say is a conference's leg is in it at once: `i` answers without waiting for media. */
 export const conferenceExtensions = `[from-call]
-exten => _[!-~]!,1,Stasis(${stasisApp},conference,\${EXTEN})
+exten => _[!-~]!,1,Set(${bridgeVariable}=\${PJSIP_HEADER(read,${conferenceHeader})})
+ same => n,Answer(0,i)
+ same => n,Stasis(${stasisApp},conference,\${EXTEN})
  same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
 exten => h,1,Hangup()

@@ -210,8 +210,7 @@ export class CallEngine {
 
   #event(node: string, event: AriEvent): void {
     if (event.type === 'StasisStart' && this.#options.arrivals.arrived(event.channel.id)) return;
-    if (event.type === 'Dial' && event.dialstatus === 'ANSWER' && this.#options.arrivals.answered(event.peer.id))
-      return;
+    if (event.type === 'ChannelDestroyed') this.#options.arrivals.ended(event.channel.id);
     if (this.#options.conferences.handle(node, event)) return;
     if (this.#recovering(node, event) || this.#isElsewhere(node, event)) return;
     switch (event.type) {

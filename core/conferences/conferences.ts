@@ -3,9 +3,12 @@ import type { ConferenceFacts, Placement } from '../calls/call-facts.js';
 import { KeyedQueue } from '../calls/keyed-queue.js';
 import type { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { HoldfastError, messageOf } from '../errors.js';
+import { ports } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import {
+  bridgeVariable,
+  conferenceHeader,
   stasisApp,
   type AriBridge,
   type AriChannel,
@@ -51,6 +54,9 @@ export interface ConferencesRebuilt {
   readonly found: number;
   readonly attached: number;
 }
+
+/** How long a conference node may take to answer, seconds. */
+const answerSeconds = 5;
 
 /**
  * Every call is a conference: one call's own (two participants), or a room that many calls join. Operations on one
@@ -134,7 +140,7 @@ export class Conferences {
 
   /** The conference of a call, if it is mixed on a call node: all that are in it have to be on that node together. */
   mixedTogether(callId: string): string | undefined {
-    const conference = this.#conferences.get(this.#byCall.get(callId) ?? '');
+    const conference = this.#conferenceOf(callId);
     return conference?.mixing === 'call-node' ? conference.id : undefined;
   }
 
@@ -234,10 +240,7 @@ export class Conferences {
       );
       const after: ConferenceRecord = { ...before, participants, ...(before.mixing === 'call-node' ? { node } : {}) };
       await this.#save(after);
-      if (after.mixing === 'call-node') {
-        await this.#bridgeOn(after.node, after.id);
-        return;
-      }
+      if (after.mixing === 'call-node') return;
       for (const one of moving) this.#endFarEnd(innerLegId(one));
       for (const one of participants.filter(now => moving.some(was => was.legId === now.legId))) {
         const made = this.#makeInner(after, one);
@@ -248,21 +251,33 @@ export class Conferences {
     });
   }
 
-  /** Puts a leg that is up on its new call node into its conference, as it was there before. */
-  async attach(callId: string, legId: string): Promise<void> {
-    const key = this.#byCall.get(callId);
-    const conference = key === undefined ? undefined : this.#conferences.get(key);
+  /** The bridge on its call node that a leg belongs in; undefined for one that is in no conference. */
+  bridgeOf(callId: string, legId: string): string | undefined {
+    const conference = this.#conferenceOf(callId);
+    if (!conference?.participants.some(one => one.legId === legId)) return undefined;
+    return conference.mixing === 'call-node' ? conference.id : innerBridgeId(legId);
+  }
+
+  /** Puts a leg that is up on its new call node into its conference, as it was there before. `isIn`: it came into `bridgeOf` by itself. */
+  async attach(callId: string, legId: string, isIn: boolean): Promise<void> {
+    const conference = this.#conferenceOf(callId);
     const member = conference?.participants.find(one => one.legId === legId);
-    if (!conference || !member) return;
+    const bridgeId = this.bridgeOf(callId, legId);
+    if (!conference || !member || bridgeId === undefined) return;
     const { ari } = this.#options.asterisks.node(member.callNode);
-    if (conference.mixing === 'call-node') {
-      await ari.bridges.addChannel({ bridgeId: conference.id, channel: legId });
-      return;
+    if (conference.mixing === 'conference-farm') {
+      const made = this.#inners.get(legId) ?? this.#makeInner(conference, member);
+      this.#inners.delete(legId);
+      await made;
     }
-    const made = this.#inners.get(legId) ?? this.#makeInner(conference, member);
-    this.#inners.delete(legId);
-    await made;
-    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: `${legId},${innerLegId(member)}` });
+    if (isIn) return;
+    await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
+    await ari.bridges.addChannel({ bridgeId, channel: legId });
+  }
+
+  #conferenceOf(callId: string): ConferenceRecord | undefined {
+    const key = this.#byCall.get(callId);
+    return key === undefined ? undefined : this.#conferences.get(key);
   }
 
   async #create(key: string, request: JoinRequest): Promise<ConferenceRecord> {
@@ -284,7 +299,8 @@ export class Conferences {
       participants: [],
     };
     await this.#save(conference);
-    await this.#bridgeOn(node, key);
+    // On the conference farm the first inner leg makes it.
+    if (mixing === 'call-node') await this.#bridgeOn(node, key);
     this.#options.events.created({ id: key, callNodes, node, ...room });
     return conference;
   }
@@ -304,7 +320,6 @@ export class Conferences {
       const participants = before.participants.map(one => ({ ...one, innerLegs: one.innerLegs + 1 }));
       const after = { ...before, node, participants };
       await this.#save(after);
-      await this.#bridgeOn(node, id);
       const attached = await Promise.all(
         participants.map((one, i) => this.#reattach(after, one, before.participants[i])),
       );
@@ -323,7 +338,6 @@ export class Conferences {
     const { ari } = this.#options.asterisks.node(now.callNode);
     try {
       await this.#makeInner(conference, now);
-      await ari.bridges.addChannel({ bridgeId: innerBridgeId(now.legId), channel: innerLegId(now) });
       if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
       return true;
     } catch (error) {
@@ -379,51 +393,40 @@ export class Conferences {
     const { ari } = this.#options.asterisks.node(callNode);
     await this.#makeInner(conference, participant);
     // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
-    await ari.bridges.addChannel({
-      bridgeId: innerBridgeId(legId),
-      channel: `${legId},${innerLegId(participant)}`,
-    });
+    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: legId });
   }
 
-  /** One inner SIP leg from the participant's call node to the conference node, node to node, and the bridge it will be in. */
+  /**
+   * One inner SIP leg from the participant's call node to the conference node, node to node. When it is up it is in the bridge of
+   * the participant's leg at one end, and in the conference's at the other.
+   */
   async #makeInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    const { ari } = this.#options.asterisks.node(participant.callNode);
-    const target = this.#options.nodes.node(conference.node);
+    const { asterisks, arrivals, nodes } = this.#options;
+    const { ari } = asterisks.node(participant.callNode);
     const inner = innerLegId(participant);
-    const bridgeId = innerBridgeId(participant.legId);
-    const { arrivals } = this.#options;
-    const inward = async (): Promise<void> => {
-      await arrivals.create(inner, () =>
-        ari.channels.create({
-          endpoint: `PJSIP/conference/sip:${inner}@${target?.address ?? ''}:5060`,
-          app: stasisApp,
-          appArgs: 'inner',
-          channelId: inner,
-          formats: 'ulaw',
-        }),
-      );
-      await arrivals.answer(inner, () => ari.channels.dial({ channelId: inner }));
-    };
-    await Promise.all([ari.bridges.createWithId({ bridgeId, type: 'mixing' }), inward()]);
+    await arrivals.create(inner, () =>
+      ari.channels.originate({
+        endpoint: `PJSIP/conference/sip:${inner}@${nodes.node(conference.node)?.address ?? ''}:${ports.sip}`,
+        app: stasisApp,
+        appArgs: 'inner',
+        channelId: inner,
+        formats: 'ulaw',
+        timeout: answerSeconds,
+        variables: {
+          [bridgeVariable]: innerBridgeId(participant.legId),
+          [`PJSIP_HEADER(add,${conferenceHeader})`]: conference.id,
+        },
+      }),
+    );
   }
 
-  /** The conference node's end of an inner leg: answered and put into the conference. */
+  /** The conference node's end of an inner leg, in its bridge already; what belongs to no conference any more is ended. */
   #innerArrived(node: string, channel: AriChannel, innerId: string): void {
-    const { ari } = this.#options.asterisks.node(node);
-    const conference = this.list().find(
+    const owned = this.list().some(
       one => one.node === node && one.participants.some(member => innerLegId(member) === innerId),
     );
-    if (conference) this.#farEnds.set(innerId, { node, channelId: channel.id });
-    const work = conference
-      ? Promise.all([
-          ari.channels.answer({ channelId: channel.id }),
-          ari.bridges.addChannel({ bridgeId: conference.id, channel: channel.id }),
-        ])
-      : ari.channels.hangup({ channelId: channel.id });
-    work.catch((error: unknown) => {
-      this.#options.log.warn({ node, leg: innerId, error }, `inner leg not joined: ${messageOf(error)}`);
-      void ignoreGone(ari.channels.hangup({ channelId: channel.id }));
-    });
+    if (owned) this.#farEnds.set(innerId, { node, channelId: channel.id });
+    else void ignoreGone(this.#options.asterisks.node(node).ari.channels.hangup({ channelId: channel.id }));
   }
 
   #innerEnded(innerId: string): void {

@@ -1,5 +1,5 @@
 // Reads the kernel's process table (/proc), where a pid and its start time together name a process for good.
-import { readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import type { NodeProcess } from '../ports/node-host.js';
 
 /** One process as /proc/PID/stat has it (proc(5)). */
@@ -28,6 +28,48 @@ export function readProcess(pid: number): ProcessEntry | undefined {
 export function isRunning(process: NodeProcess): boolean {
   const entry = readProcess(process.pid);
   return entry !== undefined && entry.startTicks === process.startTicks && !'ZX'.includes(entry.state);
+}
+
+/** Bytes of a stat line that hold pid, command (at most 15) and state. */
+const stateBytes = 64;
+
+/**
+ * Looks at one process many times a second. Its entry is kept open, so that a read never shows another process with the same
+ * pid, and it is the one of the first thread: that of the process adds up the times of all its threads (fs/proc/array.c).
+ */
+export class ProcessEye {
+  readonly #buffer = Buffer.alloc(stateBytes);
+  #fd: number | undefined;
+
+  constructor(process: NodeProcess) {
+    if (!isRunning(process)) return;
+    try {
+      this.#fd = openSync(`/proc/${process.pid}/task/${process.pid}/stat`, 'r');
+    } catch {
+      return;
+    }
+    // Between the two it may have ended, and its pid been given away.
+    if (!isRunning(process)) this.close();
+  }
+
+  /** False once the process has ended, reaped or not. */
+  sees(): boolean {
+    if (this.#fd === undefined) return false;
+    try {
+      const length = readSync(this.#fd, this.#buffer, 0, stateBytes, 0);
+      const state = this.#buffer[this.#buffer.lastIndexOf(')', length) + 2] ?? 0;
+      if (!'ZX'.includes(String.fromCharCode(state))) return true;
+    } catch {
+      // ESRCH: it has been reaped.
+    }
+    this.close();
+    return false;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
 }
 
 /**

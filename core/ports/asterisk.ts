@@ -3,6 +3,12 @@
 /** Name of our Stasis application (and of our ARI user) on every Asterisk. */
 export const stasisApp = 'holdfast';
 
+/** Channel variable: the bridge that a channel is in when its StasisStart comes, made where it is not there yet (patches/0005). */
+export const bridgeVariable = 'STASIS_BRIDGE';
+
+/** Bears the conference's id on an inner leg, which the conference node's dialplan takes for its bridge. */
+export const conferenceHeader = 'X-Holdfast-Conference';
+
 export function trunkEndpointName(trunk: string): string {
   return `trunk-${trunk}`;
 }
@@ -93,7 +99,7 @@ export interface AriClient {
       originator?: string;
       formats?: string;
       variables?: Readonly<Record<string, string>>;
-    }): Promise<AriChannel>;
+    }): Promise<void>;
     dial(params: { channelId: string; caller?: string; timeout?: number }): Promise<void>;
     originate(params: {
       endpoint: string;
@@ -105,7 +111,7 @@ export interface AriClient {
       originator?: string;
       formats?: string;
       variables?: Readonly<Record<string, string>>;
-    }): Promise<AriChannel>;
+    }): Promise<void>;
     answer(params: { channelId: string }): Promise<void>;
     ring(params: { channelId: string }): Promise<void>;
     progress(params: { channelId: string }): Promise<void>;
@@ -125,7 +131,7 @@ export interface AriClient {
   readonly bridges: {
     list(): Promise<readonly AriBridge[]>;
     /** POST /bridges/{bridgeId}: idempotent by its id. */
-    createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<AriBridge>;
+    createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<void>;
     addChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     removeChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     destroy(params: { bridgeId: string }): Promise<void>;

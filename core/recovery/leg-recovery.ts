@@ -1,6 +1,6 @@
 // Recovers one session: sends its INVITE from a node, waits for what comes of it, and tries again where that is worth while.
 import { HoldfastError, messageOf } from '../errors.js';
-import { stasisApp, trunkEndpointName, type AriClient, type AriEvent } from '../ports/asterisk.js';
+import { bridgeVariable, stasisApp, trunkEndpointName, type AriClient, type AriEvent } from '../ports/asterisk.js';
 import { finalStatus } from '../calls/sip-status.js';
 import { judgeAnswer } from './recovery-plan.js';
 import type { LostSession } from './recovery-record.js';
@@ -19,6 +19,8 @@ export interface LegRecoveryOptions {
   readonly ari: (node: string) => AriClient;
   readonly hasCredentials: (trunk: string) => boolean;
   readonly patienceMs: () => number;
+  /** The bridge that it belongs in, if there is one. */
+  readonly bridge: () => string | undefined;
 }
 
 type Happened =
@@ -138,9 +140,11 @@ export class LegRecovery {
 
   #variables(): Readonly<Record<string, string>> {
     const { dialog } = this.#options.session;
-    if (dialog === null) return {};
+    const bridgeId = this.#options.bridge();
+    const joining = bridgeId === undefined ? {} : { [bridgeVariable]: bridgeId };
+    if (dialog === null) return joining;
     this.lastCseq = recoveryCseq(dialog, this.attempts);
-    return recoveryVariables(dialog, this.lastCseq);
+    return { ...recoveryVariables(dialog, this.lastCseq), ...joining };
   }
 
   /** Asterisk itself gives up after `answerSeconds`; this is the net below. */

@@ -34,6 +34,9 @@ export interface DialogSource {
   /** The same of these Call-IDs as somebody else saw them, since `sinceMs` (ms since 1970): may take seconds. */
   traced(node: string, callIds: readonly string[], sinceMs: number): Promise<ReadonlyMap<string, Dialog>>;
   openInvites(node: string): Promise<readonly OpenInvite[]>;
+  /** The cores are needed for a recovery: what is seen from now on is read later, or when it is asked for. */
+  hold(): void;
+  release(): void;
 }
 
 /** Does in a dead Asterisk's stead what the phones wait for. */
@@ -217,6 +220,7 @@ export class Recoveries {
     const { node } = death;
     this.#reassign(node);
     const [invites, planned] = await Promise.all([this.#invitesOf(node), this.#planned(node)]);
+    this.#options.source.hold();
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const lacking = this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
@@ -354,6 +358,7 @@ export class Recoveries {
       ari: name => asterisks.node(name).ari,
       hasCredentials,
       patienceMs: () => this.#options.policy()?.patienceMs ?? 30_000,
+      bridge: () => this.#options.conferences.bridgeOf(session.callId, session.legId),
     });
     const { firstSignMs, declaredMs } = record;
     const death: NodeDeath = { node: record.node, reason: '', firstSignMs, declaredMs };
@@ -488,7 +493,7 @@ export class Recoveries {
     if (outcome.result === 'recovered') {
       try {
         await leg.conferenceReady;
-        await this.#options.conferences.attach(session.callId, session.legId);
+        await this.#options.conferences.attach(session.callId, session.legId, from === 'new');
       } catch (error) {
         await this.#settle(pending, { result: 'failed', reason: `not back in its conference: ${messageOf(error)}` });
         return;
@@ -601,6 +606,7 @@ export class Recoveries {
     if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
     const done = { ...record, done: true };
     this.#recoveries.set(epoch, done);
+    if (this.#pending.size === 0) this.#options.source.release();
     for (const tell of this.#lines.splice(0)) tell();
     const settled = this.#settled.filter(one => one.epoch === epoch);
     this.#settled = this.#settled.filter(one => one.epoch !== epoch);

@@ -27,6 +27,8 @@ export type ToWorker =
   | { readonly kind: 'openInvites'; readonly id: number; readonly node: string }
   | { readonly kind: 'seed'; readonly dialogs: readonly Dialog[] }
   | { readonly kind: 'fill'; readonly facts: readonly DialogFacts[] }
+  | { readonly kind: 'hold'; readonly mostMs: number }
+  | { readonly kind: 'release' }
   | { readonly kind: 'close' };
 
 const count = z.int().nonnegative();

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DialogLedger } from '../ledger/dialog-ledger.js';
+import { Backlog } from './backlog.js';
 import { LegCallIds } from './leg-call-ids.js';
 import { TraceIntake } from './trace-intake.js';
 import { TraceLog } from './trace-log.js';
@@ -22,6 +23,7 @@ const log = new TraceLog(start.limits);
 let newLegs: [string, string][] = [];
 const ledger = new DialogLedger();
 const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, ledger, onLeg: tellLeg });
+const backlog = new Backlog(({ data, sender, atMs }) => intake.take(data, sender, atMs));
 /** How long a change of a dialog may be known to this thread only. */
 const ledgerEveryMs = 1_000;
 const pruneEveryMs = 60_000;
@@ -64,6 +66,8 @@ function droppedByKernel(): number | null {
 }
 
 port.on('message', (message: ToWorker) => {
+  // Whoever asks, asks for what is known by now.
+  if ('id' in message) backlog.flush();
   switch (message.kind) {
     case 'farm':
       intake.setFarm(message.farm);
@@ -91,7 +95,14 @@ port.on('message', (message: ToWorker) => {
     case 'fill':
       for (const facts of message.facts) ledger.fill(facts);
       break;
+    case 'hold':
+      backlog.hold(performance.now(), message.mostMs);
+      break;
+    case 'release':
+      backlog.release();
+      break;
     case 'close':
+      backlog.release();
       clearInterval(telling);
       clearInterval(pruning);
       socket.close();
@@ -106,7 +117,7 @@ const telling = setInterval(() => {
 }, ledgerEveryMs);
 const pruning = setInterval(() => ledger.prune(Date.now()), pruneEveryMs);
 
-socket.on('message', (datagram, sender) => intake.take(datagram, sender.address, performance.now()));
+socket.on('message', (data, { address }) => backlog.arrived({ data, sender: address, atMs: performance.now() }));
 socket.on('listening', () => send({ kind: 'listening', port: socket.address().port }));
 // Before it listens this is a bind that failed. Afterwards the main thread starts the thread anew.
 socket.on('error', (error: NodeJS.ErrnoException) => {

@@ -122,6 +122,15 @@ export class Trace {
     this.#post({ kind: 'fill', facts });
   }
 
+  /** Reads no copies until `release`, or for `mostMs`: they wait, and a question has them read at once. */
+  hold(mostMs: number): void {
+    this.#post({ kind: 'hold', mostMs });
+  }
+
+  release(): void {
+    this.#post({ kind: 'release' });
+  }
+
   /** The farm has changed: other Kamailios' copies are taken from now on. */
   setSources(farm: TraceFarm): void {
     this.#farm = farm;

@@ -72,10 +72,13 @@ for (const [kind, start] of [['fake', fake] as const, ['real', real] as const]) 
     });
 
     it('makes a bridge by its id, twice as well', async () => {
-      const first = await ari.bridges.createWithId({ bridgeId: 'a bridge/1', type: 'mixing', name: 'one' });
-      const second = await ari.bridges.createWithId({ bridgeId: 'a bridge/1', type: 'mixing', name: 'one' });
-      assert.equal(first.id, 'a bridge/1');
-      assert.deepEqual([second.id, second.name, second.channels], [first.id, 'one', []]);
+      for (let i = 0; i < 2; i++)
+        await ari.bridges.createWithId({ bridgeId: 'a bridge/1', type: 'mixing', name: 'one' });
+      const made = (await ari.bridges.list()).filter(bridge => bridge.id === 'a bridge/1');
+      assert.deepEqual(
+        made.map(({ name, channels }) => [name, channels]),
+        [['one', []]],
+      );
     });
 
     it('tells of a bridge that ends', async () => {

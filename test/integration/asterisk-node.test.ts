@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { HoldfastError } from '../../core/errors.js';
-import type { AriClient } from '../../core/ports/asterisk.js';
+import { bridgeVariable, type AriClient } from '../../core/ports/asterisk.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -232,8 +232,9 @@ describe('A mixing bridge', () => {
     await caller.audio.hears(600);
     // What a daemon does that comes back and cannot know how far it had come.
     await ari.bridges.addChannel({ bridgeId: 'two', channel: `${id},bridged` });
-    const existing = await ari.bridges.createWithId({ bridgeId: 'two', type: 'mixing' });
-    assert.deepEqual([...existing.channels].sort(), ['bridged', id].sort());
+    await ari.bridges.createWithId({ bridgeId: 'two', type: 'mixing' });
+    const existing = (await ari.bridges.list()).find(bridge => bridge.id === 'two');
+    assert.deepEqual([...(existing?.channels ?? [])].sort(), ['bridged', id].sort());
     await callee.audio.hears(900);
     await callee.hangup();
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'bridged');
@@ -286,6 +287,48 @@ describe('Channels and bridges', () => {
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === id);
     await ari.channels.hangup({ channelId: 'kept' });
     await callee.ended();
+  });
+
+  it('find each other in the bridge that STASIS_BRIDGE names, made once for both', async () => {
+    const variables = { [bridgeVariable]: 'meeting' };
+    const endpoint = `PJSIP/edge/sip:70001@${lab.subnet.host(208)}:5060`;
+    const party = async (channelId: string): Promise<IncomingCall> => {
+      const incoming = edge.incoming();
+      await ari.channels.originate({ endpoint, app, channelId, formats: 'ulaw', variables });
+      return incoming;
+    };
+    const invited = [await party('left'), await party('right')];
+    const [left, right] = await Promise.all(invited.map(async one => one.answer()));
+    assert.ok(left && right);
+    for (const channelId of ['left', 'right']) {
+      await events.of('StasisStart', ({ channel }) => channel.id === channelId);
+      // No waiting: it is there when StasisStart is.
+      const meeting = (await ari.bridges.list()).find(bridge => bridge.id === 'meeting');
+      assert.ok(meeting?.channels.includes(channelId), `${channelId} is not in ${JSON.stringify(meeting)}`);
+    }
+    assert.equal((await ari.bridges.list()).length, 1);
+    left.audio.sendTone(900);
+    await right.audio.hears(900);
+    // Its work is done: a later bridge is not undone by it.
+    await ari.bridges.createWithId({ bridgeId: 'elsewhere', type: 'mixing' });
+    await ari.bridges.addChannel({ bridgeId: 'elsewhere', channel: 'left' });
+    const { channels = [] } = (await ari.bridges.list()).find(bridge => bridge.id === 'elsewhere') ?? {};
+    assert.deepEqual(channels, ['left']);
+    await ari.channels.hangup({ channelId: 'left' });
+    await left.ended();
+    await right.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'right');
+  });
+
+  it('join by STASIS_BRIDGE before they are dialled as well', async () => {
+    const variables = { [bridgeVariable]: 'early' };
+    await create('dialled-later', variables);
+    const early = (await ari.bridges.list()).find(bridge => bridge.id === 'early');
+    assert.deepEqual(early?.channels, ['dialled-later']);
+    const party = await (await dial('dialled-later')).answer();
+    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'dialled-later' && dialstatus === 'ANSWER');
+    await party.hangup();
+    await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'dialled-later');
   });
 
   it('that are gone, unknown or not in our application are refused with their HTTP status', async () => {

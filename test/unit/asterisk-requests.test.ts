@@ -24,7 +24,7 @@ beforeEach(async () => {
   server.on('connection', () => connections++);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  requester = new AriRequester({ node: 'call-1', origin, user: 'holdfast', password: 'secret', timeoutMs: 400 });
+  requester = new AriRequester({ node: 'call-1', origin, user: 'holdfast', password: 'secret', timeoutMs: 2_000 });
   ari = ariClient(requester);
 });
 afterEach(async () => {
