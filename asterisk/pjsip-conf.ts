@@ -51,8 +51,6 @@ rtp_symmetric = no
 force_rport = yes
 rewrite_contact = no
 dtmf_mode = rfc4733
-100rel = no
-timers = no
 t38_udptl = no
 sdp_session = Holdfast
 `;
@@ -72,7 +70,10 @@ ${addresses.map(address => `match = ${address}`).join('\n')}
 `;
 }
 
-/** A way to the outside: over the private VIP, with nothing of the inside in From and Contact. */
+/**
+ * A way to the outside: over the private VIP, with nothing of the inside in From and Contact. Reliable provisional responses and
+ * session timers are for those who ask for them.
+ */
 function outward(name: string, plan: FarmPlan, node: FarmNode, domain: string): string {
   return `[${name}]
 type = endpoint
@@ -86,7 +87,9 @@ trust_id_outbound = yes
 inband_progress = no
 allow_subscribe = no
 identify_by = ip
-${media(node)}`;
+${media(node)}100rel = yes
+timers = yes
+`;
 }
 
 function edgeEndpoint(plan: FarmPlan, node: FarmNode, domain: string): string {
@@ -122,7 +125,8 @@ transport = udp
 context = ${context}
 allow_subscribe = no
 identify_by = ip
-${media(node)}
+${media(node)}100rel = no
+timers = no
 `;
 }
 

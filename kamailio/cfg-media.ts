@@ -1,5 +1,6 @@
 // The media side of kamailio.cfg: when RTPEngine is told offer, answer and delete, and the reply route.
 import { ports } from '../core/farm/farm-plan.js';
+import { offerRoute } from './cfg-offers.js';
 import type { EdgeModel } from './edge-model.js';
 
 /**
@@ -8,18 +9,14 @@ import type { EdgeModel } from './edge-model.js';
  * like the Route parameter: nobody outside can end a call's media by a reply that answers nothing.
  */
 export function mediaRoutes(model: EdgeModel): string {
-  return [requestMedia, replies(model), replyMedia(model)].join('\n');
+  return [requestMedia, offerRoute, replies(model), replyMedia(model)].join('\n');
 }
 
-const common = 'replace-origin replace-session-connection ICE=remove RTP/AVP port-latching';
+const common = 'replace-origin replace-session-connection replace-SDP-version ICE=remove RTP/AVP port-latching';
 
 const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
   if (is_method("INVITE|UPDATE") && has_body("application/sdp")) {
-    if (!sdp_with_codecs_by_name("$sht(policies=>$var(policy)-names)")) {
-      update_stat("refused_codecs", "+1");
-      sl_send_reply("488", "Not Acceptable Here");
-      exit;
-    }
+    route(ACCEPTABLE);
     # A PCMU that the policy refuses, and the phone offers, would be taken for the PCMU of the inside: struck before RTPEngine sees it.
     if ($sht(policies=>$var(policy)-in) =~ "codec-strip-PCMU " && sdp_with_codecs_by_name("PCMU")) {
       sdp_remove_codecs_by_name("PCMU");
@@ -60,7 +57,8 @@ route[OFFER] {
   }
   $var(set) = $sht(engines=>$var(engine));
   set_rtpengine_set("$var(set)");
-  if (is_method("ACK")) {
+  # The answer to what a 2xx or, where the first INVITE had no offer, a reliable provisional response offered (RFC 3262 section 5).
+  if (is_method("ACK") || (is_method("PRACK") && $var(invited) == "d")) {
     rtpengine_answer("${common}");
     return;
   }
@@ -141,6 +139,12 @@ route[REPLY_MEDIA] {
     return;
   }
   if ($rs <= 100 || $rs >= 300 || !has_body("application/sdp")) return;
+  # An offer may only come in a reliable response (RFC 3261 section 13.2.1): what a caller could not answer is not shown.
+  if ($var(role) == "d" && $rs < 200 && !is_present_hf("RSeq")) {
+    remove_hf("Content-Type");
+    remove_body();
+    return;
+  }
   if ($var(role) == "o") rtpengine_answer("${common}");
   else if ($Ri == "${model.internal}")
     rtpengine_offer("${common} direction=int direction=ext $sht(policies=>$var(policy)-out)");

@@ -6,8 +6,8 @@ import type { EdgeModel } from './edge-model.js';
 const maxMessageBytes = 16384;
 
 /**
- * The Route parameter: `hf=<node>.<engine incarnation>.<policy>.<key id>.<mac>`, mac the first 20 characters of the
- * base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
+ * The Route parameter: `hf=<node>.<engine incarnation>.<policy>.<o|d>.<key id>.<mac>`, o where the dialog's first INVITE had an
+ * offer, d where it was delayed; mac the first 20 characters of the base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
  */
 export function requestRoutes(model: EdgeModel): string {
   return [entry(model), inside(model), outside(model), gap, admission(model), destinations, signature].join('\n');
@@ -40,6 +40,7 @@ route[INSIDE] {
   if ($var(hf) != "") {
     $var(engine) = $(var(hf){s.select,1,.});
     $var(policy) = $(var(hf){s.select,2,.});
+    $var(invited) = $(var(hf){s.select,3,.});
     route(MEDIA_FROM_INSIDE);
     route(OUTWARD);
     forward();
@@ -192,7 +193,7 @@ route[ENGINE] {
 
 const signature = `route[SIGN] {
   $var(kid) = $sht(settings=>routeKey);
-  $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(kid);
+  $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(kid);
   route(MAC);
   record_route_preset("$var(vip);hf=$var(hf).$var(mac)");
 }
@@ -207,9 +208,10 @@ route[VERIFY] {
   $var(given) = "";
   if (is_present_hf("Route")) $var(given) = $(route_uri{uri.param,hf});
   if ($var(given) == "") route(REFUSE);
-  $var(kid) = $(var(given){s.select,3,.});
+  $var(kid) = $(var(given){s.select,4,.});
   if ($var(kid) == "" || $sht(routekeys=>$var(kid)) == $null) route(REFUSE);
-  $var(hf) = $(var(given){s.select,0,.}) + "." + $(var(given){s.select,1,.}) + "." + $(var(given){s.select,2,.}) + "." + $var(kid);
+  $var(hf) = $(var(given){s.select,0,.}) + "." + $(var(given){s.select,1,.}) + "." + $(var(given){s.select,2,.}) + "."
+    + $(var(given){s.select,3,.}) + "." + $var(kid);
   route(MAC);
   $var(expected) = $var(hf) + "." + $var(mac);
   if ($var(given) != $var(expected)) route(REFUSE);
@@ -221,6 +223,7 @@ route[VERIFY] {
   }
   $var(engine) = $(var(hf){s.select,1,.});
   $var(policy) = $(var(hf){s.select,2,.});
+  $var(invited) = $(var(hf){s.select,3,.});
   $fsn = "int";
 }
 

@@ -8,7 +8,7 @@ export const counters = {
   refused_signature: 'refused.signature',
   refused_nexthop: 'refused.nexthop',
   refused_reply: 'refused.reply',
-  refused_codecs: 'refused.codecs',
+  refused_offer: 'refused.offer',
   refused_method: 'refused.method',
   refused_malformed: 'refused.malformed',
   dropped_ack: 'dropped.ack',

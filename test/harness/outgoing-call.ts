@@ -133,7 +133,8 @@ export class OutgoingCall extends SipCall {
     this.#provisional.push(response);
     this.setState('proceeding');
     if (response.toTag === '' || response.status === 100) return;
-    this.dialogState = SipDialog.ofCaller(this.invite, response);
+    // A request in the early dialog has counted its CSeq on.
+    if (this.dialogState?.remoteTag !== response.toTag) this.dialogState = SipDialog.ofCaller(this.invite, response);
     this.setState('early');
     if (response.body !== '' && this.#invite.body !== '') this.media.accept(response.body);
   }
