@@ -66,20 +66,43 @@ export class Capture {
 
 /** The UDP packets of a pcap file of an Ethernet or loopback interface. IP fragments after the first are left out. */
 export function readPcap(file: Buffer): readonly CapturedPacket[] {
-  const magic = file.readUInt32LE(0);
-  const nanoseconds = magic === 0xa1b23c4d;
-  if (magic !== 0xa1b2c3d4 && !nanoseconds) throw new Error('not a little-endian pcap file');
-  const linkType = file.readUInt32LE(20);
-  if (linkType !== 1) throw new Error(`pcap link type ${linkType} is not Ethernet`);
-  const packets: CapturedPacket[] = [];
-  for (let at = 24; at + 16 <= file.length;) {
-    const length = file.readUInt32LE(at + 8);
-    const atMs = file.readUInt32LE(at) * 1000 + file.readUInt32LE(at + 4) / (nanoseconds ? 1e6 : 1e3);
-    const packet = readUdp(file.subarray(at + 16, at + 16 + length), atMs);
-    if (packet) packets.push(packet);
-    at += 16 + length;
+  return new PcapReader().push(file);
+}
+
+/** Reads a pcap file as it comes in, piece by piece. */
+export class PcapReader {
+  #rest: Buffer = Buffer.alloc(0);
+  /** Fractions of a second in one millisecond; 0 before the file's header is there. */
+  #perMs = 0;
+
+  /** The packets that are whole now. */
+  push(piece: Buffer): readonly CapturedPacket[] {
+    this.#rest = Buffer.concat([this.#rest, piece]);
+    if (this.#perMs === 0 && !this.#readHeader()) return [];
+    const packets: CapturedPacket[] = [];
+    let at = 0;
+    for (let length; at + 16 <= this.#rest.length; at += 16 + length) {
+      length = this.#rest.readUInt32LE(at + 8);
+      if (at + 16 + length > this.#rest.length) break;
+      const atMs = this.#rest.readUInt32LE(at) * 1000 + this.#rest.readUInt32LE(at + 4) / this.#perMs;
+      const packet = readUdp(this.#rest.subarray(at + 16, at + 16 + length), atMs);
+      if (packet) packets.push(packet);
+    }
+    this.#rest = this.#rest.subarray(at);
+    return packets;
   }
-  return packets;
+
+  #readHeader(): boolean {
+    if (this.#rest.length < 24) return false;
+    const magic = this.#rest.readUInt32LE(0);
+    const nanoseconds = magic === 0xa1b23c4d;
+    if (magic !== 0xa1b2c3d4 && !nanoseconds) throw new Error('not a little-endian pcap file');
+    const linkType = this.#rest.readUInt32LE(20);
+    if (linkType !== 1) throw new Error(`pcap link type ${linkType} is not Ethernet`);
+    this.#perMs = nanoseconds ? 1e6 : 1e3;
+    this.#rest = this.#rest.subarray(24);
+    return true;
+  }
 }
 
 function readUdp(frame: Buffer, atMs: number): CapturedPacket | undefined {

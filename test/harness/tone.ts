@@ -34,6 +34,11 @@ export function dominantTone(samples: Int16Array, sampleRate: number): Heard | u
   return { hz: fine.hz, purity: (2 * fine.power) / (samples.length * power) };
 }
 
+/** Whether this is the tone: clean, and within 10 Hz. */
+export function isTone(heard: Heard | undefined, hz: number): boolean {
+  return heard !== undefined && Math.abs(heard.hz - hz) <= 10 && heard.purity > 0.7;
+}
+
 function strongest(samples: Int16Array, sampleRate: number, from: number, to: number, step: number) {
   let best = { hz: from, power: 0 };
   for (let hz = from; hz <= to; hz += step) {

@@ -1,0 +1,94 @@
+// Measures the RTP that arrives somewhere: how much, how often, which digits, and which tone.
+import { decodeTelephoneEvent, type RtpPacket } from './rtp-packet.js';
+import { dominantTone, isTone, type Heard } from './tone.js';
+import { waitFor } from './wait-for.js';
+
+/** What arrived since the start, or since `reset` was called. */
+export interface RtpReport {
+  readonly packets: number;
+  readonly byPayloadType: Readonly<Record<number, number>>;
+  /** The longest time without a packet, between two packets. */
+  readonly largestGapMs: number;
+  /** How long ago the last packet came; Infinity before the first. */
+  readonly silentForMs: number;
+  /** RFC 4733 digits, each once. */
+  readonly digits: string;
+  /** `address:port` of every sender. */
+  readonly sources: readonly string[];
+  readonly ssrcs: readonly number[];
+}
+
+/** Counts packets and keeps the last stretch of audio. */
+export class RtpMeter {
+  #packets = 0;
+  #byPayloadType = new Map<number, number>();
+  #largestGapMs = 0;
+  #lastMs: number | undefined;
+  #digits = '';
+  #events = new Set<string>();
+  #sources = new Set<string>();
+  #ssrcs = new Set<number>();
+  #audio: { readonly atMs: number; readonly samples: Int16Array; readonly sampleRate: number }[] = [];
+
+  packet(packet: RtpPacket, source: string, isEvent: boolean): void {
+    const now = performance.now();
+    if (this.#lastMs !== undefined) this.#largestGapMs = Math.max(this.#largestGapMs, now - this.#lastMs);
+    this.#lastMs = now;
+    this.#packets++;
+    this.#byPayloadType.set(packet.payloadType, (this.#byPayloadType.get(packet.payloadType) ?? 0) + 1);
+    this.#sources.add(source);
+    this.#ssrcs.add(packet.ssrc);
+    if (isEvent) this.#event(packet);
+  }
+
+  audio(samples: Int16Array, sampleRate: number): void {
+    const atMs = performance.now();
+    this.#audio.push({ atMs, samples, sampleRate });
+    if (this.#audio.length > 50) this.#audio.shift();
+  }
+
+  heard(): Heard | undefined {
+    const sampleRate = this.#audio.at(-1)?.sampleRate;
+    const since = performance.now() - 250;
+    const recent = this.#audio.filter(chunk => chunk.sampleRate === sampleRate && chunk.atMs > since).slice(-10);
+    if (sampleRate === undefined || recent.length < 5) return undefined;
+    return dominantTone(Int16Array.from(recent.flatMap(chunk => [...chunk.samples])), sampleRate);
+  }
+
+  /** Waits until this tone is heard, clean and within 10 Hz. */
+  async hears(hz: number, where: string, deadlineMs = 5000): Promise<Heard> {
+    const check = (): Heard | undefined => {
+      const heard = this.heard();
+      return isTone(heard, hz) ? heard : undefined;
+    };
+    const describe = (): string => `heard ${JSON.stringify(this.heard())}; ${JSON.stringify(this.report())}`;
+    return waitFor(`${hz} Hz at ${where}`, check, { deadlineMs, everyMs: 40, describe });
+  }
+
+  report(): RtpReport {
+    return {
+      packets: this.#packets,
+      byPayloadType: Object.fromEntries(this.#byPayloadType),
+      largestGapMs: Math.round(this.#largestGapMs),
+      silentForMs: this.#lastMs === undefined ? Infinity : Math.round(performance.now() - this.#lastMs),
+      digits: this.#digits,
+      sources: [...this.#sources],
+      ssrcs: [...this.#ssrcs],
+    };
+  }
+
+  reset(): void {
+    this.#packets = this.#largestGapMs = 0;
+    this.#digits = '';
+    for (const seen of [this.#byPayloadType, this.#sources, this.#ssrcs]) seen.clear();
+  }
+
+  /** All packets of one event bear its start as timestamp. */
+  #event(packet: RtpPacket): void {
+    const event = decodeTelephoneEvent(packet.payload);
+    const id = `${packet.ssrc}/${packet.timestamp}`;
+    if (!event || this.#events.has(id)) return;
+    this.#events.add(id);
+    this.#digits += event.digit;
+  }
+}
