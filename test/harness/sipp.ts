@@ -1,6 +1,6 @@
 // Runs Debian's sipp as a caller or a callee: bounded in time, ended with its test, its failures told by Call-ID.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from './project-root.js';
@@ -30,6 +30,8 @@ export interface SippUacOptions extends CommonOptions {
   readonly rate: number;
   /** How long each call stays up. Default 1000. */
   readonly holdMs?: number;
+  /** Keep the time of each call from INVITE to 180 and to 200. */
+  readonly times?: boolean;
 }
 
 export interface SippUasOptions extends CommonOptions {
@@ -45,6 +47,9 @@ export interface SippResult {
   readonly failed: number;
   readonly retransmissions: number;
   readonly failures: readonly { readonly callId: string; readonly reason: string }[];
+  /** Milliseconds from INVITE to the first 180 and to the 200, one for each call; empty unless they were asked for. */
+  readonly ringingMs: readonly number[];
+  readonly answeredMs: readonly number[];
   /** sipp's own words. */
   readonly errors: string;
 }
@@ -71,7 +76,7 @@ export class Sipp {
 
   /** Starts calling; `finished()` has the outcome. */
   static async uac(options: SippUacOptions): Promise<Sipp> {
-    const { target, service, calls, rate, holdMs = 1000 } = options;
+    const { target, service, calls, rate, holdMs = 1000, times = false } = options;
     const args = [
       `${target.address}:${target.port}`,
       '-s',
@@ -82,6 +87,7 @@ export class Sipp {
       `${rate}`,
       '-l',
       `${calls}`,
+      ...(times ? ['-trace_rtt', '-rtt_freq', '1', '-timer_resol', '1'] : []),
     ];
     return start(options.scenario ?? 'uac', options, { holdMs }, args, Sipp.#make);
   }
@@ -134,7 +140,9 @@ export class Sipp {
     const read = async (name: string): Promise<string> => readFile(join(this.folder, name), 'utf8').catch(() => '');
     const statistics = parseStatistics(await read('statistics.csv'));
     const errors = (await read('errors.log')) + (await read('output.log'));
-    return { exitCode, ...statistics, failures: parseFailures(errors), errors };
+    const traces = (await readdir(this.folder).catch(() => [])).filter(name => name.endsWith('_rtt.csv'));
+    const times = parseTimes((await Promise.all(traces.map(read))).join(''));
+    return { exitCode, ...statistics, ...times, failures: parseFailures(errors), errors };
   }
 }
 
@@ -173,7 +181,7 @@ function hexSocket(address: string, port: number): string {
 }
 
 /** The last row of sipp's CSV: (C) columns are cumulative. */
-export function parseStatistics(csv: string): Omit<SippResult, 'exitCode' | 'failures' | 'errors'> {
+export function parseStatistics(csv: string): Pick<SippResult, 'total' | 'successful' | 'failed' | 'retransmissions'> {
   const lines = csv.trim().split('\n');
   const [names, last] = [lines[0]?.split(';') ?? [], (lines.length > 1 ? lines.at(-1)?.split(';') : undefined) ?? []];
   const column = (name: string): number => Number(last[names.indexOf(name)] ?? 0);
@@ -183,6 +191,13 @@ export function parseStatistics(csv: string): Omit<SippResult, 'exitCode' | 'fai
     failed: column('FailedCall(C)'),
     retransmissions: column('Retransmissions(C)'),
   };
+}
+
+/** sipp's response times: `date;milliseconds;timer`. The scenario's timer 1 ends at the 200, timer 2 at the 180. */
+export function parseTimes(csv: string): Pick<SippResult, 'ringingMs' | 'answeredMs'> {
+  const rows = csv.split('\n').map(line => line.split(';'));
+  const of = (timer: string): number[] => rows.filter(row => row[2]?.trim() === timer).map(row => Number(row[1]));
+  return { ringingMs: of('2'), answeredMs: of('1') };
 }
 
 /** Each aborted call once, with what sipp says of it. Every event starts with its date, not always on a line of its own. */

@@ -1,0 +1,147 @@
+// The four ways to connect a call that are compared, each taking over the calls of the same Asterisk behind the same edge.
+import { fork, type ChildProcess } from 'node:child_process';
+import { createSocket, type Socket } from 'node:dgram';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ariClient } from '../../../asterisk/ari-client.js';
+import { AriRequester } from '../../../asterisk/ari-requester.js';
+import { readSupervisorNote } from '../../../core/cli/supervisor-note.js';
+import { FarmSecrets } from '../../../core/farm/farm-secrets.js';
+import type { AriClient } from '../../../core/ports/asterisk.js';
+import { Farm } from '../../harness/farm.js';
+import { projectRoot } from '../../harness/project-root.js';
+import { waitFor } from '../../harness/wait-for.js';
+
+export const contenders = ['call-node', 'conference-farm', 'naive', 'dial'] as const;
+export type Contender = (typeof contenders)[number];
+
+type Placement = 'call-node' | 'conference-farm';
+
+const callNode = 'call-1';
+
+/** One farm in the smallest size, so that all calls meet on one Asterisk. */
+export class BenchFarm {
+  readonly farm: Farm;
+  readonly #pids: ReadonlyMap<string, number>;
+  readonly #requesters = new Map<string, AriRequester>();
+  #placement: Placement = 'call-node';
+  #program: ChildProcess | undefined;
+  #daemon: number | undefined;
+  /** Takes what the Kamailios trace when the daemon is gone, and drops it. */
+  #trace: Socket | undefined;
+
+  private constructor(farm: Farm, pids: ReadonlyMap<string, number>, daemon: number) {
+    this.farm = farm;
+    this.#pids = pids;
+    this.#daemon = daemon;
+  }
+
+  static async up(): Promise<BenchFarm> {
+    const farm = await Farm.up({ config: await configOf('call-node') });
+    const { nodes, daemon } = await farm.status();
+    const bench = new BenchFarm(farm, new Map(nodes.map(node => [node.name, node.pid])), daemon.pid);
+    // Its modules are the same whoever has the calls.
+    await bench.#requester(callNode).send({ operation: 'load', method: 'POST', path: '/asterisk/modules/app_dial.so' });
+    return bench;
+  }
+
+  async down(): Promise<void> {
+    this.#endProgram();
+    this.#trace?.close();
+    for (const requester of this.#requesters.values()) await requester.close();
+    await this.farm.down();
+  }
+
+  /** Gives the calls to one of the four. The daemon, once it is gone, does not come back. */
+  async give(contender: Contender): Promise<void> {
+    if (contender === 'call-node' || contender === 'conference-farm') {
+      if (contender !== this.#placement) await this.farm.reload(await configOf(contender));
+      this.#placement = contender;
+      return;
+    }
+    await this.#endDaemon();
+    this.#endProgram();
+    const gateway = `${this.farm.host(208)}:5060`;
+    if (contender === 'dial') return this.#setDialplan(`Dial(PJSIP/edge/sip:\${EXTEN}@${gateway},30)`);
+    await this.#setDialplan('Stasis(naive,caller,${EXTEN})');
+    const password = this.#password(callNode);
+    this.#program = fork(new URL('./naive-ari.js', import.meta.url), [this.farm.host(31), password, gateway]);
+    await new Promise(resolve => this.#program?.once('message', resolve));
+  }
+
+  /** The processes of a part of the path of a call. */
+  pids(part: 'call' | 'conference' | 'kamailio' | 'rtpengine' | 'program'): number[] {
+    if (part === 'program') return [this.#daemon ?? this.#program?.pid ?? []].flat();
+    return [...this.#pids].flatMap(([name, pid]) => (name.startsWith(`${part}-`) ? [pid] : []));
+  }
+
+  ari(node: string): AriClient {
+    return ariClient(this.#requester(node));
+  }
+
+  /** What is up on the Asterisks now. */
+  async standing(): Promise<{ channels: number; bridges: number }> {
+    const both = await Promise.all(
+      [callNode, 'conference-1'].map(async node => {
+        const { channels, bridges } = this.ari(node);
+        const [all, mixed] = await Promise.all([channels.list(), bridges.list()]);
+        return { channels: all.length, bridges: mixed.length };
+      }),
+    );
+    const sum = (of: 'channels' | 'bridges'): number => both.reduce((total, one) => total + one[of], 0);
+    return { channels: sum('channels'), bridges: sum('bridges') };
+  }
+
+  async isIdle(): Promise<boolean> {
+    return (await this.standing()).channels === 0;
+  }
+
+  #endProgram(): void {
+    this.#program?.disconnect();
+    this.#program = undefined;
+  }
+
+  #password(node: string): string {
+    return FarmSecrets.open(this.farm.state).derive(`ari ${node}`);
+  }
+
+  #requester(node: string): AriRequester {
+    const known = this.#requesters.get(node);
+    if (known) return known;
+    const origin = `http://${this.farm.host(node === callNode ? 31 : 51)}:8088`;
+    const requester = new AriRequester({ node, origin, user: 'holdfast', password: this.#password(node) });
+    this.#requesters.set(node, requester);
+    return requester;
+  }
+
+  async #setDialplan(application: string): Promise<void> {
+    const plan = `[from-edge]\nexten => _[!-~]!,1,${application}\n same => n,Hangup()\nexten => h,1,Hangup()\n`;
+    await writeFile(join(this.farm.state, 'nodes', callNode, 'extensions.conf'), plan);
+    await this.ari(callNode).asterisk.reloadModule({ moduleName: 'pbx_config.so' });
+  }
+
+  async #endDaemon(): Promise<void> {
+    if (this.#daemon === undefined) return;
+    const note = await readSupervisorNote(this.farm.state);
+    if (!note?.daemon) throw new Error('the farm has no daemon');
+    // Its supervisor first, which would start it again.
+    for (const { pid } of [note.supervisor, note.daemon]) process.kill(pid, 'SIGKILL');
+    this.#daemon = undefined;
+    const trace = createSocket('udp4');
+    trace.on('message', () => undefined);
+    const bound = async (): Promise<boolean> =>
+      new Promise(resolve => {
+        trace.once('error', () => resolve(false));
+        trace.bind(9060, this.farm.host(2), () => resolve(true));
+      });
+    await waitFor('the daemon to be gone', bound);
+    this.#trace = trace;
+  }
+}
+
+async function configOf(twoParty: Placement): Promise<string> {
+  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  return local
+    .replace(/^ {2}(kamailio|call|conference|registrar|rtpengine): \d+$/gm, '  $1: 1')
+    .replace('twoParty: call-node', `twoParty: ${twoParty}`);
+}
