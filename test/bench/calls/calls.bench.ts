@@ -2,7 +2,7 @@
 // the same edge, in one run.
 //
 //   node dist/test/bench/calls/calls.bench.js [--part cost,rate,memory] [--of call-node,conference-farm,naive,dial]
-//     [--cps 40] [--seconds 15] [--write]
+//     [--cps 40] [--seconds 15] [--warm-up 20] [--write]
 //
 // cost: CPU of a call at a moderate rate; rate: how many calls a second; memory: of the daemon with 2,000 calls up.
 // --write puts the tables into docs/calls-benchmark.md.
@@ -22,12 +22,20 @@ const parts = (arguments_.get('part') ?? 'cost,rate,memory').split(',');
 const wanted = (arguments_.get('of') ?? contenders.join(',')).split(',');
 const cps = Number(arguments_.get('cps') ?? 40);
 const seconds = Number(arguments_.get('seconds') ?? 15);
+/** Programs are measured as they are after some time: V8 compiles what runs often. */
+const warmUpSeconds = Number(arguments_.get('warm-up') ?? 20);
 
 const measured = ['call', 'conference', 'program', 'kamailio', 'rtpengine'] as const;
 
 /** CPU of each part so far, ms. */
 async function cpuNow(bench: BenchFarm): Promise<number[]> {
-  return Promise.all(measured.map(async part => cpuMsOf((await Promise.all(bench.pids(part).map(familyOf))).flat())));
+  return Promise.all(
+    measured.map(async part => {
+      const pids = bench.pids(part);
+      // A Kamailio is a dozen processes; the daemon's are the farm.
+      return cpuMsOf(part === 'kamailio' ? (await Promise.all(pids.map(familyOf))).flat() : pids);
+    }),
+  );
 }
 
 /** CPU of each part without calls, ms a second. */
@@ -40,7 +48,7 @@ async function idleShare(bench: BenchFarm): Promise<number[]> {
 }
 
 async function costOf(bench: BenchFarm, contender: Contender): Promise<Cost> {
-  await offer(bench.farm, cps, 5);
+  await offer(bench.farm, cps, warmUpSeconds);
   await over(bench);
   const idle = await idleShare(bench);
   const before = await cpuNow(bench);
@@ -48,6 +56,9 @@ async function costOf(bench: BenchFarm, contender: Contender): Promise<Cost> {
   const { calls, failed, postDialMs } = await offer(bench.farm, cps, seconds);
   await over(bench);
   const tookSeconds = (performance.now() - startedMs) / 1_000;
+  const endSeconds = Number(process.hrtime.bigint()) / 1e9;
+  // For `perf record -k CLOCK_MONOTONIC`.
+  process.stderr.write(`  measured from ${(endSeconds - tookSeconds).toFixed(3)} to ${endSeconds.toFixed(3)}\n`);
   const after = await cpuNow(bench);
   const spent = after.map((ms, i) => (ms - (before[i] ?? 0) - (idle[i] ?? 0) * tookSeconds) / calls);
   const [call = 0, conference = 0, program = 0, kamailio = 0, rtpengine = 0] = spent;
@@ -71,7 +82,8 @@ async function perCall(bench: BenchFarm): Promise<{ channelsPerCall: number; bri
 }
 
 async function over(bench: BenchFarm): Promise<void> {
-  await waitFor('the calls to be over', () => bench.isIdle(), { deadlineMs: 40_000, everyMs: 200 });
+  const describe = async (): Promise<string> => JSON.stringify([await bench.standing(), await bench.farm.calls().catch(() => [])]);
+  await waitFor('the calls to be over', () => bench.isIdle(), { deadlineMs: 40_000, everyMs: 200, describe });
 }
 
 async function compare(costs: Cost[], rates: Map<Contender, number>): Promise<void> {
@@ -96,7 +108,7 @@ async function memoryOfMany(calls: number): Promise<Memory> {
   const callee = await openCallee(bench.farm);
   const [daemon = 0] = bench.pids('program');
   try {
-    await offer(bench.farm, cps, 20);
+    await offer(bench.farm, cps, warmUpSeconds);
     await over(bench);
     const beforeKb = await residentKb(daemon);
     const caller = await holdUp(bench.farm, calls, cps);

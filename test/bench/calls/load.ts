@@ -37,7 +37,8 @@ export async function offer(farm: Farm, rate: number, seconds: number, holdFor =
     ...{ calls: Math.round(rate * seconds), rate, holdMs: holdFor, times: true },
     deadlineMs: seconds * 1_000 + holdFor + 30_000,
   });
-  const { total, successful, ringingMs, answeredMs } = await sipp.finished();
+  const { total, successful, ringingMs, answeredMs, failures } = await sipp.finished();
+  for (const { callId, reason } of failures.slice(0, 3)) process.stderr.write(`  ${callId}: ${reason}\n`);
   return {
     rate,
     calls: total,
