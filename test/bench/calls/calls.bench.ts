@@ -82,7 +82,8 @@ async function perCall(bench: BenchFarm): Promise<{ channelsPerCall: number; bri
 }
 
 async function over(bench: BenchFarm): Promise<void> {
-  const describe = async (): Promise<string> => JSON.stringify([await bench.standing(), await bench.farm.calls().catch(() => [])]);
+  const describe = async (): Promise<string> =>
+    JSON.stringify([await bench.standing(), await bench.farm.calls().catch(() => [])]);
   await waitFor('the calls to be over', () => bench.isIdle(), { deadlineMs: 40_000, everyMs: 200, describe });
 }
 
@@ -124,7 +125,8 @@ async function memoryOfMany(calls: number): Promise<Memory> {
 }
 
 const results = new Map<string, string>();
-const [costs, rates]: [Cost[], Map<Contender, number>] = [[], new Map()];
+const costs: Cost[] = [];
+const rates = new Map<Contender, number>();
 if (parts.includes('cost') || parts.includes('rate')) await compare(costs, rates);
 if (costs.length > 0) results.set('cost', costTable(costs));
 if (rates.size > 0) results.set('rate', rateTable(rates));

@@ -73,7 +73,9 @@ export async function highestRate(farm: Farm, idle: () => Promise<boolean>): Pro
     const load = await offer(farm, rate, seconds);
     await waitFor('the calls to be over', idle, { deadlineMs: 40_000, everyMs: 100 });
     const p99 = percentile(load.setUpMs, 0.99).toFixed(0);
-    process.stderr.write(`  ${rate.toFixed(0)} calls/s: ${load.failed} of ${load.calls} failed, set-up p99 ${p99} ms\n`);
+    process.stderr.write(
+      `  ${rate.toFixed(0)} calls/s: ${load.failed} of ${load.calls} failed, set-up p99 ${p99} ms\n`,
+    );
     return isSustained(load);
   };
   let [good, bad] = [0, firstRate];

@@ -44,20 +44,22 @@ export function costTable(costs: readonly Cost[]): string {
     ...['', 'Asterisk', 'of `Dial()`', 'conference node', 'program', 'program idle', 'edge'],
     ...['post-dial p50 / p99', 'added', 'channels', 'bridges', 'failed'],
   ];
-  const rows = [...costs].reverse().map(one => [
-    titles[one.contender],
-    `${one.call.toFixed(1)} ms`,
-    dial ? (one.call / dial.call).toFixed(2) : '',
-    one.contender === 'conference-farm' ? `${one.conference.toFixed(1)} ms` : '',
-    one.contender === 'dial' ? '' : `${one.program.toFixed(2)} ms`,
-    one.contender === 'dial' ? '' : `${one.idleProgram.toFixed(0)} ms/s`,
-    `${one.edge.toFixed(1)} ms`,
-    Number.isNaN(one.postDial[0]) ? 'no 180' : `${one.postDial.map(ms => ms.toFixed(0)).join(' / ')} ms`,
-    dial ? one.postDial.map((ms, i) => (ms - (dial.postDial[i] ?? 0)).toFixed(0)).join(' / ') : '',
-    one.channelsPerCall.toFixed(1),
-    one.bridgesPerCall.toFixed(1),
-    `${one.failed} of ${one.calls}`,
-  ]);
+  const rows = [...costs]
+    .reverse()
+    .map(one => [
+      titles[one.contender],
+      `${one.call.toFixed(1)} ms`,
+      dial ? (one.call / dial.call).toFixed(2) : '',
+      one.contender === 'conference-farm' ? `${one.conference.toFixed(1)} ms` : '',
+      one.contender === 'dial' ? '' : `${one.program.toFixed(2)} ms`,
+      one.contender === 'dial' ? '' : `${one.idleProgram.toFixed(0)} ms/s`,
+      `${one.edge.toFixed(1)} ms`,
+      Number.isNaN(one.postDial[0]) ? 'no 180' : `${one.postDial.map(ms => ms.toFixed(0)).join(' / ')} ms`,
+      dial ? one.postDial.map((ms, i) => (ms - (dial.postDial[i] ?? 0)).toFixed(0)).join(' / ') : '',
+      one.channelsPerCall.toFixed(1),
+      one.bridgesPerCall.toFixed(1),
+      `${one.failed} of ${one.calls}`,
+    ]);
   return table(head, rows);
 }
 
