@@ -10,11 +10,12 @@ import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import { LegRecovery, type LegOutcome } from './leg-recovery.js';
-import { Pacer } from './pacer.js';
+import { NodeQueues, type QueuedWork } from './node-queues.js';
+import { RecoveryBook } from './recovery-book.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery-facts.js';
 import { assignTargets, planCalls, trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
 import { missingFrom } from './recovery-variables.js';
-import { lostSessionSchema, recoveryRecordSchema, type LostSession, type RecoveryRecord } from './recovery-record.js';
+import { lostSessionSchema, type LostSession, type RecoveryRecord } from './recovery-record.js';
 
 /** A node that was declared dead; times in ms since 1970. */
 export interface NodeDeath {
@@ -75,23 +76,27 @@ interface Pending {
   leg: LegRecovery;
 }
 
+/** A call and those of its sessions that are given to a node together. */
+interface ScheduledCall {
+  readonly call: CallRecord;
+  readonly legs: readonly Pending[];
+  readonly node: string | undefined;
+}
+
+/** Calls that set off before the rest of their recovery is written down. */
+const firstGiven = 16;
 /** Sessions under way to one node at once: more of them only wait in its queues. */
 const inFlightPerNode = 16;
 const abandonedReason = 'the call ended before it was recovered';
-/** Recoveries kept for `holdfast recoveries`. */
-const keptRecoveries = 100;
 
 export class Recoveries {
   readonly #options: RecoveriesOptions;
   readonly #log: Logger;
-  readonly #records: Table<RecoveryRecord>;
+  readonly #book: RecoveryBook;
   readonly #sessions: Table<LostSession>;
-  readonly #recoveries = new Map<string, RecoveryRecord>();
   /** By leg. */
   readonly #pending = new Map<string, Pending>();
-  readonly #pacers = new Map<string, Pacer>();
-  readonly #inFlight = new Map<string, number>();
-  readonly #queues = new Map<string, Pending[]>();
+  readonly #queues = new NodeQueues(inFlightPerNode);
   readonly #doneOf = new Map<string, Promise<void>>();
   /** What is to be said of them, in order. */
   #lines: (() => void)[] = [];
@@ -106,7 +111,7 @@ export class Recoveries {
   constructor(options: RecoveriesOptions) {
     this.#options = options;
     this.#log = options.log;
-    this.#records = options.store.table('recoveries', recoveryRecordSchema);
+    this.#book = new RecoveryBook(options.store);
     this.#sessions = options.store.table('lost-sessions', lostSessionSchema);
     options.engine.onRecovering((node, event) => this.#hears(node, event));
     options.nodes.onChange('recovery', change => {
@@ -116,9 +121,9 @@ export class Recoveries {
 
   /** Takes up what an earlier daemon left; the sessions go on as their nodes connect. */
   async load(): Promise<void> {
-    for await (const [, { value }] of this.#records.range()) this.#recoveries.set(value.epoch, value);
+    await this.#book.load();
     for await (const [, { value }] of this.#sessions.range()) {
-      const record = this.#recoveries.get(value.epoch);
+      const record = this.#book.get(value.epoch);
       const leg = this.#options.engine.record(value.callId)?.legs.find(one => one.id === value.legId);
       if (record && leg && leg.recovering === value.epoch) this.#adopt(value, record, undefined, leg.node);
       else await this.#sessions.delete(sessionKey(value));
@@ -129,12 +134,12 @@ export class Recoveries {
         `found ${this.#pending.size} sessions that were being recovered`,
       );
     }
-    for (const record of this.#recoveries.values()) await this.#finishIfDone(record.epoch);
+    for (const record of this.#book.list()) await this.#finishIfDone(record.epoch);
     this.#waitForNodes();
   }
 
   list(): RecoveryRecord[] {
-    return [...this.#recoveries.values()].sort((a, b) => a.declaredMs - b.declaredMs);
+    return this.#book.list();
   }
 
   /** What would become of the node's sessions if it died now. Changes nothing. */
@@ -178,9 +183,7 @@ export class Recoveries {
 
   /** A recovery that others have done: for the list. */
   async note(record: RecoveryRecord): Promise<void> {
-    this.#recoveries.set(record.epoch, record);
-    await this.#records.put(record.epoch, record);
-    await this.#prune();
+    await this.#book.add(record);
   }
 
   /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
@@ -229,7 +232,7 @@ export class Recoveries {
       sessions: { found, recovered: 0, ended: 0, failed: 0 },
       ...{ lastUpMs: null, done: false },
     };
-    this.#recoveries.set(epoch, record);
+    this.#book.set(record);
     const finished = new Promise<void>(resolve => this.#markDone.set(epoch, resolve));
     const recoverable = planned.flatMap(one => one.legs).filter(wanted).length;
     const also = lacking.length === 0 ? '' : `, the dialogs of ${lacking.length} calls are asked for elsewhere`;
@@ -259,10 +262,7 @@ export class Recoveries {
       legs.filter(wanted).map(leg => ({ wish, session: this.#sessionOf(epoch, leg, priority) })),
     );
     for (const { session, wish } of sessions) this.#adopt(session, record, wish, undefined);
-    const scheduled = this.#schedule([
-      this.#records.putting(epoch, record),
-      ...sessions.map(({ session }) => this.#sessions.putting(sessionKey(session), session)),
-    ]);
+    const scheduled = this.#schedule(record);
     for (const leg of asked.flatMap(call => call.legs).filter(one => one.action === 'end'))
       this.#endLeg(epoch, leg, invites);
     await scheduled;
@@ -372,39 +372,47 @@ export class Recoveries {
       pending.node = undefined;
       pending.leg.nodeDied();
     }
-    this.#queues.delete(node);
+    this.#queues.drop(node);
   }
 
   /** Gives every session that has none a node, all sessions of a call (or of a room mixed on its node) the same one. */
-  async #schedule(writes: readonly StoreWrite[] = []): Promise<void> {
+  async #schedule(record?: RecoveryRecord): Promise<void> {
     const waiting = [...this.#pending.values()].filter(one => one.node === undefined && !one.leg.begun);
-    if ((waiting.length === 0 && writes.length === 0) || this.#closed) return;
+    if ((waiting.length === 0 && record === undefined) || this.#closed) return;
     const byCall = new Map<string, Pending[]>();
     for (const one of waiting) byCall.set(one.session.callId, [...(byCall.get(one.session.callId) ?? []), one]);
-    const groups = [...byCall].flatMap(([callId, pending]) => {
+    const groups = [...byCall].flatMap(([callId, legs]) => {
       const call = this.#options.engine.record(callId);
-      return call ? [{ call, legs: pending, wish: pending[0]?.wish, priority: pending[0]?.session.priority ?? 0 }] : [];
+      return call ? [{ call, legs, wish: legs[0]?.wish, priority: legs[0]?.session.priority ?? 0 }] : [];
     });
     groups.sort((a, b) => b.priority - a.priority);
     const assigned = this.#assign(groups, undefined);
+    const given = groups.map(({ call, legs }) => ({ call, legs, node: assigned.get(call.id) }));
+    for (const { legs, node } of given) for (const one of legs) one.node = node;
+    const recordWrites = record === undefined ? [] : [this.#book.putting(record)];
+    // The first INVITEs are under way while the rest is written.
+    await this.#give(given.slice(0, firstGiven), recordWrites);
+    if (given.length > firstGiven) await this.#give(given.slice(firstGiven), []);
+    if (assigned.size === 0) this.#waitForNodes();
+  }
+
+  /** Calls whose sessions have a node set off for it, once the store knows: a daemon that dies then finds what it had begun. */
+  async #give(scheduled: readonly ScheduledCall[], writes: readonly StoreWrite[]): Promise<void> {
     const { engine } = this.#options;
-    for (const { call, legs } of groups) {
+    // A node that died meanwhile has had them taken away again.
+    const groups = scheduled.filter(({ legs, node }) => legs.every(one => one.node === node));
+    for (const { call, legs, node } of groups) {
       // Marked as being recovered also where there is no node yet: their old one may come back, empty, and ask for them.
-      const node = assigned.get(call.id) ?? call.legs.find(leg => leg.id === legs[0]?.session.legId)?.node ?? '';
-      const moved = { node, legs: legs.map(one => one.session.legId), epoch: legs[0]?.session.epoch ?? '' };
-      engine.tell(call.id, { type: 'legsMoved', ...moved });
-      if (assigned.has(call.id)) for (const one of legs) one.node = node;
+      const old = call.legs.find(leg => leg.id === legs[0]?.session.legId)?.node ?? '';
+      const moved = { legs: legs.map(one => one.session.legId), epoch: legs[0]?.session.epoch ?? '' };
+      engine.tell(call.id, { type: 'legsMoved', node: node ?? old, ...moved });
     }
-    // In the store before anything is sent: a daemon that dies now finds what it had begun.
+    const sessions = groups.flatMap(one => one.legs.map(leg => leg.session));
     await engine.save(
       groups.map(one => one.call.id),
-      writes,
+      [...writes, ...sessions.map(session => this.#sessions.putting(sessionKey(session), session))],
     );
-    for (const { call, legs } of groups) {
-      const node = assigned.get(call.id);
-      if (node !== undefined) this.#move(call.id, legs, node);
-    }
-    if (assigned.size === 0) this.#waitForNodes();
+    for (const { call, legs, node } of groups) if (node !== undefined) this.#move(call.id, legs, node);
   }
 
   /** Call → node. */
@@ -445,34 +453,25 @@ export class Recoveries {
       this.#log.warn({ call: callId, node, error }, `conference not moved to ${node}: ${messageOf(error)}`);
     });
     for (const one of legs) one.leg.conferenceReady = moved;
-    const queue = this.#queues.get(node) ?? [];
-    this.#queues.set(node, queue);
-    queue.push(...legs);
-    queue.sort((a, b) => b.session.priority - a.session.priority);
-    void this.#drainQueue(node, queue);
+    this.#queues.add(
+      node,
+      legs.map(one => this.#work(one)),
+    );
   }
 
-  async #drainQueue(node: string, queue: Pending[]): Promise<void> {
+  #work(pending: Pending): QueuedWork {
+    const { legId, trunk, priority } = pending.session;
     const policy = this.#options.policy();
-    while ((this.#inFlight.get(node) ?? 0) < inFlightPerNode) {
-      const next = queue.shift();
-      if (!next) return;
-      if (next.node !== node || !this.#pending.has(next.session.legId)) continue;
-      this.#inFlight.set(node, (this.#inFlight.get(node) ?? 0) + 1);
-      const { trunk } = next.session;
-      await this.#pacer(`node ${node}`, policy?.perSecond ?? Infinity).turn();
-      if (trunk !== null) await this.#pacer(`trunk ${trunk}`, policy?.trunkPerSecond(trunk) ?? Infinity).turn();
-      void this.#run(next, 'new').finally(() => {
-        this.#inFlight.set(node, (this.#inFlight.get(node) ?? 1) - 1);
-        void this.#drainQueue(node, queue);
-      });
-    }
-  }
-
-  #pacer(key: string, perSecond: number): Pacer {
-    const pacer = this.#pacers.get(key) ?? new Pacer(perSecond);
-    this.#pacers.set(key, pacer);
-    return pacer;
+    const limits = [
+      ['node', policy?.perSecond ?? Infinity] as const,
+      ...(trunk === null ? [] : [[`trunk ${trunk}`, policy?.trunkPerSecond(trunk) ?? Infinity] as const]),
+    ];
+    return {
+      priority,
+      limits,
+      isWanted: node => pending.node === node && this.#pending.has(legId),
+      run: () => this.#run(pending, 'new'),
+    };
   }
 
   async #run(pending: Pending, from: 'new' | 'under way' | 'up'): Promise<void> {
@@ -521,7 +520,7 @@ export class Recoveries {
       ? { type: 'legRecovered', leg: legId }
       : { type: 'legEnded', leg: legId, sipStatus: outcome.sipStatus ?? 503, notBeforeMs: death.firstSignMs };
     if (!recovered && outcome.result !== 'gone' && dialog) this.#bye(dialog, leg.lastCseq);
-    this.#count(
+    this.#book.count(
       epoch,
       recovered ? 'recovered' : outcome.result === 'failed' ? 'failed' : 'ended',
       recovered ? upMs : null,
@@ -581,7 +580,7 @@ export class Recoveries {
       this.#log.warn({ call: call.id, leg: leg.id, error }, `far end not told: ${messageOf(error)}`),
     );
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
-    this.#count(epoch, 'ended', null);
+    this.#book.count(epoch, 'ended', null);
     engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503 });
   }
 
@@ -593,28 +592,21 @@ export class Recoveries {
     if (answered?.answeredBy) await standIn.acknowledgeAndBye(answered);
   }
 
-  #count(epoch: string, what: 'recovered' | 'ended' | 'failed', upMs: number | null): void {
-    const record = this.#recoveries.get(epoch);
-    if (!record) return;
-    const sessions = { ...record.sessions, [what]: record.sessions[what] + 1 };
-    this.#recoveries.set(epoch, { ...record, sessions, lastUpMs: upMs ?? record.lastUpMs });
-  }
-
   async #finishIfDone(epoch: string): Promise<void> {
-    const record = this.#recoveries.get(epoch);
+    const record = this.#book.get(epoch);
     if (!record || record.done || this.#planning.has(epoch)) return;
     if ([...this.#pending.values()].some(one => one.session.epoch === epoch)) return;
     const done = { ...record, done: true };
-    this.#recoveries.set(epoch, done);
+    this.#book.set(done);
     if (this.#pending.size === 0) this.#options.source.release();
     for (const tell of this.#lines.splice(0)) tell();
     const settled = this.#settled.filter(one => one.epoch === epoch);
     this.#settled = this.#settled.filter(one => one.epoch !== epoch);
     await this.#options.engine.save(
       settled.map(one => one.callId),
-      [this.#records.putting(epoch, done), ...settled.map(one => this.#sessions.deleting(sessionKey(one)))],
+      [this.#book.putting(done), ...settled.map(one => this.#sessions.deleting(sessionKey(one)))],
     );
-    await this.#prune();
+    await this.#book.prune();
     const { node, sessions, lastUpMs, firstSignMs } = done;
     const lastMs = lastUpMs === null ? null : Math.round(lastUpMs - firstSignMs);
     this.#log.info(
@@ -625,13 +617,6 @@ export class Recoveries {
     this.#options.done({ epoch, node, sessions });
     this.#markDone.get(epoch)?.();
     this.#markDone.delete(epoch);
-  }
-
-  async #prune(): Promise<void> {
-    for (const old of this.list().slice(0, -keptRecoveries)) {
-      this.#recoveries.delete(old.epoch);
-      await this.#records.delete(old.epoch);
-    }
   }
 
   /** No call node is up: the sessions wait for one, as long as the policy's patience lasts. */
