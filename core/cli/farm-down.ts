@@ -1,17 +1,19 @@
 // Brings a farm down: by its daemon where that answers, by force where it does not, so that nothing is left running.
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callDaemon } from '../control/control-client.js';
 import { HoldfastError, messageOf } from '../errors.js';
-import { isRunning, signal } from '../host/process-table.js';
+import { keepersOf } from '../host/process-mark.js';
+import { signal } from '../host/process-table.js';
 import { statePaths } from '../host/state-folder.js';
-import type { NodeProcess } from '../ports/node-host.js';
 import { endFarm } from './farm-end.js';
-import { readSupervisorNote, supervisorOf } from './supervisor-note.js';
+import { supervisorOf } from './supervisor-note.js';
 
 /** A daemon that has not ended its farm by then is ended with it. */
 const daemonDeadlineMs = 30_000;
 const exitDeadlineMs = 5_000;
+const lookMs = 20;
 
 /** Returns what was ended; empty where the farm was down. Throws where there is no permission, or something resists. */
 export async function bringDown(
@@ -20,13 +22,10 @@ export async function bringDown(
 ): Promise<readonly string[]> {
   const { stateFolder, subnet } = place;
   const byDaemon = await askDaemon(stateFolder, progress);
-  const note = await readSupervisorNote(stateFolder);
-  const supervisor = supervisorOf(stateFolder);
-  const daemon = note?.daemon && isRunning(note.daemon) ? note.daemon : undefined;
-  const forced = await endProcesses([supervisor, daemon], byDaemon === undefined, progress);
+  const forced = await endKeepers(stateFolder, byDaemon === undefined, progress);
+  // Only now is nobody left who could start a server, or put the balancer back.
   const left = await endFarm(stateFolder, subnet);
-  const paths = statePaths(stateFolder);
-  for (const path of [paths.supervisorFile, paths.supervisorLock, paths.startFailure]) rmSync(path, { force: true });
+  removeNotes(stateFolder);
   return [...new Set([...(byDaemon ?? []), ...left, ...forced])];
 }
 
@@ -49,32 +48,47 @@ async function askDaemon(
 }
 
 /**
- * Waits for supervisor and daemon to end; where they were not asked (`force`) or do not, kills them: the supervisor first,
- * so that it starts no other daemon.
+ * Waits for supervisor and daemon to end; where they were not asked (`force`) or do not, kills them. A supervisor may just be
+ * starting its daemon again, and a daemon its servers: so they are looked for by their mark, and until there is none.
  */
-async function endProcesses(
-  processes: readonly (NodeProcess | undefined)[],
+async function endKeepers(
+  stateFolder: string,
   force: boolean,
   progress: (line: string) => void,
 ): Promise<readonly string[]> {
-  const running = (): readonly NodeProcess[] => processes.filter(process => process !== undefined).filter(isRunning);
-  const deadline = Date.now() + exitDeadlineMs;
-  while (!force && running().length > 0 && Date.now() < deadline) await delay(20);
-  const left = running();
-  if (left.length === 0) return [];
+  const supervisor = supervisorOf(stateFolder);
+  // Its daemon has ended the farm: should it be killed before it ends itself, no other one must follow.
+  if (!force && supervisor) signal(supervisor.pid, 'SIGTERM');
+  const gracefulMs = force ? 0 : exitDeadlineMs;
+  if (await endWithin(stateFolder, gracefulMs, () => undefined)) return [];
   progress('Ending the daemon by force.');
-  for (const { pid } of left) signal(pid, 'SIGKILL');
-  const killDeadline = Date.now() + exitDeadlineMs;
-  while (running().length > 0) {
-    if (Date.now() > killDeadline) {
-      throw new HoldfastError(
-        'HOST_FAILED',
-        `process ${running()
-          .map(({ pid }) => pid)
-          .join(', ')} does not end`,
-      );
-    }
-    await delay(20);
+  const kill = (pids: readonly number[]): void => pids.forEach(pid => signal(pid, 'SIGKILL'));
+  if (await endWithin(stateFolder, exitDeadlineMs, kill)) return ['daemon'];
+  const pids = keepersOf(stateFolder).map(({ pid }) => pid);
+  throw new HoldfastError('HOST_FAILED', `process ${pids.join(', ')} does not end`);
+}
+
+/** True once none is left; `meanwhile` gets those that are, again and again. */
+async function endWithin(
+  stateFolder: string,
+  deadlineMs: number,
+  meanwhile: (pids: readonly number[]) => void,
+): Promise<boolean> {
+  const endMs = Date.now() + deadlineMs;
+  for (;;) {
+    const pids = keepersOf(stateFolder).map(({ pid }) => pid);
+    if (pids.length === 0) return true;
+    meanwhile(pids);
+    if (Date.now() > endMs) return false;
+    await delay(lookMs);
   }
-  return ['daemon'];
+}
+
+/** Lock and note of the supervisor, also what one that was killed had only half written. */
+function removeNotes(stateFolder: string): void {
+  const { supervisorFile, supervisorLock, startFailure } = statePaths(stateFolder);
+  const ours = [supervisorFile, supervisorLock, startFailure].map(path => basename(path));
+  const there = readdirSync(stateFolder, { encoding: 'utf8' });
+  for (const name of there.filter(one => ours.some(own => one === own || one.startsWith(`${own}.`))))
+    rmSync(join(stateFolder, name), { force: true });
 }

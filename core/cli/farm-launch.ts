@@ -7,6 +7,7 @@ import { errorShape, fromErrorShape } from '../control/messages.js';
 import type { FarmStatus } from '../control/operations.js';
 import { HoldfastError } from '../errors.js';
 import { logTail } from '../host/bounded-log.js';
+import { keeperMark } from '../host/process-mark.js';
 import { makeStateFolder, statePaths } from '../host/state-folder.js';
 import type { FarmPlace } from './composition.js';
 import { selfCommand } from './supervisor.js';
@@ -26,7 +27,8 @@ export function launchSupervisor(place: FarmPlace & { readonly subnet: string })
     const { configPath, subnet, stateFolder } = place;
     const [command, script] = selfCommand();
     const args = [script, 'supervise', '--config', configPath, '--subnet', subnet, '--state', stateFolder];
-    spawn(command, args, { cwd: '/', detached: true, stdio: ['ignore', log, log] }).unref();
+    const env = { ...process.env, ...keeperMark(stateFolder) };
+    spawn(command, args, { cwd: '/', env, detached: true, stdio: ['ignore', log, log] }).unref();
   } finally {
     closeSync(log);
   }

@@ -2,13 +2,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeFile, NodeHost, NodeProcess, NodeSetup, ProcessExit, ProcessSpec } from '../ports/node-host.js';
 import { boundLog, logTail } from './bounded-log.js';
 import { makeFolder, writeOwnedFile } from './owned-files.js';
 import { readProcessRecord, removeProcessRecord, writeProcessRecord } from './process-record.js';
+import { nodeMark, serversBelow } from './process-mark.js';
 import { isRunning, readProcess, sessionOf, signal } from './process-table.js';
 import { pathBelow, statePaths, type StatePaths } from './state-folder.js';
 import { findUser, type SystemUser } from './system-user.js';
@@ -178,6 +179,7 @@ export class LocalHost implements NodeHost {
           PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
           HOME: this.folder(node),
           ...spec.env,
+          ...nodeMark(this.folder(node)),
         },
         // A session of its own: signals to the daemon's terminal or group do not reach it.
         detached: true,
@@ -225,7 +227,20 @@ export class LocalHost implements NodeHost {
       if (record && sessionOf(record).length > 0) this.#track(file.slice(0, -'.json'.length), record, true);
       else removeProcessRecord(path);
     }
+    this.#adoptUnrecorded();
     this.#pollAdopted();
+  }
+
+  /** Servers whose starter was killed between the start and the record of it. */
+  #adoptUnrecorded(): void {
+    for (const { entry, folder } of serversBelow(this.#paths.nodeFolder)) {
+      const node = basename(folder);
+      // Children are their leader's; one without a leader has lost it unseen.
+      if (this.#running.has(node)) continue;
+      const leader = { pid: entry.session, startTicks: readProcess(entry.session)?.startTicks ?? entry.startTicks };
+      writeProcessRecord(this.#recordPath(node), leader);
+      this.#track(node, leader, true);
+    }
   }
 
   #pollAdopted(): void {

@@ -205,6 +205,19 @@ describe('LocalHost', () => {
     await host.stop('call-1');
   });
 
+  it('takes up a process whose starter was killed before it could note it', async () => {
+    const folder = stateFolder();
+    const first = open(folder);
+    const { pid } = await first.start('call-1', setup('/bin/sh', ['-c', 'sleep 300 & sleep 300']));
+    first.close();
+    rmSync(join(folder, 'processes', 'call-1.json'));
+    const second = open(folder);
+    assert.equal(second.process('call-1')?.pid, pid);
+    await second.stop('call-1');
+    assert.ok(!isRunning({ pid, startTicks: readProcess(pid)?.startTicks ?? 0 }));
+    assert.deepEqual(open(folder).running(), []);
+  });
+
   it('leaves a stranger alone that was given the pid of a dead process', async () => {
     const folder = stateFolder();
     const earlier = open(folder);

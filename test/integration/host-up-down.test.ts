@@ -2,7 +2,7 @@
 import { after, afterEach, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -66,6 +66,21 @@ async function assertNothingLeft(pids: readonly (number | null)[]): Promise<void
   assert.doesNotMatch(tables(), /holdfast_127_66_2_0/);
 }
 
+/** Command lines of whatever still names the folder or runs in it. */
+function processesIn(folder: string): string[] {
+  return readdirSync('/proc')
+    .filter(pid => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .filter(pid => !'ZX'.includes(readProcess(Number(pid))?.state ?? 'X'))
+    .flatMap(pid => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return command.includes(folder) || readlinkSync(`/proc/${pid}/cwd`).startsWith(folder) ? [command] : [];
+      } catch {
+        return [];
+      }
+    });
+}
+
 describe('up and down', () => {
   afterEach(async () => {
     writeFileSync(config, 'fine');
@@ -118,6 +133,30 @@ describe('up and down', () => {
     assert.match(down.output, /balancer/);
     assert.doesNotMatch(tables(), /holdfast_127_66_2_0/);
     for (const pid of pidsOf(before)) assert.ok(readProcess(pid!) === undefined || readProcess(pid!)?.state === 'Z');
+  });
+
+  it('leaves nothing when its daemon was killed and is just being started again', { timeout: 120_000 }, async t => {
+    const pauses = [0, 50, 120, 200, 300, 450].map(ms => Math.round(ms + 60 * Math.random()));
+    t.diagnostic(`down ${pauses.join(', ')} ms after the kill`);
+    for (const pauseMs of pauses) {
+      assert.equal((await run('up', config, '--detach')).code, 0);
+      const before = await status();
+      // Its servers too: the next daemon has some to start.
+      for (const pid of [before.daemon.pid, ...pidsOf(before)]) process.kill(pid!, 'SIGKILL');
+      await delay(pauseMs);
+      const down = await run('down');
+      assert.equal(down.code, 0, down.output);
+      await assertNothingLeft([]);
+      assert.deepEqual(processesIn(state), [], `${pauseMs} ms after the kill: ${down.output}`);
+    }
+    // Longer than any of them would take to come up.
+    await delay(2_000);
+    assert.deepEqual(processesIn(state), []);
+    assert.doesNotMatch(tables(), /holdfast_127_66_2_0/);
+    assert.deepEqual(
+      readdirSync(state).filter(name => /lock|sock|supervisor|failure/.test(name)),
+      [],
+    );
   });
 
   it('takes up a farm whose supervisor and daemon were killed, and does not end it when that fails', async () => {
