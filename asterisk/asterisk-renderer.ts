@@ -1,6 +1,9 @@
-// Renders one Asterisk of any role: its configs, its folders, its process.
-import type { FarmNode, FarmPlan } from '../core/farm/farm-plan.js';
+// Renders one Asterisk of any role: its configs, its folders, its process, its voices.
+import { ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
+import { stasisApp } from '../core/ports/asterisk.js';
 import type { NodeFile, NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
+import type { Voice } from '../core/ports/voices.js';
+import { sipVoice } from '../core/sentinel/sip-voice.js';
 import {
   emptyFiles,
   indicationsConf,
@@ -70,6 +73,17 @@ export class AsteriskRenderer implements NodeRenderer {
         user: asteriskUser,
       },
     };
+  }
+
+  voices({ name, address }: FarmNode): readonly Voice[] {
+    const { plan, ariPassword } = this.#options;
+    return [
+      {
+        ...{ name: 'ARI', via: 'http', address, port: ports.ari, everyMs: 200, suspectAfter: 0.5 },
+        ...{ path: '/ari/asterisk/ping', auth: `${stasisApp}:${ariPassword(name)}`, hasStream: true },
+      },
+      sipVoice('SIP', plan().daemonAddress, address, 1),
+    ];
   }
 
   #pjsip(node: FarmNode): string {

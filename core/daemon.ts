@@ -16,9 +16,10 @@ import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
+import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
 import type { NodeDeath, Recoveries } from './recovery/recoveries.js';
-import type { Balancer } from './ports/node-host.js';
+import type { Balancer, NodeHost } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
 import type { Trace } from './trace/trace.js';
@@ -41,7 +42,9 @@ export interface DaemonParts {
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
+  readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
+  readonly host: Pick<NodeHost, 'process'>;
   readonly known: KnownProcesses;
   readonly dialogs: DialogBook;
   /** What the death of a node asks for. */
@@ -108,10 +111,17 @@ export class Daemon {
     await this.#parts.recoveries.load();
     await cdr.start();
     const progress = (line: string): void => log.info({}, line);
-    for (const { name } of await this.#parts.known.gone(live.plan.nodes.filter(node => node.farm === 'call'))) {
+    const died = (node: string): void => {
       const reason = 'it died while the daemon was away';
-      void this.#parts.nodeDied({ node: name, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
-    }
+      void this.#parts.nodeDied({ node, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
+    };
+    const { known, host, mediaRecovery } = this.#parts;
+    for (const { name } of await known.gone(live.plan.nodes.filter(node => node.farm === 'call'))) died(name);
+    // Which engine had whose media, before those that are gone have successors.
+    mediaRecovery.note();
+    await mediaRecovery.load();
+    const engines = await book.buryGone(node => host.process(node));
+    if (engine.activeCalls > 0) engines.forEach(died);
     await keeper.start(live.plan, progress);
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
@@ -179,6 +189,7 @@ export class Daemon {
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
       async () => this.#parts.recoveries.close(),
+      async () => this.#parts.mediaRecovery.close(),
       async () => this.#parts.standIn.close(),
       () => keeper.close(),
       () => plugins.stop(),

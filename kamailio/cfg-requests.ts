@@ -16,6 +16,8 @@ export function requestRoutes(model: EdgeModel): string {
 function entry(model: EdgeModel): string {
   return `request_route {
   if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
+  # The daemon asks at each side whether we live.
+  if ($si == "${model.daemonAddress}" && is_method("OPTIONS")) { update_stat("answered_probe", "+1"); sl_send_reply("200", "OK"); exit; }
   if ($ml > ${maxMessageBytes}) { update_stat("dropped_size", "+1"); drop; }
   if (!mf_process_maxfwd_header("70")) {
     if (!is_method("ACK")) sl_send_reply("483", "Too Many Hops");

@@ -1,4 +1,4 @@
-// The counters that every Kamailio keeps of what it refused or dropped.
+// The counters that every Kamailio keeps of what it refused, dropped or answered itself.
 
 /** Names in Kamailio's statistics group `script`, and what core calls them. */
 export const counters = {
@@ -16,6 +16,7 @@ export const counters = {
   failed_slot: 'failed.slot',
   failed_media: 'failed.media',
   answered_gap: 'answered.gap',
+  answered_probe: 'answered.probe',
 } as const;
 
 export const counterNames = Object.keys(counters) as readonly (keyof typeof counters)[];

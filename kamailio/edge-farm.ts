@@ -34,7 +34,8 @@ export class KamailioFarm implements EdgeFarm {
   async apply(state: EdgeState): Promise<readonly InstanceReport[]> {
     const content = renderContent(state, this.#options.secrets);
     this.#content = content;
-    return Promise.all(this.#all().map(instance => this.#applyOne(instance, content)));
+    const dead = new Set(state.nodes.filter(node => node.state === 'dead').map(node => node.name));
+    return Promise.all(this.#all().map(instance => this.#applyOne(instance, content, dead.has(instance.name))));
   }
 
   async dispatcher(): Promise<readonly DispatcherReport[]> {
@@ -60,10 +61,6 @@ export class KamailioFarm implements EdgeFarm {
     return drift.length === 0;
   }
 
-  ping(instance: string, deadlineMs: number): Promise<void> {
-    return this.#instance(instance).ping(deadlineMs);
-  }
-
   async pin(callId: string, node: string, seconds: number): Promise<void> {
     const address = this.#options.addressOf(node);
     if (address === undefined) return;
@@ -86,8 +83,10 @@ export class KamailioFarm implements EdgeFarm {
     this.#instances.clear();
   }
 
-  async #applyOne(instance: EdgeInstance, content: EdgeContent): Promise<InstanceReport> {
+  async #applyOne(instance: EdgeInstance, content: EdgeContent, isDead: boolean): Promise<InstanceReport> {
     try {
+      // Nobody waits for what a dead one does not answer.
+      if (isDead) throw new HoldfastError('RPC_TIMEOUT', `${instance.name} is dead`);
       await instance.apply(content);
       if (!this.#equal.has(instance.name)) await this.#pushPins(instance);
       this.#equal.add(instance.name);

@@ -130,7 +130,8 @@ export class EdgeInstance {
   async counters(): Promise<Readonly<Record<string, number>>> {
     const values = new Map([...(await this.#statistics('script:')), ...(await this.#statistics('core:'))]);
     const own = Object.fromEntries(counterNames.map(name => [counters[name], values.get(name) ?? 0] as const));
-    const received = (values.get('rcv_requests') ?? 0) + (values.get('rcv_replies') ?? 0);
+    const all = (values.get('rcv_requests') ?? 0) + (values.get('rcv_replies') ?? 0);
+    const received = all - (values.get('answered_probe') ?? 0);
     return { ...own, received };
   }
 

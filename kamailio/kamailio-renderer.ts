@@ -1,7 +1,9 @@
-// Renders one Kamailio: its config, its lists and tables for the state of the moment, and its process.
-import type { FarmNode, FarmPlan } from '../core/farm/farm-plan.js';
+// Renders one Kamailio: its config, its lists and tables for the state of the moment, its process, its voices.
+import { ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 import type { EdgeState } from '../core/ports/edge.js';
 import type { NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
+import type { Voice } from '../core/ports/voices.js';
+import { sipVoice } from '../core/sentinel/sip-voice.js';
 import { contentFiles, renderContent } from './edge-content.js';
 import type { EdgeSecrets } from './edge-model.js';
 import { renderKamailioCfg } from './kamailio-cfg.js';
@@ -51,5 +53,18 @@ export class KamailioRenderer implements NodeRenderer {
         user: kamailioUser,
       },
     };
+  }
+  /** Each of its sockets has processes of its own, which may be stuck while the others work; RPC has one, which a reload may keep busy. */
+  voices(node: FarmNode): readonly Voice[] {
+    const { daemonAddress } = this.#options.plan();
+    const question = '{"jsonrpc":"2.0","method":"core.echo","params":["{id}"],"id":1}';
+    return [
+      sipVoice('SIP outside', daemonAddress, node.external ?? node.address, 0.5),
+      sipVoice('SIP inside', daemonAddress, node.address, 0.5),
+      {
+        ...{ name: 'RPC', via: 'udp', address: node.address, port: ports.rpc, everyMs: 200, suspectAfter: Infinity },
+        question,
+      },
+    ];
   }
 }

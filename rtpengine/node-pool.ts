@@ -8,7 +8,7 @@ import { isRestart, type EngineSighting } from './engine-incarnation.js';
 export interface EnginePoolOptions {
   /** Address that requests are sent from. */
   readonly localAddress?: string;
-  /** Deadline of everything but ping. Default 1000. */
+  /** Of every request. Default 1000. */
   readonly deadlineMs?: number;
   /** Milliseconds since any epoch; a test's clock. */
   readonly now?: () => number;
@@ -69,10 +69,6 @@ export class EnginePool implements MediaEngines {
     return [...this.#engines].map(([node, { lastAnswerMs, missed, restarts, garbage }]) => {
       return { node, lastAnswerMs, missed, restarts, garbage };
     });
-  }
-
-  async ping(node: string, deadlineMs: number): Promise<void> {
-    await this.#ask(node, client => client.ping({ deadlineMs }));
   }
 
   /** Also where restarts are noticed, so call it at every probe. */

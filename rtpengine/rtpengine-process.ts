@@ -1,6 +1,7 @@
-// Renders one RTPEngine's configuration file and process from plain values. Pure.
+// Renders one RTPEngine's configuration file, process and voices from plain values. Pure.
 import { ports, rtpPorts, type FarmNode } from '../core/farm/farm-plan.js';
 import type { NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
+import type { Voice } from '../core/ports/voices.js';
 import { HoldfastError } from '../core/errors.js';
 
 /** What may differ from engine to engine. */
@@ -43,6 +44,8 @@ export function renderEngineConfig(model: EngineModel): string {
 table = -1
 interface = ext/${model.external};int/${model.internal}
 listen-ng = ${model.internal}:${model.ngPort}
+# Only to be asked whether it lives.
+listen-tcp-ng = ${model.internal}:${model.ngPort}
 port-min = ${model.rtpPortMin}
 port-max = ${model.rtpPortMax}
 
@@ -81,5 +84,13 @@ export class EngineRenderer implements NodeRenderer {
         user: engineUser,
       },
     };
+  }
+  /** The Kamailios speak ng over UDP only: TCP is a second witness, for when datagrams get lost. */
+  voices({ address }: FarmNode): readonly Voice[] {
+    const ng = { address, port: ports.ng, everyMs: 140, question: '{id} d7:command4:pinge' };
+    return [
+      { ...ng, name: 'ng', via: 'udp', suspectAfter: 0.5 },
+      { ...ng, name: 'ng over TCP', via: 'tcp', suspectAfter: Infinity },
+    ];
   }
 }

@@ -21,6 +21,7 @@ import { ControlServer } from '../control/control-server.js';
 import { daemonOperations } from '../control/daemon-operations.js';
 import { Daemon, type LiveConfig } from '../daemon.js';
 import { edgeSettings } from '../farm/edge-settings.js';
+import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
@@ -40,7 +41,7 @@ import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { PluginHost } from '../plugins/plugin-host.js';
-import { stasisApp, type AriSnapshot } from '../ports/asterisk.js';
+import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
 import { MediaRecovery } from '../recovery/media-recovery.js';
@@ -196,15 +197,13 @@ function wireCalls(given: Given, make: Make): void {
     states.onChange('plugins', ({ node, from, to, reason }) =>
       plugins.emit('node.changed', { node: node.name, from, to, reason }),
     );
-    get(tokens.mediaRecovery);
     engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
     return new FarmKeeper({
       host: get(tokens.host),
       renderers: get(tokens.renderers),
       states: get(tokens.states),
       sync,
-      edge: get(tokens.edge),
-      media: get(tokens.media),
+      edge: new EdgeKeeper({ sync, states, log }),
       asterisks: get(tokens.asterisks),
       book: get(tokens.book),
       sweep: new MediaSweep({
@@ -215,7 +214,6 @@ function wireCalls(given: Given, make: Make): void {
       }),
       sentinel: onVerdict => new Sentinel({ address: live.plan.daemonAddress, log, onVerdict }),
       fences: get(tokens.fences),
-      ariAuth: node => `${stasisApp}:${given.secrets.derive(`ari ${node}`)}`,
       deathPolicy: () => plugins.service(recoveryPolicy) ?? { silenceMs: 1_000, killFrozen: true },
       log,
       listener: node => {
@@ -253,7 +251,9 @@ function wireCalls(given: Given, make: Make): void {
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
         recoveries: get(tokens.recoveries),
+        mediaRecovery: get(tokens.mediaRecovery),
         standIn: get(tokens.standIn),
+        host: get(tokens.host),
         known: get(tokens.known),
         dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, live, death),
@@ -302,6 +302,7 @@ async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promi
   const farm = (get(tokens.states).node(death.node) ?? plan.nodes.find(node => node.name === death.node))?.farm;
   if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
   if (farm === 'conference') await get(tokens.recoveries).conferenceNodeDied(death);
+  if (farm === 'rtpengine') await get(tokens.mediaRecovery).engineDied(death);
 }
 
 function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {
@@ -312,19 +313,15 @@ function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {
     nodes: states,
     asterisks: get(tokens.asterisks),
     ledger: () => get(tokens.daemon).trace,
+    serving: () => get(tokens.book).serving(),
     incarnations: () => sync.state().engines,
     applyEdge: reason => sync.apply(reason),
     patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
+    done: record => void get(tokens.recoveries).note(record),
     log,
   });
-  states.onChange('media recovery', ({ node, from, to, reason }) => {
-    if (node.farm !== 'rtpengine') return;
-    if (to === 'up') media.note();
-    if (to !== 'dead' || from === 'dead') return;
-    const now = Date.now();
-    void media
-      .engineDied({ node: node.name, reason, firstSignMs: now, declaredMs: now })
-      .then(record => get(tokens.recoveries).note(record));
+  states.onChange('media recovery', ({ node, to }) => {
+    if (node.farm === 'rtpengine' && to === 'up') media.note();
   });
   return media;
 }

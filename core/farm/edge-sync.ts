@@ -4,6 +4,7 @@ import type { Logger } from '../log.js';
 import type { EdgeFarm, EdgeState, InstanceReport } from '../ports/edge.js';
 import type { Balancer } from '../ports/node-host.js';
 import type { EngineBook } from './engine-book.js';
+import type { FarmNode } from './farm-plan.js';
 import type { NodeStates } from './node-states.js';
 
 /** The part of the edge's state that comes from config and plugins. */
@@ -34,7 +35,7 @@ export class EdgeSync {
   readonly #equal = new Set<string>();
   /** Pinned Call-ID → when its call was last seen unanswered. */
   readonly #pins = new Map<string, number>();
-  #members = '';
+  #members: readonly FarmNode[] = [];
   #rows = '';
   #pinArrivalsUntilMs = 0;
   #running: Promise<readonly InstanceReport[]> | undefined;
@@ -90,18 +91,21 @@ export class EdgeSync {
     }
   }
 
-  /** Puts exactly the Kamailios that are up behind the VIPs. */
+  /** Puts exactly the Kamailios that are up behind the VIPs; where none is, those stay that were there and are not dead. */
   async balance(): Promise<void> {
     this.#balancing = this.#balancing.then(async () => {
-      const members = this.#options.states.up('kamailio');
-      const key = members.map(node => node.name).join(' ');
-      if (key === this.#members) return;
+      const { states, balancer, log } = this.#options;
+      const up = states.up('kamailio');
+      // All of them quiet at once is a busy machine, and a late answer is better than none.
+      const members = up.length > 0 ? up : this.#members.filter(({ name }) => states.state(name) === 'suspect');
+      const names = members.map(node => node.name);
+      if (names.join() === this.#members.map(node => node.name).join()) return;
       try {
-        await this.#options.balancer.apply(members);
-        this.#members = key;
-        this.#options.log.info({ members: members.map(node => node.name) }, `the VIPs are on ${key || 'no Kamailio'}`);
+        await balancer.apply(members);
+        this.#members = members;
+        log.info({ members: names }, `the VIPs are on ${names.join(' ') || 'no Kamailio'}`);
       } catch (error) {
-        this.#options.log.error({ error }, `the balancer could not be changed: ${messageOf(error)}`);
+        log.error({ error }, `the balancer could not be changed: ${messageOf(error)}`);
       }
     });
     return this.#balancing;

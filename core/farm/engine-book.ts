@@ -32,27 +32,44 @@ export class EngineBook {
     for await (const [, { value }] of this.#table.range()) this.#incarnations.set(value.id, value);
   }
 
-  /** Notes which process an engine is now; a process not seen before is a new incarnation. True when something changed. */
-  async observe(node: FarmNode, process: NodeProcess | undefined): Promise<boolean> {
-    const present = this.#live(node.name);
-    const same = present && process && present.pid === process.pid && present.startTicks === process.startTicks;
-    if (same === true || (!present && !process)) return false;
-    if (present) await this.#save({ ...present, dead: true });
-    if (process) {
-      const serial = 1 + Math.max(0, ...[...this.#incarnations.values()].map(one => one.serial));
-      const id = `e${node.index}-${serial.toString(36)}`;
-      await this.#save({
-        id,
-        node: node.name,
-        serial,
-        pid: process.pid,
-        startTicks: process.startTicks,
-        dead: false,
-        successor: null,
-      });
-    }
+  /** Notes which process an engine is now. True for one that was not seen before: another incarnation. */
+  async observe(node: FarmNode, { pid, startTicks }: NodeProcess): Promise<boolean> {
+    const all = [...this.#incarnations.values()];
+    // One that was declared dead stays so: its media have left it.
+    if (all.some(one => one.node === node.name && one.pid === pid && one.startTicks === startTicks)) return false;
+    const earlier = all.filter(one => one.node === node.name && !one.dead);
+    for (const one of earlier) await this.#save({ ...one, dead: true });
+    const serial = 1 + Math.max(0, ...all.map(one => one.serial));
+    const id = `e${node.index}-${serial.toString(36)}`;
+    await this.#save({ id, node: node.name, serial, pid, startTicks, dead: false, successor: null });
     await this.#prune();
     return true;
+  }
+
+  /** The engine's process is gone, or must not be believed in any more. Known at once, resolved once it is in the store. */
+  async bury(node: string, pid: number): Promise<void> {
+    const one = [...this.#incarnations.values()].find(each => each.node === node && each.pid === pid && !each.dead);
+    if (one) await this.#save({ ...one, dead: true });
+  }
+
+  /** Buries those whose process has ended while nobody looked; returns their nodes. */
+  async buryGone(processOf: (node: string) => NodeProcess | undefined): Promise<string[]> {
+    const gone = [...this.#incarnations.values()].filter(one => {
+      const now = processOf(one.node);
+      return !one.dead && (now?.pid !== one.pid || now.startTicks !== one.startTicks);
+    });
+    for (const { node, pid } of gone) await this.bury(node, pid);
+    return gone.map(one => one.node);
+  }
+
+  /** Incarnation → node that has the media of its dialogs: its own or, where it is dead, that of who took over. */
+  serving(): ReadonlyMap<string, string> {
+    const nodeOf = ({ dead, node, successor }: Incarnation): string | undefined => {
+      const next = successor === null ? undefined : this.#incarnations.get(successor);
+      return dead ? next && nodeOf(next) : node;
+    };
+    const all = [...this.#incarnations.values()].map(one => [one.id, nodeOf(one)] as const);
+    return new Map(all.filter((entry): entry is readonly [string, string] => entry[1] !== undefined));
   }
 
   /** All incarnations for the edge: living ones with their node's state, dead ones with whoever took over. */
@@ -68,13 +85,9 @@ export class EngineBook {
 
   #succeed(one: Incarnation, living: readonly Incarnation[]): string | null {
     const successor = living[one.serial % Math.max(1, living.length)]?.id ?? null;
-    // A process that only does not answer may do so again.
+    // One that only does not answer yet may do so any moment.
     if (successor !== null && one.dead) void this.#save({ ...one, successor }).catch(() => undefined);
     return successor;
-  }
-
-  #live(node: string): Incarnation | undefined {
-    return [...this.#incarnations.values()].find(one => one.node === node && !one.dead);
   }
 
   async #save(one: Incarnation): Promise<void> {

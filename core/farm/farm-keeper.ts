@@ -2,9 +2,8 @@
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
-import type { EdgeFarm } from '../ports/edge.js';
-import type { MediaEngines } from '../ports/media.js';
 import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js';
+import type { EdgeKeeper } from './edge-keeper.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
 import type { MediaSweep } from './media-sweep.js';
@@ -19,21 +18,18 @@ export interface FarmKeeperOptions {
   readonly renderers: Readonly<Record<FarmName, NodeRenderer>>;
   readonly states: NodeStates;
   readonly sync: EdgeSync;
-  readonly edge: EdgeFarm;
-  readonly media: MediaEngines;
+  readonly edge: EdgeKeeper;
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
   readonly sweep: MediaSweep;
   /** Makes the sentinel, which tells its verdicts here. */
   readonly sentinel: (onVerdict: (verdict: SentinelVerdict) => void) => Sentinel;
   readonly fences: Fences;
-  /** `user:password` of a node's ARI. */
-  readonly ariAuth: (node: string) => string;
   readonly deathPolicy: () => { readonly silenceMs: number; readonly killFrozen: boolean };
   readonly log: Logger;
   /** What the calls want to hear of an Asterisk. */
   readonly listener: (node: string) => AsteriskListener;
-  /** Told once of each death of an Asterisk, when nothing of it can reach anybody any more. */
+  /** Told once of each death, when nothing of the node can reach anybody any more. */
   readonly lostNode: (death: NodeDeath) => void;
   /** Resolves when a node that died may start again. */
   readonly mayRestart: (node: string) => Promise<void>;
@@ -41,12 +37,9 @@ export interface FarmKeeperOptions {
   readonly callsOn: (node: string) => number;
 }
 
-const probeEveryMs = 250;
+const tendEveryMs = 250;
 /** How often pins and media sessions are looked at that nobody needs any more. */
 const tidyEveryMs = 5_000;
-/** How long a Kamailio may take over a change; its rtpengine module refuses reloads for some seconds after a start. */
-const slowChangeMs = 15_000;
-const pingDeadlineMs = 1_000;
 /** Pauses before a server that died is started again; the last one repeats. */
 const restartPausesMs = [100, 500, 2_000, 10_000];
 /** A server that ran this long starts its pauses from the first again. */
@@ -58,11 +51,7 @@ interface Kept {
   startedMs: number;
   /** The process that was declared dead. */
   deadPid: number;
-  probing: boolean;
-  misses: number;
   retiring: boolean;
-  /** When a Kamailio last held what it should. */
-  equalMs: number;
 }
 
 export class FarmKeeper {
@@ -89,7 +78,7 @@ export class FarmKeeper {
       host.onExit(exit => this.#exited(exit)),
       states.onChange('farm', change => {
         if (change.node.farm === 'kamailio') void this.#options.sync.balance();
-        void this.#applyEdge(`${change.node.name} is ${change.to}`);
+        void this.#options.edge.apply(`${change.node.name} is ${change.to}`);
       }),
     ];
     for (const node of plan.nodes) this.#keep(node);
@@ -97,9 +86,8 @@ export class FarmKeeper {
     progress(`starting ${missing.length} servers (${plan.nodes.length - missing.length} run already)`);
     for (const node of plan.nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
     await this.provision(plan.nodes.filter(one => !missing.includes(one)));
-    await this.#observeEngines();
     for (const node of plan.nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
-    this.#timer = setInterval(() => this.#probeAll(), probeEveryMs);
+    this.#timer = setInterval(() => this.#tend(), tendEveryMs);
     log.info({ nodes: plan.nodes.length, started: missing.length }, 'farm started');
   }
 
@@ -182,21 +170,12 @@ export class FarmKeeper {
   }
 
   #keep(node: FarmNode): void {
-    this.#kept.set(node.name, {
-      node,
-      starts: 0,
-      startedMs: 0,
-      deadPid: 0,
-      probing: false,
-      misses: 0,
-      retiring: false,
-      equalMs: 0,
-    });
+    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, deadPid: 0, retiring: false });
     this.#options.states.add(node);
   }
 
   async #ensureStarted(node: FarmNode): Promise<void> {
-    const { host, renderers, fences } = this.#options;
+    const { host, renderers, fences, book, edge } = this.#options;
     const kept = this.#kept.get(node.name);
     if (!kept) return;
     if (!host.process(node.name)) {
@@ -205,16 +184,13 @@ export class FarmKeeper {
       kept.starts += 1;
     }
     kept.startedMs = Date.now();
-    if (!isAsterisk(node.farm)) return;
     const process = host.process(node.name);
-    if (process)
-      this.#sentinel.watch({
-        name: node.name,
-        address: node.address,
-        ...process,
-        ariAuth: this.#options.ariAuth(node.name),
-      });
-    this.#listen(kept);
+    // One that has ended meanwhile is started again.
+    if (!process) return;
+    if (node.farm === 'rtpengine' && (await book.observe(node, process)))
+      await edge.apply(`${node.name} is another incarnation`);
+    this.#sentinel.watch({ name: node.name, ...process, voices: renderers[node.farm].voices(node) });
+    if (isAsterisk(node.farm)) this.#listen(kept);
   }
 
   #listen(kept: Kept): void {
@@ -236,20 +212,12 @@ export class FarmKeeper {
   #exited(exit: ProcessExit): void {
     const kept = this.#kept.get(exit.node);
     if (!kept || this.#closed) return;
-    const { states, log } = this.#options;
     const how = exit.signal ?? `code ${exit.code ?? '?'}`;
-    log.warn({ node: exit.node, pid: exit.pid, signal: exit.signal, code: exit.code }, `${exit.node} ended (${how})`);
-    if (isAsterisk(kept.node.farm)) {
-      const now = Date.now();
-      void this.#died(kept, exit.pid, false, {
-        node: exit.node,
-        reason: `its process ended (${how})`,
-        firstSignMs: now,
-        declaredMs: now,
-      });
-    } else states.setHealth(exit.node, 'dead', `its process ended (${how})`);
-    this.#options.sync.forget(exit.node);
-    if (kept.node.farm === 'rtpengine') void this.#observeEngines();
+    const { node, pid, signal, code } = exit;
+    this.#options.log.warn({ node, pid, signal, code }, `${node} ended (${how})`);
+    const now = Date.now();
+    const reason = `its process ended (${how})`;
+    void this.#died(kept, pid, false, { node, reason, firstSignMs: now, declaredMs: now });
     if (!kept.retiring) this.#restart(kept);
   }
 
@@ -257,6 +225,7 @@ export class FarmKeeper {
     const kept = this.#kept.get(name);
     if (!kept || this.#closed || kept.deadPid === pid) return;
     if (health === 'dead') void this.#died(kept, pid, !processGone, { node: name, reason, firstSignMs, declaredMs });
+    else if (kept.node.farm === 'kamailio') this.#options.edge.heard(name, { health, reason });
     else this.#options.states.setHealth(name, health, reason);
   }
 
@@ -264,11 +233,19 @@ export class FarmKeeper {
   async #died(kept: Kept, pid: number, isThere: boolean, death: NodeDeath): Promise<void> {
     if (kept.deadPid === pid) return;
     kept.deadPid = pid;
-    const { states, host, fences, deathPolicy, lostNode, log } = this.#options;
-    const { name } = kept.node;
+    const { states, host, fences, book, edge, deathPolicy, lostNode, log } = this.#options;
+    const { name, farm } = kept.node;
     if (isThere) await fences.raise(kept.node);
+    // In one turn: who asks the book for the successors of a dead engine must know all of its state.
+    if (farm === 'rtpengine')
+      book
+        .bury(name, pid)
+        .catch((error: unknown) =>
+          log.error({ node: name, error }, `the end of ${name} was not noted: ${messageOf(error)}`),
+        );
+    if (farm === 'kamailio') edge.forget(name);
     states.setHealth(name, 'dead', death.reason);
-    if (kept.node.farm !== 'registrar') lostNode(death);
+    lostNode(death);
     if (!isThere) return;
     if (deathPolicy().killFrozen)
       await host.kill(name).catch((error: unknown) => log.error({ node: name, error }, messageOf(error)));
@@ -298,100 +275,14 @@ export class FarmKeeper {
       });
   }
 
-  #probeAll(): void {
-    for (const kept of this.#kept.values()) {
-      if (kept.probing) continue;
-      kept.probing = true;
-      void this.#probe(kept)
-        .catch((error: unknown) => this.#options.log.debug({ node: kept.node.name, error }, 'probe failed'))
-        .finally(() => (kept.probing = false));
-    }
-    if (Date.now() - this.#tidiedMs > tidyEveryMs) {
-      this.#tidiedMs = Date.now();
-      void this.#options.sync.unpinDone();
-      void this.#options.sweep.run();
-      this.#sentinel.setSilence(this.#options.deathPolicy().silenceMs);
-    }
-  }
-
-  async #probe(kept: Kept): Promise<void> {
-    switch (kept.node.farm) {
-      case 'kamailio':
-        return this.#probeKamailio(kept);
-      case 'rtpengine':
-        return this.#probeEngine(kept);
-      case 'call':
-      case 'conference':
-      case 'registrar':
-        // The sentinel's.
-        return;
-    }
-  }
-
-  /** A Kamailio is up when it answers and was read back equal: only then may it get traffic. */
-  async #probeKamailio(kept: Kept): Promise<void> {
-    const { edge, states, sync } = this.#options;
-    const name = kept.node.name;
-    if (!(await this.#answers(kept, () => edge.ping(name, pingDeadlineMs)))) return;
-    if (!sync.isEqual(name)) await this.#applyEdge(`${name} is not equal yet`);
-    if (sync.isEqual(name)) {
-      kept.equalMs = Date.now();
-      states.setHealth(name, 'up', 'it answers and holds what it should');
-    } else if (!this.#maySayOldThings(kept)) {
-      states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
-    }
-  }
-
-  /**
-   * One that is slow to take a change goes on with what it held: the calls in set-up are pinned. It loses its traffic when
-   * that lasts and another one is equal; with no other one, old tables are better than none.
-   */
-  #maySayOldThings(kept: Kept): boolean {
-    const { states, sync } = this.#options;
-    if (states.state(kept.node.name) !== 'up') return false;
-    const others = states.up('kamailio').filter(node => node.name !== kept.node.name && sync.isEqual(node.name));
-    return others.length === 0 || Date.now() - kept.equalMs < slowChangeMs;
-  }
-
-  async #probeEngine(kept: Kept): Promise<void> {
-    await this.#observeEngines();
-    if (await this.#answers(kept, () => this.#options.media.ping(kept.node.name, pingDeadlineMs))) {
-      this.#options.states.setHealth(kept.node.name, 'up', 'it answers');
-    }
-  }
-
-  /** Three silent probes in a row make a node dead, one makes it suspect; a missing process needs none. */
-  async #answers(kept: Kept, ask: () => Promise<void>): Promise<boolean> {
-    const { states, host } = this.#options;
-    try {
-      if (!host.process(kept.node.name)) throw new Error('its process is gone');
-      await ask();
-      kept.misses = 0;
-      return true;
-    } catch (error) {
-      kept.misses += 1;
-      const gone = !host.process(kept.node.name);
-      const wasUp = states.state(kept.node.name) !== 'dead';
-      if (wasUp) states.setHealth(kept.node.name, gone || kept.misses >= 3 ? 'dead' : 'suspect', messageOf(error));
-      this.#options.sync.forget(kept.node.name);
-      return false;
-    }
-  }
-
-  async #observeEngines(): Promise<void> {
-    const { states, book, host } = this.#options;
-    let changed = false;
-    for (const node of states.nodes('rtpengine'))
-      changed = (await book.observe(node, host.process(node.name))) || changed;
-    if (changed) await this.#applyEdge('an RTPEngine is another incarnation');
-  }
-
-  async #applyEdge(reason: string): Promise<void> {
-    try {
-      await this.#options.sync.apply(reason);
-    } catch (error) {
-      this.#options.log.warn({ reason, error }, `the edge was not brought up to date: ${messageOf(error)}`);
-    }
+  #tend(): void {
+    const { sync, sweep, edge, deathPolicy } = this.#options;
+    void edge.tend();
+    if (Date.now() - this.#tidiedMs < tidyEveryMs) return;
+    this.#tidiedMs = Date.now();
+    void sync.unpinDone();
+    void sweep.run();
+    this.#sentinel.setSilence(deathPolicy().silenceMs);
   }
 
   /** False once the node is in the config again, or the daemon ends. */
@@ -400,24 +291,22 @@ export class FarmKeeper {
   }
 
   async #retire(kept: Kept): Promise<void> {
-    const { states, host, callsOn, log } = this.#options;
+    const { states, host, edge, callsOn, log } = this.#options;
     const name = kept.node.name;
     kept.retiring = true;
     states.setDraining(name, true, 'not in the config any more');
-    await this.#applyEdge(`${name} leaves`);
+    await edge.apply(`${name} leaves`);
     await this.#options.sync.balance();
     // Packets that were under way when the balancer changed are still served.
     do await new Promise(resolve => setTimeout(resolve, 500));
     while (this.#mayRetire(kept) && callsOn(name) > 0);
     if (!this.#mayRetire(kept)) return;
-    if (isAsterisk(kept.node.farm)) {
-      this.#sentinel.unwatch(name);
-      await this.#options.asterisks.node(name).close();
-    }
+    this.#sentinel.unwatch(name);
+    if (isAsterisk(kept.node.farm)) await this.#options.asterisks.node(name).close();
     await host.stop(name);
     this.#kept.delete(name);
     states.remove(name);
-    await this.#applyEdge(`${name} has left`);
+    await edge.apply(`${name} has left`);
     log.info({ node: name }, `${name} has left the farm`);
   }
 }

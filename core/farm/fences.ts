@@ -6,7 +6,7 @@ import type { Balancer, NodeHost } from '../ports/node-host.js';
 import type { Store, Table } from '../store/store.js';
 import type { FarmNode } from './farm-plan.js';
 
-const fence = z.object({ address: z.string() });
+const fence = z.object({ addresses: z.array(z.string()) });
 
 /** A fence holds until the node's process has provably gone, also through a restart of the daemon. */
 export class Fences {
@@ -14,7 +14,7 @@ export class Fences {
   readonly #balancer: Balancer;
   readonly #host: Pick<NodeHost, 'process'>;
   readonly #log: Logger;
-  readonly #fenced = new Map<string, string>();
+  readonly #fenced = new Map<string, readonly string[]>();
 
   constructor(store: Store, balancer: Balancer, host: Pick<NodeHost, 'process'>, log: Logger) {
     this.#table = store.table('fences', fence);
@@ -26,7 +26,7 @@ export class Fences {
   /** Takes up the fences of an earlier daemon, of processes that are still there. */
   async load(): Promise<void> {
     for await (const [name, { value }] of this.#table.range()) {
-      if (this.#host.process(name)) this.#fenced.set(name, value.address);
+      if (this.#host.process(name)) this.#fenced.set(name, value.addresses);
       else await this.#table.delete(name);
     }
     await this.#apply();
@@ -39,16 +39,14 @@ export class Fences {
 
   /** Resolves when no packet of the node's passes any more. */
   async raise(node: FarmNode): Promise<void> {
-    this.#fenced.set(node.name, node.address);
+    const addresses = [node.address, ...(node.external === undefined ? [] : [node.external])];
+    this.#fenced.set(node.name, addresses);
     // The fence stands without the note, which only a later daemon would read.
-    const noted = this.#table.put(node.name, { address: node.address }).catch((error: unknown) => {
+    const noted = this.#table.put(node.name, { addresses }).catch((error: unknown) => {
       this.#log.error({ node: node.name, error }, `the fence of ${node.name} was not noted: ${messageOf(error)}`);
     });
     await Promise.all([this.#apply(), noted]);
-    this.#log.warn(
-      { node: node.name, address: node.address },
-      `${node.name} is fenced: nothing from it reaches anybody`,
-    );
+    this.#log.warn({ node: node.name, addresses }, `${node.name} is fenced: nothing from it reaches anybody`);
   }
 
   /** Its process is gone: the next one may speak. */
@@ -60,7 +58,7 @@ export class Fences {
 
   async #apply(): Promise<void> {
     try {
-      await this.#balancer.fence([...this.#fenced.values()]);
+      await this.#balancer.fence([...this.#fenced.values()].flat());
     } catch (error) {
       this.#log.error({ error }, `the fence could not be changed: ${messageOf(error)}`);
     }

@@ -85,7 +85,7 @@ export interface InstanceReport {
 export interface EdgeFarm {
   /**
    * Makes every running instance hold exactly `state` (lists and tables), one operation at a time per instance, reading
-   * back. An instance that is down is reported, not waited for. Refuses (DISPATCHER_REFUSED) a state that would leave a
+   * back. An instance that `state` calls dead is passed over. Refuses (DISPATCHER_REFUSED) a state that would leave a
    * set empty or broken; the last good one stays.
    */
   apply(state: EdgeState, signal?: AbortSignal): Promise<readonly InstanceReport[]>;
@@ -93,8 +93,6 @@ export interface EdgeFarm {
   dispatcher(signal?: AbortSignal): Promise<readonly DispatcherReport[]>;
   /** True when `instance` answers and holds the last applied state: only then may it get traffic. */
   ready(instance: string, signal?: AbortSignal): Promise<boolean>;
-  /** Answers within `deadlineMs`, else throws RPC_TIMEOUT. */
-  ping(instance: string, deadlineMs: number): Promise<void>;
   /** Pins an unanswered dialog's Call-ID to a node on every instance, for `seconds`. */
   pin(callId: string, node: string, seconds: number): Promise<void>;
   unpin(callId: string): Promise<void>;

@@ -9,8 +9,6 @@ export interface EngineStatistics {
 }
 
 export interface MediaEngines {
-  /** Resolves when the engine answers `ping`; throws NG_TIMEOUT. */
-  ping(node: string, deadlineMs: number): Promise<void>;
   statistics(node: string): Promise<EngineStatistics>;
   /** Call-IDs with a session on this engine (ng `list`), at most `limit`. */
   list(node: string, limit: number): Promise<readonly string[]>;

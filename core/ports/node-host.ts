@@ -1,5 +1,6 @@
 // The port through which core starts, observes and ends server processes and writes their files, wherever they run.
 import type { FarmNode } from '../farm/farm-plan.js';
+import type { Voice } from './voices.js';
 
 /** A file of one node, relative to the node's folder. */
 export interface NodeFile {
@@ -31,9 +32,11 @@ export interface NodeSetup {
   readonly folders: readonly string[];
 }
 
-/** Renders one node's files and process from plain values; `folder` is the node's folder as its process will see it. */
+/** Knows a kind of server: renders one node's files and process from plain values, and says how it is asked whether it lives. */
 export interface NodeRenderer {
+  /** `folder` is the node's folder as its process will see it. */
   setup(node: FarmNode, folder: string): NodeSetup;
+  voices(node: FarmNode): readonly Voice[];
 }
 
 export interface NodeProcess {

@@ -1,6 +1,7 @@
 // Moves the media of a dead RTPEngine to another one: every leg that had ports there gets a re-INVITE from its own Asterisk.
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
 import type { CallEngine } from '../calls/call-engine.js';
-import { echoPeer } from '../calls/call-record.js';
 import { messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Dialog } from '../ledger/dialog.js';
@@ -10,7 +11,8 @@ import type { EngineIncarnation } from '../ports/edge.js';
 import type { Store, Table } from '../store/store.js';
 import type { NodeDeath } from './recoveries.js';
 import type { LedgerPort } from './dialog-source.js';
-import { recoveryRecordSchema, type RecoveryRecord } from './recovery-record.js';
+import { mediaLegs, onEngines, type MediaLeg } from './media-legs.js';
+import type { RecoveryRecord } from './recovery-record.js';
 
 export interface MediaRecoveryOptions {
   readonly store: Store;
@@ -18,148 +20,196 @@ export interface MediaRecoveryOptions {
   readonly nodes: NodeStates;
   readonly asterisks: AsteriskFarm;
   readonly ledger: () => LedgerPort | undefined;
+  /** Incarnation in a dialog's Route → node whose ports the dialog has, as the farm is now. */
+  readonly serving: () => ReadonlyMap<string, string>;
   /** Incarnations as the edge has them, dead ones with their successors. */
   readonly incarnations: () => readonly EngineIncarnation[];
   /** Brings the Kamailios to what the farm is now; the phones' requests then find the successors. */
   readonly applyEdge: (reason: string) => Promise<unknown>;
   readonly patienceMs: () => number;
+  /** Told what became of the legs. */
+  readonly done: (record: RecoveryRecord) => void;
   readonly log: Logger;
 }
+
+/** A move that has begun: in the store until it is done, so that a daemon that dies can do it again. */
+const moveSchema = z.object({
+  death: z.object({ node: z.string(), reason: z.string(), firstSignMs: z.number(), declaredMs: z.number() }),
+  /** Incarnations whose dialogs have lost their ports. */
+  lost: z.array(z.string()),
+});
 
 /** re-INVITEs asked for at once of one Asterisk. */
 const inFlight = 8;
 const lookEveryMs = 50;
+/** A leg that had an offer from a dead engine is known so soon after its death. */
+const arrivalMs = 3_000;
+const followEveryMs = 250;
+/** How often a leg that was answered is looked at before its dialog must have been seen. */
+const mostLooks = 10;
 
 export class MediaRecovery {
   readonly #options: MediaRecoveryOptions;
-  readonly #records: Table<RecoveryRecord>;
-  /** Incarnation in a dialog's Route → node whose ports the dialog has. */
-  #nodeOf = new Map<string, string>();
+  readonly #moves: Table<z.output<typeof moveSchema>>;
+  #nodeOf: ReadonlyMap<string, string> = new Map();
+  #closed = false;
 
   constructor(options: MediaRecoveryOptions) {
     this.#options = options;
-    this.#records = options.store.table('recoveries', recoveryRecordSchema);
+    this.#moves = options.store.table('media-moves', moveSchema);
+  }
+
+  /** Takes up what an earlier daemon had begun: to be re-INVITEd twice harms nobody. */
+  async load(): Promise<void> {
+    for await (const [, { value }] of this.#moves.range()) void this.#move(value.death, new Set(value.lost));
   }
 
   /** The edge has taken this farm: whoever sends an offer now gets ports from these. */
   note(): void {
-    const all = this.#options.incarnations();
-    this.#nodeOf = new Map(
-      all.flatMap(({ id }) => {
-        const node = resolve(all, id);
-        return node === undefined ? [] : [[id, node] as const];
-      }),
-    );
+    this.#nodeOf = this.#options.serving();
   }
 
-  /** An RTPEngine is dead. Resolves with what became of the legs that had ports there. */
-  async engineDied(death: NodeDeath): Promise<RecoveryRecord> {
-    const { log, applyEdge } = this.#options;
+  /** An RTPEngine is dead: the legs that had ports there get others. */
+  async engineDied(death: NodeDeath): Promise<void> {
+    const lost = new Set([...this.#nodeOf].filter(([, on]) => on === death.node).map(([id]) => id));
+    if (lost.size > 0) await this.#move(death, lost);
+  }
+
+  async #move(death: NodeDeath, lost: ReadonlySet<string>): Promise<void> {
+    const { log, applyEdge, done } = this.#options;
     const { node, firstSignMs, declaredMs } = death;
-    const lost = new Set([...this.#nodeOf].filter(([, on]) => on === node).map(([id]) => id));
     const record: RecoveryRecord = {
       ...{ epoch: `${node}-${Math.round(firstSignMs).toString(36)}`, node, farm: 'rtpengine', firstSignMs, declaredMs },
       ...{ sessions: { found: 0, recovered: 0, ended: 0, failed: 0 }, lastUpMs: null, done: false },
     };
-    const legs = await this.#legsOn(lost);
-    record.sessions.found = legs.length;
-    await this.#successor(lost);
+    const up = this.#legs().filter(isUp);
+    const noted = this.#moves.put(record.epoch, { death, lost: [...lost] });
+    const legs = onEngines(up, await this.#dialogs(up), lost);
+    await Promise.all([noted, this.#successor()]);
     await applyEdge(`${node} is dead`);
     this.note();
     if (legs.length > 0)
       log.warn({ node, legs: legs.length }, `${node} died with the media of ${legs.length} legs: they move to another`);
-    const callNodes = new Set(legs.map(leg => leg.node));
-    const onNode = (name: string): typeof legs => legs.filter(leg => leg.node === name);
-    await Promise.all([...callNodes].map(name => this.#reinvite(name, onNode(name), record)));
-    const done = { ...record, done: true };
-    await this.#records.put(done.epoch, done);
-    const { found, recovered } = done.sessions;
+    await this.#reinvite(legs, record);
+    const { found, recovered } = record.sessions;
     log.info({ node, found, recovered }, `the media of ${recovered} of ${found} legs have left ${node}`);
-    return done;
+    done({ ...record, done: true });
+    await this.#followSetUp(new Set(up.map(({ leg }) => leg.id)), lost, record);
+    if (record.sessions.found > found) done({ ...record, done: true });
+    if (!this.#closed) await this.#moves.delete(record.epoch);
   }
 
-  /** Confirmed legs whose dialogs name one of these incarnations in their Route. */
-  async #legsOn(
-    lost: ReadonlySet<string>,
-  ): Promise<{ readonly legId: string; readonly callId: string; readonly node: string }[]> {
-    const { nodes, ledger, engine, log } = this.#options;
+  close(): void {
+    this.#closed = true;
+  }
+
+  /**
+   * A call in set-up has the dead engine's ports in its offer, and nobody's in its answer: its legs are re-INVITEd once they are
+   * up, where their dialogs name that engine. `seen` are the legs that need no looking after.
+   */
+  async #followSetUp(seen: Set<string>, lost: ReadonlySet<string>, record: RecoveryRecord): Promise<void> {
+    const arriveUntilMs = Date.now() + arrivalMs;
+    const looksLeft = new Map<string, number>();
+    do {
+      const legs = this.#legs();
+      if (Date.now() < arriveUntilMs)
+        for (const { leg } of legs.filter(one => !seen.has(one.leg.id))) looksLeft.set(leg.id, mostLooks);
+      for (const id of looksLeft.keys()) {
+        seen.add(id);
+        if (!legs.some(({ leg }) => leg.id === id)) looksLeft.delete(id);
+      }
+      const answered = legs.filter(one => isUp(one) && looksLeft.has(one.leg.id));
+      const dialogs = answered.length === 0 ? undefined : await this.#dialogs(answered);
+      for (const { leg, sipCallId } of answered) {
+        const left = dialogs?.has(sipCallId ?? '') === true ? 0 : (looksLeft.get(leg.id) ?? 0) - 1;
+        if (left > 0) looksLeft.set(leg.id, left);
+        else looksLeft.delete(leg.id);
+      }
+      if (dialogs) await this.#reinvite(onEngines(answered, dialogs, lost), record);
+      await delay(followEveryMs);
+    } while (!this.#closed && (looksLeft.size > 0 || Date.now() < arriveUntilMs));
+  }
+
+  #legs(): MediaLeg[] {
+    const { engine } = this.#options;
+    return mediaLegs(engine.list(), legId => engine.sipCallIdOf(legId));
+  }
+
+  /** All dialogs of the legs' nodes by Call-ID. */
+  async #dialogs(legs: readonly MediaLeg[]): Promise<Map<string, Dialog>> {
+    const { ledger, log } = this.#options;
     const dialogs = new Map<string, Dialog>();
-    for (const { name } of nodes.nodes('call')) {
+    for (const node of new Set(legs.map(({ leg }) => leg.node))) {
       const there = await ledger()
-        ?.dialogs(name)
+        ?.dialogs(node)
         .catch((error: unknown): readonly Dialog[] => {
-          log.error({ node: name, error }, `legs of ${name} not known: ${messageOf(error)}`);
+          log.error({ node, error }, `legs of ${node} not known: ${messageOf(error)}`);
           return [];
         });
       for (const dialog of there ?? []) dialogs.set(dialog.callId, dialog);
     }
-    return engine.list().flatMap(call =>
-      call.legs.flatMap(leg => {
-        if (leg.state !== 'confirmed' || leg.ending || leg.peer === echoPeer) return [];
-        const dialog = dialogs.get(leg.sipCallId ?? engine.sipCallIdOf(leg.id) ?? '');
-        const incarnation = dialog && engineOf(dialog);
-        return incarnation !== undefined && lost.has(incarnation)
-          ? [{ legId: leg.id, callId: call.id, node: leg.node }]
-          : [];
-      }),
-    );
+    return dialogs;
   }
 
   /** Waits until some engine can take over, as long as the policy's patience lasts. */
-  async #successor(lost: ReadonlySet<string>): Promise<void> {
+  async #successor(): Promise<void> {
     const endMs = Date.now() + this.#options.patienceMs();
-    const has = (): boolean => {
-      const all = this.#options.incarnations();
-      return [...lost].every(id => resolve(all, id) !== undefined);
-    };
-    while (!has() && Date.now() < endMs) await new Promise(resolve => setTimeout(resolve, lookEveryMs));
+    const has = (): boolean => this.#options.incarnations().some(one => one.state !== 'dead');
+    while (!has() && Date.now() < endMs) await delay(lookEveryMs);
   }
 
-  async #reinvite(
-    node: string,
-    legs: readonly { readonly legId: string; readonly callId: string }[],
-    record: RecoveryRecord,
-  ): Promise<void> {
-    const { asterisks, log } = this.#options;
-    const { channels } = asterisks.node(node).ari;
+  /** Counts what it does in the record. */
+  async #reinvite(legs: readonly MediaLeg[], record: RecoveryRecord): Promise<void> {
+    record.sessions.found += legs.length;
+    const nodes = new Set(legs.map(({ leg }) => leg.node));
+    await Promise.all(
+      [...nodes].map(name =>
+        this.#reinviteOn(
+          name,
+          legs.filter(({ leg }) => leg.node === name),
+          record,
+        ),
+      ),
+    );
+  }
+
+  async #reinviteOn(node: string, legs: readonly MediaLeg[], record: RecoveryRecord): Promise<void> {
+    await this.#connected(node);
     const waiting = [...legs];
-    const one = async (): Promise<void> => {
-      for (let leg = waiting.shift(); leg; leg = waiting.shift()) {
-        try {
-          await channels.setChannelVar({
-            channelId: leg.legId,
-            variable: 'PJSIP_SEND_SESSION_REFRESH()',
-            value: 'reoffer',
-          });
-          record.sessions.recovered++;
-          record.lastUpMs = Date.now();
-          log.info(
-            { call: leg.callId, leg: leg.legId, from: record.node },
-            `the media of ${leg.legId} leave ${record.node}`,
-          );
-        } catch (error) {
-          record.sessions.failed++;
-          log.warn({ call: leg.callId, leg: leg.legId, error }, `no re-INVITE for ${leg.legId}: ${messageOf(error)}`);
-        }
-      }
+    const oneByOne = async (): Promise<void> => {
+      for (let leg = waiting.shift(); leg; leg = waiting.shift()) await this.#reinviteLeg(node, leg, record);
     };
-    await Promise.all(Array.from({ length: inFlight }, one));
+    await Promise.all(Array.from({ length: inFlight }, oneByOne));
+  }
+
+  async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<void> {
+    const { engine, asterisks, log } = this.#options;
+    const now = engine.record(callId)?.legs.find(one => one.id === leg.id);
+    if (now?.node !== node) {
+      // It is over, or its node died as well, and its recovery is a re-INVITE too.
+      record.sessions[now ? 'recovered' : 'ended']++;
+      return;
+    }
+    const { channels } = asterisks.node(node).ari;
+    try {
+      const refresh = { variable: 'PJSIP_SEND_SESSION_REFRESH()', value: 'reoffer' };
+      await channels.setChannelVar({ channelId: leg.id, ...refresh });
+      record.sessions.recovered++;
+      record.lastUpMs = Date.now();
+      log.info({ call: callId, leg: leg.id, from: record.node }, `the media of ${leg.id} leave ${record.node}`);
+    } catch (error) {
+      record.sessions.failed++;
+      log.warn({ call: callId, leg: leg.id, error }, `no re-INVITE for ${leg.id}: ${messageOf(error)}`);
+    }
+  }
+
+  /** A daemon that has just started may not have heard of its call nodes yet. */
+  async #connected(node: string): Promise<void> {
+    const endMs = Date.now() + this.#options.patienceMs();
+    while (this.#options.nodes.state(node) === 'dead' && Date.now() < endMs) await delay(lookEveryMs);
   }
 }
 
-/** The node that serves an incarnation now: its own, or its successor's. */
-function resolve(all: readonly EngineIncarnation[], id: string): string | undefined {
-  const engine = all.find(one => one.id === id);
-  if (!engine) return undefined;
-  if (engine.state !== 'dead') return engine.node;
-  return engine.successor === undefined ? undefined : resolve(all, engine.successor);
-}
-
-/** The engine incarnation of a dialog: second field of the parameter `hf` of our own Route. */
-function engineOf(dialog: Dialog): string | undefined {
-  for (const route of dialog.routeSet) {
-    const fields = /;hf=([^;>]+)/.exec(route)?.[1]?.split('.');
-    if (fields?.[1] !== undefined) return fields[1];
-  }
-  return undefined;
+function isUp({ leg }: MediaLeg): boolean {
+  return leg.state === 'confirmed';
 }

@@ -1,22 +1,19 @@
 // What the main thread and the sentinel's worker thread say to each other.
 import { z } from 'zod';
+import type { Voice } from '../ports/voices.js';
 
-/** One Asterisk to be watched. */
+/** One server to be watched. */
 export interface WatchedNode {
   readonly name: string;
-  readonly address: string;
   readonly pid: number;
   /** Start time as the kernel has it, which with the pid names the process for good. */
   readonly startTicks: number;
-  /** `user:password` of its ARI. */
-  readonly ariAuth: string;
+  readonly voices: readonly Voice[];
 }
 
 export interface SentinelStart {
-  /** Where OPTIONS are sent from. */
+  /** Where questions are asked from. */
   readonly address: string;
-  readonly sipPort: number;
-  readonly ariPort: number;
 }
 
 export type ToSentinel =

@@ -1,12 +1,10 @@
-// The sentinel's worker thread: asks every Asterisk for signs of life, and tells the main thread what it makes of them.
+// The sentinel's worker thread: asks every server for signs of life, and tells the main thread what it makes of them.
 import { parentPort, workerData } from 'node:worker_threads';
 import type { FromSentinel, SentinelStart, ToSentinel } from './sentinel-protocol.js';
 import { Watch } from './watch.js';
 
 const processEveryMs = 20;
-const optionsEveryMs = 140;
-const pingEveryMs = 200;
-/** A tick that comes later than this was not our Asterisks' fault: what was not heard meanwhile does not count. */
+/** A tick that comes later than this was not our servers' fault: what was not heard meanwhile does not count. */
 const lagMs = 100;
 
 const start = workerData as SentinelStart;
@@ -18,7 +16,6 @@ const watches = new Map<string, Watch>();
 const streams = new Map<string, boolean>();
 let silenceMs = 1_000;
 let tickedMs = performance.now();
-let ticks = 0;
 
 /** Before anybody is judged: after a pause of ours messages may be delivered before the timer is. */
 function noteLag(): void {
@@ -33,11 +30,9 @@ function noteLag(): void {
 function tick(): void {
   noteLag();
   tickedMs = performance.now();
-  ticks++;
   for (const watch of watches.values()) {
     watch.lookAtProcess();
-    if (ticks % (optionsEveryMs / processEveryMs) === 0) watch.sendOptions();
-    if (ticks % (pingEveryMs / processEveryMs) === 0) watch.ping();
+    watch.askInTurn();
     tell(watch);
   }
 }
@@ -55,7 +50,7 @@ port.on('message', (message: ToSentinel) => {
   switch (message.kind) {
     case 'watch': {
       watches.get(message.node.name)?.close();
-      watches.set(message.node.name, new Watch(message.node, start, streams.get(message.node.name) ?? false));
+      watches.set(message.node.name, new Watch(message.node, start.address, streams.get(message.node.name) ?? false));
       break;
     }
     case 'unwatch':
@@ -70,7 +65,7 @@ port.on('message', (message: ToSentinel) => {
       // A closed stream is often the first to know: look at once whether there is more.
       noteLag();
       watch.lookAtProcess();
-      watch.sendOptions();
+      watch.askAll();
       tell(watch);
       break;
     }

@@ -1,8 +1,7 @@
-// Says which Asterisks live, on the votes of all signs there are, from a thread of its own that the daemon's load cannot delay.
+// Says which servers live, on the votes of all signs there are, from a thread of its own that the daemon's load cannot delay.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
-import { ports } from '../farm/farm-plan.js';
 import type { Logger } from '../log.js';
 import {
   fromSentinelSchema,
@@ -39,7 +38,7 @@ export class Sentinel {
 
   async open(): Promise<void> {
     const { address } = this.#options;
-    const workerData: SentinelStart = { address, sipPort: ports.sip, ariPort: ports.ari };
+    const workerData: SentinelStart = { address };
     const worker = new Worker(new URL('./sentinel-worker.js', import.meta.url), { workerData });
     await once(worker, 'message');
     if (this.#closed) {
@@ -57,7 +56,7 @@ export class Sentinel {
     for (const node of this.#watched.values()) this.#post({ kind: 'watch', node });
   }
 
-  /** How long an Asterisk must be silent in every way to be dead, ms. */
+  /** How long a server must be silent in every way to be dead, ms. */
   setSilence(silenceMs: number): void {
     this.#silenceMs = silenceMs;
     this.#post({ kind: 'silence', silenceMs });

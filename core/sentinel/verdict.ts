@@ -1,15 +1,22 @@
-// Judges an Asterisk by its signs of life: pure, so that every combination can be tested.
+// Judges a server by its signs of life: pure, so that every combination can be tested.
 
-/** What is known of one Asterisk; times in ms of one monotonic clock, 0 for never. */
+/** What was heard of one of a server's voices; times in ms of one monotonic clock, 0 for never. */
+export interface VoiceSigns {
+  readonly name: string;
+  readonly answeredMs: number;
+  /** When its port was last refused: nobody listens there. */
+  readonly refusedMs: number;
+  /** Whether the daemon's event stream is open, where there is one. */
+  readonly streamOpen: boolean | undefined;
+  /** Silent for this part of `silenceMs` it alone makes its server suspect. */
+  readonly suspectAfter: number;
+}
+
+/** What is known of one server. */
 export interface Signs {
   /** True once its process is gone, or a zombie. */
   readonly processGone: boolean;
-  /** Its event stream is open, as far as the daemon knows. */
-  readonly streamOpen: boolean;
-  readonly ariAnsweredMs: number;
-  readonly optionsAnsweredMs: number;
-  /** When its SIP port was last refused: nobody listens there. */
-  readonly refusedMs: number;
+  readonly voices: readonly VoiceSigns[];
   /** From when on silence counts: before that we were not listening ourselves. */
   readonly listeningSinceMs: number;
   /** When the process was started, perhaps by an earlier daemon. */
@@ -23,30 +30,35 @@ export interface Verdict {
 
 /** How long one missing answer is nothing to speak of, ms. */
 const hesitationMs = 500;
-/** How long an Asterisk may take to load its modules before its silence means anything, ms. */
+/** How long a server may take to start before its silence means anything, ms. */
 const startMs = 30_000;
 
 /**
- * A process that is gone is dead, and so is one that refuses SIP with its event stream closed. Silence is death only when
- * ARI *and* SIP are silent for `silenceMs` of our own listening; one that answers either of them is suspect, however long.
+ * A process that is gone is dead, and so is one none of whose voices anybody serves. Silence is death only when *all* voices are
+ * silent for `silenceMs` of our own listening; a server that answers with one of them is suspect, however long.
  */
-export function judge(signs: Signs, nowMs: number, silenceMs: number): Verdict {
-  const { ariAnsweredMs, optionsAnsweredMs, refusedMs, streamOpen, listeningSinceMs } = signs;
-  if (signs.processGone) return { health: 'dead', reason: 'its process is gone' };
-  const starts = ariAnsweredMs === 0 && optionsAnsweredMs === 0 && nowMs - signs.startedMs < startMs;
+export function judge({ processGone, voices, ...times }: Signs, nowMs: number, silenceMs: number): Verdict {
+  const { listeningSinceMs, startedMs } = times;
+  const names = voices.map(voice => voice.name).join(' and ');
+  if (processGone) return { health: 'dead', reason: 'its process is gone' };
+  const starts = voices.every(voice => voice.answeredMs === 0) && nowMs - startedMs < startMs;
   if (starts) return { health: 'suspect', reason: 'it has not answered yet' };
-  // One that has not spoken SIP yet may still be loading it, with ARI there already.
-  const refused = optionsAnsweredMs > 0 && refusedMs > Math.max(optionsAnsweredMs, listeningSinceMs);
-  if (refused && !streamOpen) return { health: 'dead', reason: 'its SIP port is closed, and its event stream' };
-  const since = (answeredMs: number): number => nowMs - Math.max(answeredMs, listeningSinceMs);
-  const [ariSilentMs, sipSilentMs] = [since(ariAnsweredMs), since(optionsAnsweredMs)];
-  if (Math.min(ariSilentMs, sipSilentMs) >= silenceMs) {
-    return { health: 'dead', reason: `silent on ARI and SIP for ${silenceMs} ms` };
-  }
-  if (ariAnsweredMs === 0) return { health: 'suspect', reason: 'ARI has not answered yet' };
-  if (optionsAnsweredMs === 0) return { health: 'suspect', reason: 'SIP has not answered yet' };
-  if (!streamOpen) return { health: 'suspect', reason: 'its event stream is closed' };
-  if (ariSilentMs >= Math.max(hesitationMs, silenceMs / 2)) return { health: 'suspect', reason: 'ARI is silent' };
-  if (sipSilentMs >= Math.max(hesitationMs, silenceMs)) return { health: 'suspect', reason: 'SIP is silent' };
-  return { health: 'up', reason: 'ARI is connected, SIP answers' };
+  if (voices.every(voice => isClosed(voice, listeningSinceMs)))
+    return { health: 'dead', reason: `nobody serves ${names} there` };
+  const silentMs = ({ answeredMs }: VoiceSigns): number => nowMs - Math.max(answeredMs, listeningSinceMs);
+  if (voices.every(voice => silentMs(voice) >= silenceMs))
+    return { health: 'dead', reason: `silent on ${names} for ${silenceMs} ms` };
+  const mute = voices.find(voice => voice.answeredMs === 0);
+  if (mute) return { health: 'suspect', reason: `${mute.name} has not answered yet` };
+  if (voices.some(voice => voice.streamOpen === false))
+    return { health: 'suspect', reason: 'its event stream is closed' };
+  const quiet = voices.find(voice => silentMs(voice) >= Math.max(hesitationMs, silenceMs * voice.suspectAfter));
+  if (quiet) return { health: 'suspect', reason: `${quiet.name} is silent` };
+  return { health: 'up', reason: `it answers on ${names}` };
+}
+
+/** Refused since it last answered, or without its stream. One that never answered may only not be loaded yet. */
+function isClosed({ answeredMs, refusedMs, streamOpen }: VoiceSigns, listeningSinceMs: number): boolean {
+  if (streamOpen !== undefined) return !streamOpen;
+  return answeredMs > 0 && refusedMs > Math.max(answeredMs, listeningSinceMs);
 }

@@ -1,136 +1,119 @@
-// Watches one Asterisk: its process, its SIP by OPTIONS (RFC 3261 §11), its ARI by ping. For the sentinel's thread.
-import { randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
+// Watches one server: its process and its voices. For the sentinel's thread.
 import { readFileSync } from 'node:fs';
-import { Agent, get } from 'node:http';
 import { isRunning } from '../host/process-table.js';
-import { judge, type Signs, type Verdict } from './verdict.js';
-import type { SentinelStart, WatchedNode } from './sentinel-protocol.js';
+import type { Voice } from '../ports/voices.js';
+import { askerOf, type Asker } from './askers.js';
+import { judge, type VoiceSigns, type Verdict } from './verdict.js';
+import type { WatchedNode } from './sentinel-protocol.js';
 
 /** How long a new watch waits for first answers before it says that there are none, ms. */
 const firstWordMs = 500;
 /** Clock ticks a second of /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
-/** A ping that takes longer than this is as good as none, ms. */
-const pingDeadlineMs = 2_000;
+
+/** A verdict with the first sign of a death, ms since 1970. */
+export type NewVerdict = Verdict & { readonly firstSignMs: number; readonly processGone: boolean };
 
 export class Watch {
   readonly node: WatchedNode;
-  readonly #start: SentinelStart;
-  readonly #socket: Socket;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  #signs: Signs;
-  #pinging = false;
+  readonly #ears: readonly Ear[];
+  readonly #openedMs = performance.now();
+  readonly #startedMs: number;
+  #listeningSinceMs = this.#openedMs;
+  #processGone = false;
   #said: Verdict['health'] | undefined;
   /** When the process was last seen, ms since 1970. */
   #seenMs = Date.now();
-  readonly #openedMs = performance.now();
 
-  constructor(node: WatchedNode, start: SentinelStart, streamOpen: boolean) {
+  /** `from` is the address that asks. */
+  constructor(node: WatchedNode, from: string, streamOpen: boolean) {
     this.node = node;
-    this.#start = start;
-    this.#signs = {
-      ...{ processGone: false, streamOpen, ariAnsweredMs: 0, optionsAnsweredMs: 0, refusedMs: 0 },
-      ...{ listeningSinceMs: this.#openedMs, startedMs: this.#openedMs - ageMs(node.startTicks) },
-    };
-    // Connected, so that the kernel tells of a port that nobody listens on.
-    this.#socket = createSocket('udp4');
-    this.#socket.on('message', message => {
-      if (message.subarray(0, 8).toString('latin1') === 'SIP/2.0 ')
-        this.#note({ optionsAnsweredMs: performance.now() });
-    });
-    // An ICMP error is told by whichever comes first, this or the next send.
-    this.#socket.on('error', error => this.#noteRefusal(error));
-    this.#socket.bind(0, start.address, () => this.#socket.connect(start.sipPort, node.address));
+    this.#startedMs = this.#openedMs - ageMs(node.startTicks);
+    this.#ears = node.voices.map(voice => new Ear(voice, from, streamOpen));
   }
 
   set streamOpen(open: boolean) {
-    this.#note({ streamOpen: open });
+    for (const ear of this.#ears) ear.streamOpen = open;
   }
 
   /** We did not listen ourselves: silence counts anew from now. */
   restart(): void {
-    this.#note({ listeningSinceMs: performance.now() });
+    this.#listeningSinceMs = performance.now();
   }
 
   lookAtProcess(): void {
     if (isRunning(this.node)) this.#seenMs = Date.now();
-    else this.#note({ processGone: true });
+    else this.#processGone = true;
   }
 
-  sendOptions(): void {
-    const { address } = this.node;
-    const id = randomBytes(8).toString('hex');
-    const own = this.#start.address;
-    let port: number;
-    try {
-      port = this.#socket.address().port;
-    } catch {
-      return;
-    }
-    const request = [
-      `OPTIONS sip:${address}:${this.#start.sipPort} SIP/2.0`,
-      `Via: SIP/2.0/UDP ${own}:${port};branch=z9hG4bK${id};rport`,
-      `From: <sip:holdfast@${own}>;tag=${id}`,
-      `To: <sip:${address}:${this.#start.sipPort}>`,
-      `Call-ID: ${id}`,
-      'CSeq: 1 OPTIONS',
-      `Contact: <sip:holdfast@${own}:${port}>`,
-      'Max-Forwards: 5',
-      'Content-Length: 0',
-      '',
-      '',
-    ].join('\r\n');
-    try {
-      this.#socket.send(request, error => this.#noteRefusal(error));
-    } catch {
-      // Not connected yet.
-    }
-  }
-
-  ping(): void {
-    if (this.#pinging) return;
-    this.#pinging = true;
-    const done = (): void => void (this.#pinging = false);
-    const request = get(
-      {
-        ...{ host: this.node.address, port: this.#start.ariPort, path: '/ari/asterisk/ping', auth: this.node.ariAuth },
-        ...{ agent: this.#agent, timeout: pingDeadlineMs },
-      },
-      response => {
-        if (response.statusCode === 200) this.#note({ ariAnsweredMs: performance.now() });
-        response.resume().once('close', done);
-      },
-    );
-    request.once('timeout', () => request.destroy()).once('error', done);
-  }
-
-  /** The verdict, where it is another one than last time; with the first sign of a death, ms since 1970. */
-  judge(silenceMs: number): (Verdict & { readonly firstSignMs: number; readonly processGone: boolean }) | undefined {
+  /** Asks every voice whose turn it is. */
+  askInTurn(): void {
     const nowMs = performance.now();
-    const verdict = judge(this.#signs, nowMs, silenceMs);
+    for (const ear of this.#ears) if (ear.isDue(nowMs)) ear.ask(nowMs);
+  }
+
+  askAll(): void {
+    const nowMs = performance.now();
+    for (const ear of this.#ears) ear.ask(nowMs);
+  }
+
+  /** The verdict, where it is another one than last time. */
+  judge(silenceMs: number): NewVerdict | undefined {
+    const nowMs = performance.now();
+    const voices = this.#ears.map(ear => ear.signs);
+    const [processGone, listeningSinceMs, startedMs] = [this.#processGone, this.#listeningSinceMs, this.#startedMs];
+    const verdict = judge({ processGone, voices, listeningSinceMs, startedMs }, nowMs, silenceMs);
     if (verdict.health === this.#said) return undefined;
     // A thread that was started anew must not take healthy nodes' calls away while it gets to know them.
     const isFirst = this.#said === undefined && nowMs - this.#openedMs < firstWordMs;
     if (isFirst && verdict.health === 'suspect') return undefined;
     this.#said = verdict.health;
-    const { processGone, ariAnsweredMs, optionsAnsweredMs } = this.#signs;
-    const lastMs = Math.max(ariAnsweredMs, optionsAnsweredMs, this.#openedMs);
+    const lastMs = Math.max(this.#openedMs, ...voices.map(voice => voice.answeredMs));
     const firstSignMs = processGone ? this.#seenMs : Date.now() - (nowMs - lastMs);
     return { ...verdict, firstSignMs, processGone };
   }
 
   close(): void {
-    this.#socket.close();
-    this.#agent.destroy();
+    for (const ear of this.#ears) ear.close();
+  }
+}
+
+/** What is heard of one voice. */
+class Ear {
+  streamOpen: boolean;
+  readonly #voice: Voice;
+  readonly #asker: Asker;
+  #answeredMs = 0;
+  #refusedMs = 0;
+  #askedMs = 0;
+
+  constructor(voice: Voice, from: string, streamOpen: boolean) {
+    this.#voice = voice;
+    this.streamOpen = streamOpen;
+    this.#asker = askerOf(voice, from, {
+      answered: () => (this.#answeredMs = performance.now()),
+      refused: () => (this.#refusedMs = performance.now()),
+    });
   }
 
-  #noteRefusal(error: NodeJS.ErrnoException | null): void {
-    if (error?.code === 'ECONNREFUSED') this.#note({ refusedMs: performance.now() });
+  get signs(): VoiceSigns {
+    const { name, suspectAfter } = this.#voice;
+    const hasStream = this.#voice.via === 'http' && this.#voice.hasStream;
+    const streamOpen = hasStream ? this.streamOpen : undefined;
+    return { name, suspectAfter, streamOpen, answeredMs: this.#answeredMs, refusedMs: this.#refusedMs };
   }
 
-  #note(change: Partial<Signs>): void {
-    this.#signs = { ...this.#signs, ...change };
+  isDue(nowMs: number): boolean {
+    return nowMs - this.#askedMs >= this.#voice.everyMs;
+  }
+
+  ask(nowMs: number): void {
+    this.#askedMs = nowMs;
+    this.#asker.ask();
+  }
+
+  close(): void {
+    this.#asker.close();
   }
 }
 

@@ -25,7 +25,7 @@ export const recoveryConfig = z
       .min(300)
       .max(60_000)
       .default(1000)
-      .describe('How long an Asterisk must be silent in every way to be dead, where its process says nothing.'),
+      .describe('How long a server of any farm must be silent in every way to be dead, where its process is still there.'),
     killFrozen: z
       .boolean()
       .default(true)
@@ -44,7 +44,7 @@ export const recoveryConfig = z
       .default([])
       .describe('Dialled numbers that are recovered before all others, such as emergency numbers.'),
   })
-  .describe('How the sessions of a dead Asterisk are re-created on another one.');
+  .describe('How the sessions of a dead server are re-created on another one.');
 export type RecoveryConfig = z.output<typeof recoveryConfig>;
 
 const firstOfAll = 1_000_000;

@@ -90,7 +90,7 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
       for (let i = 0; i < 3; i++) await pool.statistics(node.name);
       assert.deepEqual(restarted, []);
       await engine.stop();
-      await assert.rejects(pool.ping(node.name, 300), error => HoldfastError.is(error, 'NG_TIMEOUT'));
+      await assert.rejects(pool.statistics(node.name), error => HoldfastError.is(error, 'NG_TIMEOUT'));
       assert.equal(pool.health()[0]?.missed, 1);
       engine = await start(node);
       await pool.statistics(node.name);

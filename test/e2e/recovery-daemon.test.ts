@@ -84,6 +84,28 @@ describe('calls go on', () => {
     await whole(pair);
   });
 
+  test(
+    'when daemon and RTPEngine are killed together, and again the moment media move',
+    { timeout: 120_000 },
+    async () => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const engineOf = (): string => `rtpengine-${pair.caller.media.remote?.address === farm.host(81) ? 1 : 2}`;
+      for (const isLater of [false, true]) {
+        const { reinvites } = pair;
+        const [daemon, engine] = [await daemonPid(), await farm.pid(engineOf())];
+        await new Promise(resolve => setTimeout(resolve, 1_500));
+        process.kill(engine, 'SIGKILL');
+        if (isLater)
+          await waitFor('a re-INVITE', () => pair.caller.reinvites.length > (reinvites[0] ?? 0), { everyMs: 1 });
+        process.kill(daemon, 'SIGKILL');
+        await otherDaemon(daemon);
+        await waitFor('a re-INVITE', () => pair.caller.reinvites.length > (reinvites[0] ?? 0), { deadlineMs: 30_000 });
+        await pair.soundsAgain();
+      }
+      await whole(pair);
+    },
+  );
+
   test('when the daemon is killed in the middle of a recovery', { timeout: 120_000 }, async () => {
     const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
     const node = await pairs[0]?.node(farm);

@@ -1,17 +1,19 @@
-// Asterisks that freeze: found by their silence, fenced, recovered, and unable to hurt anybody when they wake up.
+// Servers that freeze under calls: found by their silence, fenced, recovered, and unable to hurt anybody when they wake up.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readProcess, sessionOf, signal } from '../../core/host/process-table.js';
 import { Farm } from '../harness/farm.js';
 import { Capture } from '../harness/pcap.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
+import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
-describe('a call node freezes', () => {
+describe('a server freezes', () => {
   let farm: Farm;
   let alice: SipEndpoint;
   let bob: SipEndpoint;
@@ -31,8 +33,35 @@ describe('a call node freezes', () => {
 
   const state = async (node: string): Promise<string | undefined> =>
     (await farm.status()).nodes.find(({ name }) => name === node)?.state;
+  const become = (node: string, wanted: string): Promise<unknown> =>
+    waitFor(`${node} to be ${wanted}`, async () => (await state(node)) === wanted, {
+      ...{ deadlineMs: 30_000, everyMs: 200 },
+      describe: async () => JSON.stringify(await farm.status()),
+    });
+  /** All processes of a node: a Kamailio has many. */
+  async function signalAll(node: string, name: NodeJS.Signals): Promise<void> {
+    const leader = readProcess(await farm.pid(node));
+    assert.ok(leader, `${node} runs`);
+    for (const { pid } of sessionOf(leader)) signal(pid, name);
+  }
+  /** What the woken zombie sends in two seconds of calls that go on. */
+  async function sentByZombie(node: string, addresses: readonly string[]): Promise<readonly string[]> {
+    const capture = await Capture.start(farm.subnet.cidr);
+    await signalAll(node, 'SIGCONT');
+    await sleep(2_000);
+    const packets = await capture.stop();
+    assert.ok(packets.length > 200, 'the calls themselves are captured');
+    return packets
+      .filter(packet => addresses.includes(packet.source))
+      .map(packet => `${packet.source}:${packet.sourcePort} > ${packet.destination}:${packet.destinationPort}`);
+  }
+  async function nextCallWorks(): Promise<void> {
+    const next = await PhonePair.call(farm, alice, bob);
+    await next.hangup('caller');
+    await farm.idle();
+  }
 
-  test('its calls are recovered, and what it does when it wakes up reaches nobody', { timeout: 90_000 }, async t => {
+  test('a call node: its calls are recovered, and when it wakes up it reaches nobody', { timeout: 90_000 }, async t => {
     const pair = await PhonePair.call(farm, alice, bob);
     const node = await pair.node(farm);
     const pid = await farm.pid(node);
@@ -43,29 +72,69 @@ describe('a call node freezes', () => {
     await pair.reinvited(reinvites);
     await pair.soundsAgain();
     t.diagnostic(`silences ${pair.calls.map(call => Math.round(call.audio.report().largestGapMs)).join(', ')} ms`);
-    const capture = await Capture.start(farm.subnet.cidr);
     pair.calls.forEach(call => call.audio.resetReport());
-    process.kill(pid, 'SIGCONT');
-    await sleep(2_000);
-    const packets = await capture.stop();
-    assert.ok(packets.length > 200, 'the call itself is captured');
-    const zombie = packets.filter(packet => packet.source === address);
-    assert.deepEqual(
-      zombie.map(packet => `${packet.sourcePort} > ${packet.destination}`),
-      [],
-    );
+    assert.deepEqual(await sentByZombie(node, [address]), []);
     for (const call of pair.calls) assert.equal(call.audio.report().sources.length, 1);
     assert.equal(await state(node), 'dead');
     await pair.holdAndResume();
     await pair.hangup('callee');
     await farm.idle();
     process.kill(pid, 'SIGKILL');
-    await waitFor('the node to come back', async () => (await state(node)) === 'up', {
-      deadlineMs: 30_000,
-      everyMs: 200,
-    });
-    const next = await PhonePair.call(farm, alice, bob);
-    await next.hangup('caller');
+    await become(node, 'up');
+    await nextCallWorks();
+  });
+
+  test(
+    'an RTPEngine: its media move to another, and when it wakes up it reaches nobody',
+    { timeout: 90_000 },
+    async t => {
+      const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+      const calls = pairs.flatMap(pair => pair.calls);
+      const frozen = calls[0]?.media.remote?.address === farm.host(81) ? 1 : 2;
+      const node = `rtpengine-${frozen}`;
+      const lost = calls.filter(call => call.media.remote?.address === farm.host(80 + frozen));
+      calls.forEach(call => call.audio.resetReport());
+      await signalAll(node, 'SIGSTOP');
+      await waitFor('its legs to be re-INVITEd', () => lost.every(call => call.reinvites.length > 0), {
+        deadlineMs: 10_000,
+        describe: () => lost.map(call => call.ladder()).join('\n'),
+      });
+      for (const pair of pairs) await pair.soundsAgain();
+      t.diagnostic(`${lost.length} legs lost; silences ${silences(calls).join(', ')} ms`);
+      const late = await PhonePair.call(farm, alice, bob);
+      const all = [...calls, ...late.calls];
+      const engines = new Set(all.map(call => call.media.remote?.address));
+      assert.deepEqual([...engines], [farm.host(80 + (3 - frozen))], 'nobody was offered the frozen one');
+      all.forEach(call => call.audio.resetReport());
+      assert.deepEqual(await sentByZombie(node, [farm.host(80 + frozen), farm.host(90 + frozen)]), []);
+      for (const call of all) assert.equal(call.audio.report().sources.length, 1);
+      assert.equal(await state(node), 'dead');
+      for (const pair of [...pairs, late]) await pair.holdAndResume();
+      for (const pair of [...pairs, late]) await pair.hangup('callee');
+      await farm.idle();
+      await signalAll(node, 'SIGKILL');
+      await become(node, 'up');
+      await nextCallWorks();
+    },
+  );
+
+  test('a Kamailio: calls go on without it, and when it wakes up it reaches nobody', { timeout: 90_000 }, async () => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    pair.calls.forEach(call => call.audio.resetReport());
+    await signalAll('kamailio-1', 'SIGSTOP');
+    await become('kamailio-1', 'dead');
+    // By now nothing is sent to it: no request needs to be sent twice.
+    await pair.holdAndResume();
+    await nextCallWorks();
+    assert.deepEqual(await sentByZombie('kamailio-1', [farm.host(11), farm.host(21)]), []);
+    assert.equal(await state('kamailio-1'), 'dead');
+    assert.ok(Math.max(...silences(pair.calls)) < 500, `media went on: ${silences(pair.calls).join()} ms`);
+    await signalAll('kamailio-1', 'SIGKILL');
+    await become('kamailio-1', 'up');
+    await pair.holdAndResume();
+    const { code, stdout } = await farm.cli(['dispatcher', 'diff']);
+    assert.equal(code, 0, stdout);
+    await pair.hangup('callee');
     await farm.idle();
   });
 
@@ -90,3 +159,7 @@ describe('a call node freezes', () => {
     await farm.idle();
   });
 });
+
+function silences(calls: readonly SipCall[]): number[] {
+  return calls.map(call => Math.round(call.audio.report().largestGapMs));
+}

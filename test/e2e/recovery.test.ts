@@ -69,6 +69,20 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       },
     );
 
+    test('a call that rings while its RTPEngine dies has sound when it is answered', { timeout: 60_000 }, async () => {
+      const arriving = bob.incoming(10_000);
+      const caller = await alice.invite(farm.uri('70001'));
+      const callee = await arriving;
+      callee.ring();
+      // Both, so that it is the one that its offers went to.
+      for (const engine of ['rtpengine-1', 'rtpengine-2']) {
+        process.kill(await farm.pid(engine), 'SIGKILL');
+        await up(farm);
+      }
+      const pair = await PhonePair.answer(caller, callee, 10_000);
+      await pair.hangup('caller');
+    });
+
     for (const by of ['caller', 'callee'] as const) {
       test(
         `an answered call goes on, both phones can hold, resume, and the ${by} hangs up`,

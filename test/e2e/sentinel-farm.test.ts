@@ -1,10 +1,11 @@
-// Frozen Asterisks in a whole farm: killed and started again, or left to a debugger and fenced, also by the next daemon.
+// Frozen servers in a whole farm: killed and started again, or left to a debugger and fenced, also by the next daemon.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isRunning, readProcess, sessionOf } from '../../core/host/process-table.js';
 import { tableName } from '../../core/host/nft-ruleset.js';
 import { Farm, type FarmStatus } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -12,7 +13,7 @@ import { waitFor } from '../harness/wait-for.js';
 
 type NodeStatus = FarmStatus['nodes'][number];
 
-describe('frozen Asterisks of a farm', () => {
+describe('frozen servers of a farm', () => {
   let farm: Farm;
   let config: string;
   before(async () => {
@@ -38,11 +39,12 @@ describe('frozen Asterisks of a farm', () => {
     'are killed and start again, whichever farm they are of, and no fence is left',
     { timeout: 90_000 },
     async () => {
-      const names = ['registrar-1', 'conference-1', 'call-1'];
+      const names = ['registrar-1', 'conference-1', 'call-1', 'rtpengine-1', 'kamailio-1'];
       const pids = await Promise.all(names.map(name => farm.pid(name)));
-      for (const pid of pids) process.kill(pid, 'SIGSTOP');
+      const processes = pids.flatMap(pid => sessionOf(readProcess(pid)!));
+      for (const { pid } of processes) process.kill(pid, 'SIGSTOP');
       for (const [i, name] of names.entries()) await become(name, one => one.state === 'up' && one.pid !== pids[i]);
-      for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
+      for (const one of processes) assert.ok(!isRunning(one), `process ${one.pid}`);
       assert.doesNotMatch(fenceSet(), /elements/);
       const others = (await farm.status()).nodes.filter(one => !names.includes(one.name));
       assert.ok(others.every(one => one.state === 'up'));

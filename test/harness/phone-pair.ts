@@ -24,12 +24,17 @@ export class PhonePair {
     const arriving = bob.incoming(10_000);
     const caller = await alice.invite(farm.uri(number));
     const callee = await arriving;
+    return PhonePair.answer(caller, callee);
+  }
+
+  /** The callee, who has been called, answers; resolves when each hears the other. */
+  static async answer(caller: OutgoingCall, callee: IncomingCall, hearMs?: number): Promise<PhonePair> {
     await callee.answer();
     await caller.answered();
     const pair = new PhonePair(caller, callee);
     caller.audio.sendTone(callerHz);
     callee.audio.sendTone(calleeHz);
-    await pair.hear();
+    await pair.hear(hearMs);
     return pair;
   }
 

@@ -11,6 +11,7 @@ import type { RegistrarSubscriber, TrunkCredentials } from '../../asterisk/pjsip
 import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';
+import type { Voice } from '../../core/ports/voices.js';
 import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -35,8 +36,8 @@ export class AsteriskLab {
     }: { subscribers?: readonly RegistrarSubscriber[]; trunks?: readonly TrunkCredentials[] },
   ) {
     this.subnet = subnet;
-    this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
     const passwordOf = (name: string): string => `secret-of-${name}`;
+    this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
     this.farm = new AriFarm({ addressOf: name => this.node(name).address, passwordOf, log: silentLogger });
     this.#renderer = new AsteriskRenderer({
       plan: () => this.plan,
@@ -60,15 +61,19 @@ export class AsteriskLab {
     return found;
   }
 
-  /** Starts a node and resolves with the milliseconds until its ARI answers. */
-  async start(name: string): Promise<number> {
+  /** Starts a node, with `dialplan` after its own, and resolves with the milliseconds until its ARI answers. */
+  async start(name: string, dialplan = ''): Promise<number> {
     const startedMs = performance.now();
     const node = this.node(name);
     const folder = await mkdtemp(join(tmpdir(), `holdfast-${name}-`));
-    const { files, folders, process } = this.#renderer.setup(node, folder);
+    const { files: rendered, folders, process } = this.#renderer.setup(node, folder);
+    const files = rendered.map(file =>
+      file.path === 'extensions.conf' ? { ...file, content: `${file.content}\n${dialplan}` } : file,
+    );
     for (const one of folders) await mkdir(join(folder, one), { recursive: true });
     for (const { path, content, mode } of files) await writeFile(join(folder, path), content, { mode });
-    const child = spawn(process.command, process.args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A session of its own, as the host gives it.
+    const child = spawn(process.command, process.args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const running: Running = { folder, child, log: '' };
     const record = (data: Buffer): void => void (running.log += data.toString());
     child.stdout.on('data', record);
@@ -80,6 +85,11 @@ export class AsteriskLab {
     };
     await waitFor(`ARI of ${name}`, answers, { deadlineMs: 20_000, everyMs: 20, describe: () => running.log });
     return performance.now() - startedMs;
+  }
+
+  /** How the node is asked whether it lives. */
+  voices(name: string): readonly Voice[] {
+    return this.#renderer.voices(this.node(name));
   }
 
   /** What the node has written to its log so far. */

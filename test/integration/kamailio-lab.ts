@@ -6,9 +6,11 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { LocalHost } from '../../core/host/local-host.js';
+import { sessionOf, signal } from '../../core/host/process-table.js';
 import { NftBalancer } from '../../core/host/nft-balancer.js';
 import type { EdgeState } from '../../core/ports/edge.js';
-import type { NodeSetup } from '../../core/ports/node-host.js';
+import type { NodeRenderer, NodeSetup } from '../../core/ports/node-host.js';
+import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
 import { decodeHep, type HepPacket } from '../../core/trace/hep-packet.js';
 import { KamailioFarm } from '../../kamailio/edge-farm.js';
 import type { EdgeSecrets } from '../../kamailio/edge-model.js';
@@ -113,8 +115,20 @@ export class EdgeLab {
   }
 
   async start(node: FarmNode): Promise<void> {
-    const renderer = node.farm === 'kamailio' ? this.renderer : new EngineRenderer();
-    await this.host.start(node.name, asMe(renderer.setup(node, this.host.folder(node.name))));
+    await this.host.start(node.name, asMe(this.#rendererOf(node).setup(node, this.host.folder(node.name))));
+  }
+
+  /** To all processes of a node: a Kamailio has many. */
+  signal(node: FarmNode, name: NodeJS.Signals): void {
+    const leader = this.host.process(node.name);
+    for (const { pid } of leader ? sessionOf(leader) : []) signal(pid, name);
+  }
+
+  /** As the farm's keeper has the sentinel watch it. */
+  watched(node: FarmNode): WatchedNode {
+    const process = this.host.process(node.name);
+    if (!process) throw new Error(`${node.name} does not run`);
+    return { name: node.name, ...process, voices: this.#rendererOf(node).voices(node) };
   }
 
   /** Changes the state and brings every Kamailio up to date. */
@@ -149,6 +163,10 @@ export class EdgeLab {
   async logs(): Promise<string> {
     const tails = this.nodes('kamailio').map(async node => `${node.name}:\n${await this.host.logTail(node.name, 15)}`);
     return (await Promise.all(tails)).join('\n');
+  }
+
+  #rendererOf(node: FarmNode): NodeRenderer {
+    return node.farm === 'kamailio' ? this.renderer : new EngineRenderer();
   }
 
   #firstState(): EdgeState {

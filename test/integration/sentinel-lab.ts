@@ -1,37 +1,34 @@
-// A real Asterisk under the sentinel's eyes: its verdicts, the answers of the node, and nft rules that cut it off.
-import { execFileSync } from 'node:child_process';
+// A real Asterisk under the sentinel's eyes: its verdicts, and nft rules that cut it off.
 import { isRunning, readProcess } from '../../core/host/process-table.js';
-import { silentLogger } from '../../core/log.js';
-import { stasisApp } from '../../core/ports/asterisk.js';
-import { Sentinel, type SentinelVerdict } from '../../core/sentinel/sentinel.js';
+import type { Sentinel, SentinelVerdict } from '../../core/sentinel/sentinel.js';
 import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
-import { waitFor } from '../harness/wait-for.js';
 import { AsteriskLab } from './asterisk-node-lab.js';
+import { cut } from './packet-cut.js';
+import { Verdicts } from './verdicts.js';
 
 export class SentinelLab {
   readonly asterisk: AsteriskLab;
   readonly sentinel: Sentinel;
-  readonly verdicts: SentinelVerdict[] = [];
-  readonly #tables = new Set<string>();
+  readonly verdicts: SentinelVerdict[];
+  readonly is: Verdicts['is'];
+  readonly #mends = new Set<() => void>();
 
-  private constructor(asterisk: AsteriskLab) {
+  private constructor(asterisk: AsteriskLab, verdicts: Verdicts) {
     this.asterisk = asterisk;
-    this.sentinel = new Sentinel({
-      address: asterisk.plan.daemonAddress,
-      log: silentLogger,
-      onVerdict: verdict => this.verdicts.push(verdict),
-    });
+    this.sentinel = verdicts.sentinel;
+    this.verdicts = verdicts.all;
+    this.is = (...args) => verdicts.is(...args);
   }
 
-  static async open(): Promise<SentinelLab> {
-    const lab = new SentinelLab(await AsteriskLab.open());
-    await lab.sentinel.open();
-    return lab;
+  /** With a sentinel of its own, if none is given. */
+  static async open(verdicts?: Verdicts): Promise<SentinelLab> {
+    const asterisk = await AsteriskLab.open();
+    return new SentinelLab(asterisk, verdicts ?? (await Verdicts.open(asterisk.plan.daemonAddress)));
   }
 
   /** Starts a node's Asterisk and has it watched as the farm's keeper does; resolves when it is up. */
-  async start(name: string): Promise<WatchedNode> {
-    await this.asterisk.start(name);
+  async start(name: string, dialplan = ''): Promise<WatchedNode> {
+    await this.asterisk.start(name, dialplan);
     const watched = this.watched(name);
     this.sentinel.watch(watched);
     this.asterisk.farm.node(name).open({
@@ -46,41 +43,18 @@ export class SentinelLab {
   watched(name: string): WatchedNode {
     const entry = readProcess(this.asterisk.pid(name));
     if (!entry || !isRunning(entry)) throw new Error(`${name} has no process`);
-    const { address } = this.asterisk.node(name);
-    return { name, address, pid: entry.pid, startTicks: entry.startTicks, ariAuth: `${stasisApp}:secret-of-${name}` };
+    return { name, pid: entry.pid, startTicks: entry.startTicks, voices: this.asterisk.voices(name) };
   }
 
-  /** The last word on a node. */
-  health(name: string): string | undefined {
-    return this.verdicts.filter(verdict => verdict.name === name).at(-1)?.health;
-  }
-
-  async is(name: string, health: SentinelVerdict['health'], deadlineMs = 10_000): Promise<SentinelVerdict> {
-    const last = (): SentinelVerdict | undefined => this.verdicts.filter(verdict => verdict.name === name).at(-1);
-    return waitFor(
-      `${name} to be ${health}`,
-      () => {
-        const verdict = last();
-        return verdict?.health === health ? verdict : undefined;
-      },
-      { deadlineMs, everyMs: 5, describe: () => this.verdicts.map(one => `${one.health}: ${one.reason}`).join('\n') },
-    );
-  }
-
-  /** Drops packets that match, each way, until the function that is given back is called. */
+  /** Drops packets that match until the function that is given back is called. */
   cut(match: string): () => void {
-    const table = `holdfast_test_${this.asterisk.subnet.host(0).replaceAll('.', '_')}`;
-    const rules = `table ip ${table} { chain input { type filter hook input priority 0; ${match} drop\n}\n}`;
-    execFileSync('nft', ['-f', '-'], { input: rules });
-    this.#tables.add(table);
-    return () => {
-      execFileSync('nft', ['delete', 'table', 'ip', table]);
-      this.#tables.delete(table);
-    };
+    const mend = cut(this.asterisk.plan, match);
+    this.#mends.add(mend);
+    return mend;
   }
 
   async close(): Promise<void> {
-    for (const table of this.#tables) execFileSync('nft', ['delete', 'table', 'ip', table]);
+    for (const mend of this.#mends) mend();
     await this.sentinel.close();
     for (const { name } of this.asterisk.plan.nodes) this.asterisk.signal(name, 'SIGCONT');
     await this.asterisk.close();

@@ -61,7 +61,6 @@ function recordingEdge(): EdgeLog {
     },
     dispatcher: async () => [],
     ready: async () => true,
-    ping: async () => undefined,
     pin: async (callId, node) => void log.push(`pin ${callId} ${node}`),
     unpin: async callId => void log.push(`unpin ${callId}`),
     counters: async () => ({}),

@@ -21,6 +21,7 @@ describe('rtpengine process', () => {
       table: '-1',
       interface: 'ext/10.1.2.82;int/10.1.2.92',
       'listen-ng': '10.1.2.92:2223',
+      'listen-tcp-ng': '10.1.2.92:2223',
       'port-min': '20000',
       'port-max': '29999',
       'endpoint-learning': 'heuristic',

@@ -1,65 +1,106 @@
-// The votes on an Asterisk, in every combination: what is dead, what is only suspect, and what proves nothing.
+// The verdict on a server, in every combination: what is dead, what is only suspect, and what proves nothing.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { judge, type Signs } from '../../core/sentinel/verdict.js';
+import { judge, type Signs, type Verdict, type VoiceSigns } from '../../core/sentinel/verdict.js';
 
 const silenceMs = 1_000;
 const now = 100_000;
-const alive: Signs = {
-  ...{ processGone: false, streamOpen: true, ariAnsweredMs: now - 100, optionsAnsweredMs: now - 100, refusedMs: 0 },
-  ...{ listeningSinceMs: now - 50_000, startedMs: now - 60_000 },
-};
-const sipClosed: Partial<Signs> = { refusedMs: now, streamOpen: false };
-const health = (signs: Partial<Signs>): string => judge({ ...alive, ...signs }, now, silenceMs).health;
+const voice = { answeredMs: now - 100, refusedMs: 0, streamOpen: undefined, suspectAfter: 0.5 };
+const times = { processGone: false, listeningSinceMs: now - 50_000, startedMs: now - 60_000 };
+
+/** The verdict on one whose voices are these, each with what differs from one that has just answered. */
+function verdictOn(voices: Readonly<Record<string, Partial<VoiceSigns>>>, signs: Partial<Signs> = {}): Verdict {
+  const all = Object.entries(voices).map(([name, own]) => ({ ...voice, name, ...own }));
+  return judge({ ...times, voices: all, ...signs }, now, silenceMs);
+}
 
 describe('an Asterisk', () => {
+  const health = (ari: Partial<VoiceSigns>, sip: Partial<VoiceSigns> = {}, signs: Partial<Signs> = {}): string =>
+    verdictOn({ ARI: { streamOpen: true, ...ari }, SIP: { suspectAfter: 1, ...sip } }, signs).health;
+  const never = { answeredMs: 0 };
+
   test('is dead at once when its process is gone, whatever else it seems to say', () => {
-    assert.equal(health({ processGone: true }), 'dead');
-    assert.equal(health({ processGone: true, streamOpen: false, ariAnsweredMs: 0 }), 'dead');
+    assert.equal(health({}, {}, { processGone: true }), 'dead');
+    assert.equal(health({ streamOpen: false, ...never }, {}, { processGone: true }), 'dead');
   });
 
   test('is dead at once when its SIP port is refused and its event stream closed, and not by one of the two', () => {
-    assert.equal(health({ refusedMs: now, streamOpen: false }), 'dead');
-    assert.equal(health({ refusedMs: now }), 'up');
+    assert.equal(health({ streamOpen: false }, { refusedMs: now }), 'dead');
+    assert.equal(health({}, { refusedMs: now }), 'up');
     assert.equal(health({ streamOpen: false }), 'suspect');
-    assert.equal(health({ refusedMs: now - 200, streamOpen: false }), 'suspect', 'it has answered since');
+    assert.equal(health({ streamOpen: false }, { refusedMs: now - 200 }), 'suspect', 'it has answered since');
   });
 
   test('is suspect, never dead, as long as SIP or ARI answers', () => {
     for (const ago of [1_000, 5_000, 50_000]) {
-      assert.equal(health({ ariAnsweredMs: now - ago, streamOpen: false }), 'suspect');
-      assert.equal(health({ ariAnsweredMs: now - ago, streamOpen: true }), 'suspect');
-      assert.equal(health({ optionsAnsweredMs: now - ago }), 'suspect');
+      assert.equal(health({ answeredMs: now - ago, streamOpen: false }), 'suspect');
+      assert.equal(health({ answeredMs: now - ago, streamOpen: true }), 'suspect');
+      assert.equal(health({}, { answeredMs: now - ago }), 'suspect');
     }
-    assert.equal(health({ optionsAnsweredMs: now - 999 }), 'up');
-    assert.equal(health({ ariAnsweredMs: now - 499 }), 'up');
+    assert.equal(health({}, { answeredMs: now - 999 }), 'up');
+    assert.equal(health({ answeredMs: now - 499 }), 'up');
   });
 
   test('is dead when both are silent for the whole time', () => {
-    assert.equal(health({ ariAnsweredMs: now - 1_000, optionsAnsweredMs: now - 1_000 }), 'dead');
-    assert.equal(health({ ariAnsweredMs: now - 5_000, optionsAnsweredMs: now - 999 }), 'suspect');
+    assert.equal(health({ answeredMs: now - 1_000 }, { answeredMs: now - 1_000 }), 'dead');
+    assert.equal(health({ answeredMs: now - 5_000 }, { answeredMs: now - 999 }), 'suspect');
   });
 
   test('is not dead by a silence that we did not listen to', () => {
-    const silent = { ariAnsweredMs: now - 9_000, optionsAnsweredMs: now - 9_000 };
-    assert.notEqual(health({ ...silent, listeningSinceMs: now - 999 }), 'dead');
-    assert.equal(health({ ...silent, listeningSinceMs: now - 1_000 }), 'dead');
+    const silent = { answeredMs: now - 9_000 };
+    assert.notEqual(health(silent, silent, { listeningSinceMs: now - 999 }), 'dead');
+    assert.equal(health(silent, silent, { listeningSinceMs: now - 1_000 }), 'dead');
   });
 
   test('that only starts is suspect for half a minute, and dead when it has not answered by then', () => {
-    const mute: Partial<Signs> = { ariAnsweredMs: 0, optionsAnsweredMs: 0, streamOpen: false };
-    assert.equal(health({ ...mute, startedMs: now - 29_000 }), 'suspect');
-    assert.equal(health({ ...mute, ...sipClosed, startedMs: now - 29_000 }), 'suspect', 'nobody listens there yet');
-    assert.equal(health({ ...sipClosed, optionsAnsweredMs: 0 }), 'suspect', 'ARI is there, SIP is still being loaded');
-    assert.equal(health({ ...mute, startedMs: now - 31_000 }), 'dead');
-    assert.equal(health({ ...mute, startedMs: now - 31_000, listeningSinceMs: now - 999 }), 'suspect');
+    const mute = { ...never, streamOpen: false };
+    const refused = { ...never, refusedMs: now };
+    assert.equal(health(mute, never, { startedMs: now - 29_000 }), 'suspect');
+    assert.equal(health(mute, refused, { startedMs: now - 29_000 }), 'suspect', 'nobody listens there yet');
+    assert.equal(health({ streamOpen: false }, refused), 'suspect', 'ARI is there, SIP is still being loaded');
+    assert.equal(health(mute, never, { startedMs: now - 31_000 }), 'dead');
+    assert.equal(health(mute, never, { startedMs: now - 31_000, listeningSinceMs: now - 999 }), 'suspect');
   });
 
   test('takes no calls until SIP, ARI and its event stream all work', () => {
-    assert.equal(health({ ariAnsweredMs: 0 }), 'suspect');
-    assert.equal(health({ optionsAnsweredMs: 0 }), 'suspect');
+    assert.equal(health(never), 'suspect');
+    assert.equal(health({}, never), 'suspect');
     assert.equal(health({ streamOpen: false }), 'suspect');
     assert.equal(health({}), 'up');
+  });
+});
+
+describe('an RTPEngine', () => {
+  const witness = { suspectAfter: Infinity };
+
+  test('does its work without TCP, which speaks for its life and for nothing else', () => {
+    const heard = (udp: Partial<VoiceSigns>, tcp: Partial<VoiceSigns>): string =>
+      verdictOn({ ng: udp, 'ng over TCP': { ...witness, ...tcp } }).health;
+    assert.equal(heard({}, { answeredMs: now - 20_000 }), 'up');
+    assert.equal(heard({ answeredMs: now - 20_000 }, {}), 'suspect');
+    assert.equal(heard({ answeredMs: now - 1_000 }, { answeredMs: now - 1_000 }), 'dead');
+    assert.equal(heard({ refusedMs: now }, { refusedMs: now }), 'dead');
+    assert.equal(heard({ refusedMs: now }, {}), 'up', 'one refusal, and it has just answered');
+  });
+});
+
+describe('a Kamailio', () => {
+  const heard = (outside: Partial<VoiceSigns>, inside: Partial<VoiceSigns>, rpc: Partial<VoiceSigns>): Verdict =>
+    verdictOn({ 'SIP outside': outside, 'SIP inside': inside, RPC: { suspectAfter: Infinity, ...rpc } });
+  const silent = { answeredMs: now - 1_000 };
+
+  test('is suspect when one of its sides is silent, and dead only with all of it', () => {
+    assert.deepEqual(heard(silent, {}, {}), { health: 'suspect', reason: 'SIP outside is silent' });
+    assert.deepEqual(heard({}, silent, {}), { health: 'suspect', reason: 'SIP inside is silent' });
+    assert.equal(heard(silent, silent, {}).health, 'suspect');
+    assert.deepEqual(heard(silent, silent, silent), {
+      health: 'dead',
+      reason: 'silent on SIP outside and SIP inside and RPC for 1000 ms',
+    });
+  });
+
+  test('whose RPC is busy with a reload goes on', () => {
+    assert.equal(heard({}, {}, { answeredMs: now - 14_000 }).health, 'up');
   });
 });
 
@@ -76,10 +117,13 @@ describe('of all combinations of signs', () => {
               for (const streamOpen of flags)
                 for (const processGone of flags) {
                   const ago = (ms: number): number => now - ms;
+                  const refusedMs = refused === undefined ? 0 : ago(refused);
                   const signs: Signs = {
-                    ...{ processGone, streamOpen, ariAnsweredMs: ago(ari), optionsAnsweredMs: ago(sip) },
-                    ...{ refusedMs: refused === undefined ? 0 : ago(refused) },
-                    ...{ listeningSinceMs: ago(listening), startedMs: ago(started) },
+                    ...{ processGone, listeningSinceMs: ago(listening), startedMs: ago(started) },
+                    voices: [
+                      { ...voice, name: 'ARI', streamOpen, answeredMs: ago(ari) },
+                      { ...voice, name: 'SIP', suspectAfter: 1, answeredMs: ago(sip), refusedMs },
+                    ],
                   };
                   const silent = Math.min(ari, sip, listening) >= silenceMs;
                   const closed =

@@ -1,0 +1,88 @@
+// Which Kamailios may have traffic: those that answer and were read back equal.
+import { messageOf } from '../errors.js';
+import type { Logger } from '../log.js';
+import type { Verdict } from '../sentinel/verdict.js';
+import type { EdgeSync } from './edge-sync.js';
+import type { NodeStates } from './node-states.js';
+
+export interface EdgeKeeperOptions {
+  readonly sync: EdgeSync;
+  readonly states: NodeStates;
+  readonly log: Logger;
+}
+
+/** How long a Kamailio may take over a change; its rtpengine module refuses reloads for some seconds after a start. */
+const slowChangeMs = 15_000;
+
+export class EdgeKeeper {
+  readonly #options: EdgeKeeperOptions;
+  /** Kamailios that answer → when each was last equal, 0 for never. */
+  readonly #answering = new Map<string, number>();
+  #isTending = false;
+
+  constructor(options: EdgeKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** What the sentinel hears of one that is not dead. */
+  heard(name: string, { health, reason }: Verdict): void {
+    if (health === 'up') {
+      if (!this.#answering.has(name)) this.#answering.set(name, 0);
+      void this.tend();
+      return;
+    }
+    this.forget(name);
+    this.#options.states.setHealth(name, 'suspect', reason);
+  }
+
+  /** It has to be read back equal before it gets traffic again. */
+  forget(name: string): void {
+    this.#answering.delete(name);
+    this.#options.sync.forget(name);
+  }
+
+  async apply(reason: string): Promise<void> {
+    try {
+      await this.#options.sync.apply(reason);
+    } catch (error) {
+      this.#options.log.warn({ reason, error }, `the edge was not brought up to date: ${messageOf(error)}`);
+    }
+  }
+
+  /** Brings those that answer up to date, and says of each what it is. Called again and again. */
+  async tend(): Promise<void> {
+    if (this.#isTending) return;
+    this.#isTending = true;
+    const { sync } = this.#options;
+    try {
+      for (const name of this.#answering.keys()) this.#say(name);
+      const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
+      if (different.length === 0) return;
+      await this.apply(`${different.join(', ')} not equal yet`);
+      for (const name of this.#answering.keys()) this.#say(name);
+    } finally {
+      this.#isTending = false;
+    }
+  }
+
+  #say(name: string): void {
+    const { sync, states } = this.#options;
+    if (sync.isEqual(name)) {
+      this.#answering.set(name, Date.now());
+      states.setHealth(name, 'up', 'it answers and holds what it should');
+    } else if (!this.#maySayOldThings(name)) {
+      states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
+    }
+  }
+
+  /**
+   * One that is slow to take a change goes on with what it held: the calls in set-up are pinned. It loses its traffic when
+   * that lasts and another one is equal; with no other one, old tables are better than none.
+   */
+  #maySayOldThings(name: string): boolean {
+    const { states, sync } = this.#options;
+    if (states.state(name) !== 'up') return false;
+    const others = states.up('kamailio').filter(node => node.name !== name && sync.isEqual(node.name));
+    return others.length === 0 || Date.now() - (this.#answering.get(name) ?? 0) < slowChangeMs;
+  }
+}
