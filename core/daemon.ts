@@ -71,6 +71,7 @@ export class Daemon {
   #control: ControlServer | undefined;
   #trace: Trace | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | undefined;
   #markStopped: () => void = () => undefined;
   ready = false;
   readonly stopped: Promise<void>;
@@ -182,7 +183,11 @@ export class Daemon {
   }
 
   /** Ends the daemon only: servers and calls go on, and a later daemon takes them up. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.ready = false;
     clearInterval(this.#heartbeat);
     const { keeper, plugins, cdr, store, log } = this.#parts;

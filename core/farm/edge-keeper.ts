@@ -18,7 +18,7 @@ export class EdgeKeeper {
   readonly #options: EdgeKeeperOptions;
   /** Kamailios that answer → when each was last equal, 0 for never. */
   readonly #answering = new Map<string, number>();
-  #isTending = false;
+  #tending: Promise<void> | undefined;
 
   constructor(options: EdgeKeeperOptions) {
     this.#options = options;
@@ -49,20 +49,19 @@ export class EdgeKeeper {
     }
   }
 
-  /** Brings those that answer up to date, and says of each what it is. Called again and again. */
-  async tend(): Promise<void> {
-    if (this.#isTending) return;
-    this.#isTending = true;
+  /** Brings those that answer up to date, and says of each what it is. Called again and again; one run at a time. */
+  tend(): Promise<void> {
+    this.#tending ??= this.#tend().finally(() => (this.#tending = undefined));
+    return this.#tending;
+  }
+
+  async #tend(): Promise<void> {
     const { sync } = this.#options;
-    try {
-      for (const name of this.#answering.keys()) this.#say(name);
-      const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
-      if (different.length === 0) return;
-      await this.apply(`${different.join(', ')} not equal yet`);
-      for (const name of this.#answering.keys()) this.#say(name);
-    } finally {
-      this.#isTending = false;
-    }
+    for (const name of this.#answering.keys()) this.#say(name);
+    const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
+    if (different.length === 0) return;
+    await this.apply(`${different.join(', ')} not equal yet`);
+    for (const name of this.#answering.keys()) this.#say(name);
   }
 
   #say(name: string): void {

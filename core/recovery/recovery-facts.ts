@@ -16,7 +16,7 @@ export interface RecoveryPolicy {
   readonly source: 'ledger' | 'trace-source';
   /** The trace source; undefined: the one that another plugin provides, if any. */
   readonly traceSource?: TraceSource | undefined;
-  /** How long an Asterisk must be silent in every way to be dead, ms. */
+  /** How long a server of any farm must be silent in every way to be dead, ms. */
   readonly silenceMs: number;
   /** Kill a process that is silent but still there. */
   readonly killFrozen: boolean;

@@ -1,16 +1,17 @@
 // How the farm is kept: verdicts on nodes, names of engines, pins while lists change, all without a server.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { EdgeKeeper } from '../../core/farm/edge-keeper.js';
 import { EdgeSync } from '../../core/farm/edge-sync.js';
 import { EngineBook } from '../../core/farm/engine-book.js';
-import { planFarm } from '../../core/farm/farm-plan.js';
+import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
 import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
 const plan = planFarm('127.9.9.0/24', { kamailio: 2, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
-const engine1 = plan.nodes.find(node => node.name === 'rtpengine-1')!;
+const [engine1, engine2] = plan.nodes.filter(node => node.farm === 'rtpengine') as [FarmNode, FarmNode];
 
 describe('the farm plan', () => {
   test('lays nodes out on fixed addresses and refuses a subnet that is not a /24', () => {
@@ -41,6 +42,32 @@ describe('the incarnations of an engine', () => {
       again.list(() => 'up'),
       book.list(() => 'up'),
     );
+  });
+
+  test('one that was declared dead stays so while its process is still there, and so does who took over', async () => {
+    const book = new EngineBook(openMemoryStore());
+    await book.observe(engine1, { pid: 10, startTicks: 1 });
+    await book.observe(engine2, { pid: 20, startTicks: 2 });
+    const first = 'e1-1';
+    assert.equal(book.serving().get(first), 'rtpengine-1');
+    await book.bury('rtpengine-1', 10);
+    const heir = book.list(() => 'up').find(one => one.id === first)?.successor;
+    assert.equal(book.serving().get(first), 'rtpengine-2');
+    assert.equal(await book.observe(engine1, { pid: 10, startTicks: 1 }), false);
+    await book.observe(engine1, { pid: 11, startTicks: 9 });
+    assert.equal(book.list(() => 'up').find(one => one.id === first)?.successor, heir);
+    assert.equal(book.serving().get(first), 'rtpengine-2');
+  });
+
+  test('those that died while nobody looked are found by their processes', async () => {
+    const book = new EngineBook(openMemoryStore());
+    await book.observe(engine1, { pid: 10, startTicks: 1 });
+    await book.observe(engine2, { pid: 20, startTicks: 2 });
+    const gone = await book.buryGone(name =>
+      name === 'rtpengine-1' ? { pid: 10, startTicks: 7 } : { pid: 20, startTicks: 2 },
+    );
+    assert.deepEqual(gone, ['rtpengine-1']);
+    assert.deepEqual(await book.buryGone(() => ({ pid: 20, startTicks: 2 })), []);
   });
 });
 
@@ -110,5 +137,83 @@ describe('the edge kept equal', () => {
     states.setHealth('call-2', 'up', 'test');
     await Promise.all([first, sync.apply('two'), sync.apply('three')]);
     assert.equal(applied.at(-1)?.nodes.find(node => node.name === 'call-2')?.state, 'up');
+  });
+});
+
+describe('the Kamailios behind the VIPs', () => {
+  const kamailios = ['kamailio-1', 'kamailio-2'];
+  const up = { health: 'up', reason: 'test' } as const;
+  const suspect = { health: 'suspect', reason: 'SIP outside is silent' } as const;
+
+  /** A keeper over instances that are equal when named so, and what the balancer was told last. */
+  async function keptEdge(): Promise<{
+    readonly keeper: EdgeKeeper;
+    readonly states: NodeStates;
+    readonly equal: Set<string>;
+    readonly members: () => Promise<string>;
+  }> {
+    const states = new NodeStates(silentLogger);
+    for (const node of plan.nodes) states.add(node);
+    const equal = new Set(kamailios);
+    let told = '';
+    const edge: EdgeFarm = {
+      ...recordingEdge().edge,
+      apply: async () => kamailios.map(instance => ({ instance, equal: equal.has(instance) })),
+    };
+    const apply = async (members: readonly FarmNode[]): Promise<void> =>
+      void (told = members.map(one => one.name).join(' '));
+    const sync = new EdgeSync({
+      edge,
+      states,
+      book: new EngineBook(openMemoryStore()),
+      balancer: { apply, fence: async () => undefined, remove: async () => undefined },
+      fenced: () => [],
+      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
+      unanswered: () => [],
+      log: silentLogger,
+    });
+    const keeper = new EdgeKeeper({ sync, states, log: silentLogger });
+    const members = async (): Promise<string> => {
+      // The one that runs, and one that knows all that was heard.
+      await keeper.tend();
+      await keeper.tend();
+      await sync.balance();
+      return told;
+    };
+    return { keeper, states, equal, members };
+  }
+
+  test('are those that answer and were read back equal', async () => {
+    const { keeper, equal, members } = await keptEdge();
+    equal.delete('kamailio-2');
+    for (const name of kamailios) keeper.heard(name, up);
+    assert.equal(await members(), 'kamailio-1');
+    equal.add('kamailio-2');
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+  });
+
+  test('lose one that is silent, until it was read back equal again', async () => {
+    const { keeper, states, equal, members } = await keptEdge();
+    for (const name of kamailios) keeper.heard(name, up);
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+    keeper.heard('kamailio-1', suspect);
+    assert.equal(await members(), 'kamailio-2');
+    assert.equal(states.reason('kamailio-1'), 'SIP outside is silent');
+    equal.delete('kamailio-1');
+    keeper.heard('kamailio-1', up);
+    assert.equal(await members(), 'kamailio-2');
+    equal.add('kamailio-1');
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+  });
+
+  test('stay when all are silent at once, and none that is dead', async () => {
+    const { keeper, states, members } = await keptEdge();
+    for (const name of kamailios) keeper.heard(name, up);
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+    for (const name of kamailios) keeper.heard(name, suspect);
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+    keeper.forget('kamailio-1');
+    states.setHealth('kamailio-1', 'dead', 'test');
+    assert.equal(await members(), 'kamailio-2');
   });
 });
