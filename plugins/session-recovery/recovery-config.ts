@@ -25,7 +25,9 @@ export const recoveryConfig = z
       .min(300)
       .max(60_000)
       .default(1000)
-      .describe('How long a server of any farm must be silent in every way to be dead, where its process is still there.'),
+      .describe(
+        'How long a server of any farm must be silent in every way to be dead, where its process is still there.',
+      ),
     killFrozen: z
       .boolean()
       .default(true)
