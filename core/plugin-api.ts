@@ -1,6 +1,14 @@
 // The public plugin API: all that a plugin, built in or not, may import.
 import type { ZodType } from 'zod';
-import type { CallDetailRecord, ConferenceFacts, IncomingCall, Placement, RouteAnswer } from './calls/call-facts.js';
+import type {
+  CallDetailRecord,
+  ConferenceFacts,
+  DialAnswer,
+  IncomingCall,
+  OutgoingLeg,
+  Placement,
+  RouteAnswer,
+} from './calls/call-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
 import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
@@ -18,11 +26,16 @@ export const pluginApiVersion = 1;
 
 /**
  * The closed list of hooks. A hook is a question with a deadline, asked in config order; the first answer that is not
- * `undefined` wins. A plugin that throws or is late fails that call, never the daemon.
+ * `undefined` wins, but for `dial`. A plugin that throws or is late fails that call, never the daemon.
  */
 export interface Hooks {
   /** Where does this call go? No answer from anybody: 404. */
   route(call: IncomingCall, signal: AbortSignal): Promise<RouteAnswer | undefined> | RouteAnswer | undefined;
+  /**
+   * What does this leg's INVITE say? Asked of every plugin before each leg of a `connect` is dialled: all answers count, of two
+   * about the same thing that of the plugin which comes first in the config. A plugin that fails here fails the leg: the next target is tried.
+   */
+  dial(leg: OutgoingLeg, signal: AbortSignal): Promise<DialAnswer | undefined> | DialAnswer | undefined;
   /** Where is this conference mixed? No answer: on the call node. */
   place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
   /** Is this call, whose node died, to be recovered, and how? No answer: yes, as the recovery policy says. */

@@ -4,10 +4,18 @@ import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import { stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
-import type { IncomingCall, RouteAnswer } from './call-facts.js';
+import type { DialAnswer, IncomingCall, OutgoingLeg, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
-import { callerLeg, echoPeer, flowSchema, targetOf, type CallRecord, type LegRecord } from './call-record.js';
-import { headerVariables, legHeaders } from './leg-headers.js';
+import {
+  callerLeg,
+  echoPeer,
+  flowSchema,
+  incomingCall,
+  targetOf,
+  type CallRecord,
+  type LegRecord,
+} from './call-record.js';
+import { legVariables, outgoingLeg } from './outgoing-leg.js';
 import type { CallWorld } from './live-call.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
@@ -21,6 +29,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   /** Ends a leg that is being recovered, in its own way; false for any other. */
   readonly abandon: (legId: string) => boolean;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
+  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
@@ -38,7 +47,11 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     finish: options.finish,
     changed: options.changed,
     route: call => route(call, options),
-    dial: (call, legId) => dial(call, legId, ariOf(call), options),
+    askDial: async (call, legId) => {
+      const leg = outgoingLeg(call, legId);
+      return leg === undefined ? [] : options.askDial(leg);
+    },
+    dial: (call, legId, answers) => dial(call, legId, answers, ariOf(call), options),
     ring: call => ariOf(call).channels.ring(caller(call)),
     progress: call => ariOf(call).channels.progress(caller(call)),
     answer: call => ariOf(call).channels.answer(caller(call)),
@@ -61,15 +74,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
 
 async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Promise<CallEvent> {
   try {
-    const answer = await askRoute({
-      id: call.id,
-      sipCallId: callerLeg(call).sipCallId ?? '',
-      source: call.source,
-      dialled: call.dialled,
-      callerNumber: call.callerNumber,
-      callerName: call.callerName,
-      headers: call.headers,
-    });
+    const answer = await askRoute(incomingCall(call));
     if (answer === undefined) return { type: 'routed', answer };
     const checked = routeAnswer.safeParse(answer);
     if (checked.success) return { type: 'routed', answer };
@@ -80,7 +85,13 @@ async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Prom
   }
 }
 
-async function dial(call: CallRecord, legId: string, ari: AriClient, options: AriWorldOptions): Promise<void> {
+async function dial(
+  call: CallRecord,
+  legId: string,
+  answers: readonly DialAnswer[],
+  ari: AriClient,
+  options: AriWorldOptions,
+): Promise<void> {
   const leg = call.legs.find(one => one.id === legId);
   if (!leg) return;
   const create = (): Promise<unknown> =>
@@ -90,7 +101,7 @@ async function dial(call: CallRecord, legId: string, ari: AriClient, options: Ar
       appArgs: 'leg',
       channelId: leg.id,
       formats: 'ulaw',
-      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, options),
+      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, answers, options.policyFor),
     });
   try {
     await options.arrivals.create(leg.id, create);
@@ -108,24 +119,4 @@ function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials }: AriWor
   const trunk = targetOf(call, leg)?.trunk;
   const endpoint = trunk !== undefined && hasCredentials(trunk) ? trunkEndpointName(trunk) : 'edge';
   return `PJSIP/${endpoint}/${leg.peer}`;
-}
-
-function legVariables(call: CallRecord, leg: LegRecord, { policyFor }: AriWorldOptions): Record<string, string> {
-  const target = targetOf(call, leg);
-  const step = call.flow[call.step];
-  const connect = step?.action === 'connect' ? step : undefined;
-  const number = connect?.callerNumber ?? call.callerNumber;
-  const changes = [target?.headers, connect?.headers].filter(one => one !== undefined);
-  const policy = policyFor({
-    ...(target?.trunk === undefined ? {} : { trunk: target.trunk }),
-    ...(target?.subscriber === undefined ? {} : { subscriber: target.subscriber }),
-  });
-  return {
-    'CONNECTEDLINE(num,i)': number,
-    'CONNECTEDLINE(name,i)': call.callerName,
-    'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
-    'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
-    ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
-    ...headerVariables(legHeaders(call.headers, changes)),
-  };
 }

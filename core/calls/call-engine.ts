@@ -5,7 +5,7 @@ import type { Logger } from '../log.js';
 import type { AriChannel, AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import type { Conferences } from '../conferences/conferences.js';
-import type { CallDetailRecord, IncomingCall, RouteAnswer } from './call-facts.js';
+import type { CallDetailRecord, DialAnswer, IncomingCall, OutgoingLeg, RouteAnswer } from './call-facts.js';
 import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
@@ -28,6 +28,7 @@ export interface CallEngineOptions {
   readonly hasCredentials: (trunk: string) => boolean;
   readonly log: Logger;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
+  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */

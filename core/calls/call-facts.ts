@@ -54,6 +54,8 @@ export interface ConnectStep {
   readonly ringTimeoutSeconds?: number;
   /** Number presented to the targets; default: the caller's. */
   readonly callerNumber?: string;
+  /** Name presented to the targets; default: the caller's. */
+  readonly callerName?: string;
   /** Headers of the INVITE to each target. */
   readonly headers?: HeaderChanges;
 }
@@ -80,6 +82,25 @@ export interface RejectAnswer {
 }
 
 export type RouteAnswer = RejectAnswer | { readonly flow: readonly FlowStep[]; readonly routeName: string };
+
+/** A leg that is about to be dialled: the INVITE to one target, as it would be sent. */
+export interface OutgoingLeg {
+  readonly call: IncomingCall;
+  /** What routed the call. */
+  readonly routeName: string;
+  readonly target: ConnectTarget;
+  readonly callerNumber: string;
+  readonly callerName: string;
+  /** Passed on from the caller, and changed as the route said. */
+  readonly headers: SipHeaders;
+}
+
+/** What is to be otherwise in a leg's INVITE. */
+export interface DialAnswer {
+  readonly callerNumber?: string;
+  readonly callerName?: string;
+  readonly headers?: HeaderChanges;
+}
 
 /** Where a conference is to be mixed: on its call node, or on the conference farm. */
 export interface Placement {

@@ -1,6 +1,6 @@
 // A call and its legs as plain values: what the store holds, what the call machine reads and returns.
 import { z } from 'zod';
-import type { ConnectTarget, FlowStep } from './call-facts.js';
+import type { ConnectTarget, FlowStep, IncomingCall } from './call-facts.js';
 
 /** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
 const dialogState = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated']);
@@ -26,6 +26,7 @@ const flowStep = z.discriminatedUnion('action', [
     strategy: z.enum(['in-order', 'at-once']),
     ringTimeoutSeconds: z.number().optional(),
     callerNumber: z.string().optional(),
+    callerName: z.string().optional(),
     headers: headerChanges.optional(),
   }),
   z.object({ action: z.literal('conference_join'), room: z.string() }),
@@ -119,6 +120,12 @@ export function callerLeg(call: CallRecord): LegRecord {
   const leg = call.legs[0];
   if (!leg) throw new RangeError(`call ${call.id} has no caller leg`);
   return leg;
+}
+
+/** The call as plugins see it. */
+export function incomingCall(call: CallRecord): IncomingCall {
+  const { id, source, dialled, callerNumber, callerName, headers } = call;
+  return { id, sipCallId: callerLeg(call).sipCallId ?? '', source, dialled, callerNumber, callerName, headers };
 }
 
 /** The target a leg was made for, or undefined for the caller's and the echo test's. */

@@ -36,25 +36,42 @@ export function wrongHeaderName(name: string): string | undefined {
   return undefined;
 }
 
-/**
- * Pure. `passed` is what the caller's INVITE had and is passed on; of `changes` an earlier one goes before a later one. Names of
- * headers are equal whatever their case (RFC 3261 §7.3.1).
- */
-export function legHeaders(
-  passed: SipHeaders,
-  changes: readonly HeaderChanges[],
-): readonly (readonly [string, string])[] {
-  const headers = new Map(
-    Object.entries(passed).map(([name, values]) => [name.toLowerCase(), values.map(value => [name, value] as const)]),
-  );
-  for (const { set = {}, remove = [] } of [...changes].reverse()) {
-    for (const name of remove) headers.delete(name.toLowerCase());
-    for (const [name, value] of Object.entries(set)) headers.set(name.toLowerCase(), [[name, value]]);
-  }
-  return [...headers.values()].flat();
+/** One header field as it is written. */
+export interface HeaderField {
+  readonly name: string;
+  readonly value: string;
 }
 
-/** Channel variables that have Asterisk send these headers. The number, which `add` ignores, keeps equal names apart. */
-export function headerVariables(headers: readonly (readonly [string, string])[]): Record<string, string> {
-  return Object.fromEntries(headers.map(([name, value], i) => [`PJSIP_HEADER(add,${name},${i + 1})`, value]));
+/** What is passed on, as fields: `p-asserted-identity` is written `P-Asserted-Identity`, as everybody does. */
+export function passedFields(headers: SipHeaders): readonly HeaderField[] {
+  return Object.entries(headers).flatMap(([key, values]) => {
+    const name = key.replace(/(^|-)[a-z]/g, letter => letter.toUpperCase());
+    return values.map(value => ({ name, value }));
+  });
+}
+
+/** Pure. Of `changes` an earlier one goes before a later one. Names are equal whatever their case (RFC 3261 §7.3.1). */
+export function changedFields(
+  fields: readonly HeaderField[],
+  changes: readonly (HeaderChanges | undefined)[],
+): readonly HeaderField[] {
+  let changed = fields;
+  for (const { set = {}, remove = [] } of changes.filter(change => change !== undefined).reverse()) {
+    const gone = new Set([...remove, ...Object.keys(set)].map(name => name.toLowerCase()));
+    const added = Object.entries(set).map(([name, value]) => ({ name, value }));
+    changed = [...changed.filter(({ name }) => !gone.has(name.toLowerCase())), ...added];
+  }
+  return changed;
+}
+
+/** By lower-case name, as plugins see them. */
+export function headersOf(fields: readonly HeaderField[]): SipHeaders {
+  const headers: Record<string, string[]> = {};
+  for (const { name, value } of fields) (headers[name.toLowerCase()] ??= []).push(value);
+  return headers;
+}
+
+/** Channel variables that have Asterisk send these fields. The number, which `add` ignores, keeps equal names apart. */
+export function headerVariables(fields: readonly HeaderField[]): Record<string, string> {
+  return Object.fromEntries(fields.map(({ name, value }, i) => [`PJSIP_HEADER(add,${name},${i + 1})`, value]));
 }

@@ -1,6 +1,7 @@
 // One call in motion: takes events in order, keeps its record in the store ahead of its actions, and runs its timers.
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { DialAnswer } from './call-facts.js';
 import { advance, type CallAction, type CallEvent } from './call-machine.js';
 import type { CallRecord } from './call-record.js';
 
@@ -8,7 +9,9 @@ import type { CallRecord } from './call-record.js';
 export interface CallWorld {
   /** Asks for the route; its answer comes back as an event. */
   route(call: CallRecord): Promise<CallEvent>;
-  dial(call: CallRecord, legId: string): Promise<void>;
+  /** Asks what the leg's INVITE is to say, in order of precedence. */
+  askDial(call: CallRecord, legId: string): Promise<readonly DialAnswer[]>;
+  dial(call: CallRecord, legId: string, answers: readonly DialAnswer[]): Promise<void>;
   ring(call: CallRecord): Promise<void>;
   progress(call: CallRecord): Promise<void>;
   answer(call: CallRecord): Promise<void>;
@@ -127,15 +130,20 @@ export class LiveCall {
 
   async #dial(leg: string): Promise<void> {
     try {
+      const answers = this.#isOver(leg) ? [] : await this.#world.askDial(this.#call, leg);
       // Its end may have been asked for before its turn came: a CANCEL then costs no INVITE.
-      if (this.#call.ending) this.dispatch({ type: 'legEnded', leg, sipStatus: 487 });
-      else await this.#world.dial(this.#call, leg);
+      if (this.#isOver(leg)) this.dispatch({ type: 'legEnded', leg, sipStatus: 487 });
+      else await this.#world.dial(this.#call, leg, answers);
     } catch (error) {
       this.#log.warn({ leg, error }, `leg ${leg} could not be dialled: ${messageOf(error)}`);
       this.dispatch({ type: 'legEnded', leg, sipStatus: 503 });
     } finally {
       this.#dialling.delete(leg);
     }
+  }
+
+  #isOver(legId: string): boolean {
+    return this.#call.ending !== null || (this.#call.legs.find(({ id }) => id === legId)?.ending ?? false);
   }
 
   /** A failed action is turned into the event that it means for the call; the queue goes on. */

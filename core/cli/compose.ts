@@ -281,6 +281,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     log,
     abandon: legId => get(tokens.recoveries).abandon(legId),
     askRoute: call => plugins.ask('route', call, call.id),
+    askDial: leg => plugins.askAll('dial', leg, leg.call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {

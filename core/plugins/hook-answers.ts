@@ -40,6 +40,7 @@ const connectStep = z.strictObject({
   strategy: z.enum(['in-order', 'at-once']),
   ringTimeoutSeconds: seconds.optional(),
   callerNumber: plainText.max(128).optional(),
+  callerName: plainText.max(128).optional(),
   headers: headers.optional(),
 });
 
@@ -54,6 +55,12 @@ const route = z.union([
   z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string() }),
 ]);
 
+const dial = z.strictObject({
+  callerNumber: plainText.max(128).optional(),
+  callerName: plainText.max(128).optional(),
+  headers: headers.optional(),
+});
+
 const place = z.strictObject({ mixing: z.enum(['call-node', 'conference-farm']) });
 
 const recover = z.union([
@@ -61,7 +68,7 @@ const recover = z.union([
   z.strictObject({ priority: z.number().optional(), target: z.string().optional() }),
 ]);
 
-const schemas: { readonly [Name in HookName]: ZodType } = { route, place, recover };
+const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, place, recover };
 
 export const hookNames: ReadonlySet<string> = new Set(Object.keys(schemas));
 

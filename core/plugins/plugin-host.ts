@@ -95,14 +95,17 @@ export class PluginHost {
     question: HookQuestion<Name>,
     call?: string,
   ): Promise<HookAnswer<Name> | undefined> {
-    const set = this.#current;
-    const asking = this.#askAll(set, name, question, call);
-    set.asked.add(asking);
-    try {
-      return await asking;
-    } finally {
-      set.asked.delete(asking);
-    }
+    const [first] = await this.#asking(set => this.#answers(set, name, question, call, 1));
+    return first;
+  }
+
+  /** Asks a hook of every plugin: all answers, in config order. Throws as `ask` does. */
+  async askAll<Name extends HookName>(
+    name: Name,
+    question: HookQuestion<Name>,
+    call?: string,
+  ): Promise<readonly HookAnswer<Name>[]> {
+    return this.#asking(set => this.#answers(set, name, question, call, Infinity));
   }
 
   /** Tells plugins a fact. Returns at once; a listener that throws is logged under its plugin's name. */
@@ -115,19 +118,35 @@ export class PluginHost {
     return this.#current.services.get(token.name) as T | undefined;
   }
 
-  async #askAll<Name extends HookName>(
+  /** Has the present set wait with its stop until the question is answered. */
+  async #asking<T>(ask: (set: PluginSet) => Promise<T>): Promise<T> {
+    const set = this.#current;
+    const asking = ask(set);
+    set.asked.add(asking);
+    try {
+      return await asking;
+    } finally {
+      set.asked.delete(asking);
+    }
+  }
+
+  async #answers<Name extends HookName>(
     set: PluginSet,
     name: Name,
     question: HookQuestion<Name>,
     call: string | undefined,
-  ): Promise<HookAnswer<Name> | undefined> {
+    most: number,
+  ): Promise<readonly HookAnswer<Name>[]> {
+    const answers: HookAnswer<Name>[] = [];
     for (const plugin of set.plugins) {
+      if (plugin.hooks[name] === undefined) continue;
       const answer = await this.#askOne(plugin, name, question);
       if (answer === undefined) continue;
       this.#log.debug({ ...(call === undefined ? {} : { call }), plugin: plugin.name, hook: name }, 'hook answered');
-      return answer;
+      answers.push(answer);
+      if (answers.length === most) break;
     }
-    return undefined;
+    return answers;
   }
 
   async #askOne<Name extends HookName>(

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { IncomingCall, TranscodingPolicies } from '../../core/plugin-api.js';
+import type { IncomingCall, OutgoingLeg, TranscodingPolicies } from '../../core/plugin-api.js';
 import { transcodingPolicies } from '../../core/plugin-api.js';
 import { loadConfig } from '../../core/config/load-config.js';
 import { HoldfastError, type ErrorCode } from '../../core/errors.js';
@@ -68,6 +68,9 @@ const call: IncomingCall = {
   source: { kind: 'trunk', trunk: 'lab' },
 };
 
+const target = { uri: 'sip:1@b.test' };
+const leg: OutgoingLeg = { call, routeName: 'r', target, callerNumber: '2', callerName: '', headers: {} };
+
 const fails =
   (code: ErrorCode, message: RegExp) =>
   (error: unknown): boolean => {
@@ -123,7 +126,7 @@ describe('loading plugins', () => {
       `setup: ({provide}) => provide(serviceToken('s'), 1)`,
       /it provides s without naming it in "provides"/,
     ],
-    'that answers an unknown hook': [`setup: ({hook}) => hook('rout', () => 1)`, /no hook "rout": route, place/],
+    'that answers an unknown hook': [`setup: ({hook}) => hook('rout', () => 1)`, /no hook "rout": route, dial, place/],
     'that answers a hook twice': [
       `setup: ({hook}) => { hook('route', () => {}); hook('route', () => {}); }`,
       /the hook route twice/,
@@ -292,13 +295,25 @@ describe('hooks and events', () => {
 
   test('every hook of the API can be answered', async () => {
     const set = await plugins({
-      a: `setup: ({hook}) => { for (const name of ['route', 'place', 'recover']) hook(name, () => { tell(name); }); }`,
+      a: `setup: ({hook}) => { for (const name of ['route', 'dial', 'place', 'recover']) hook(name, () => { tell(name); }); }`,
     });
     await host.start(set);
     await host.ask('route', call);
+    await host.askAll('dial', leg);
     await host.ask('place', { id: 'x', callNodes: [] });
     await host.ask('recover', { ...call, node: 'call-1', sessions: 1, priority: 0 });
-    assert.deepEqual(told(), ['route', 'place', 'recover']);
+    assert.deepEqual(told(), ['route', 'dial', 'place', 'recover']);
+  });
+
+  test('all that answer dial are heard, in config order', async () => {
+    const set = await plugins({
+      number: `setup: ({hook}) => hook('dial', () => ({callerNumber: '+1'}))`,
+      silent: `setup: ({hook}) => hook('dial', () => undefined)`,
+      header: `setup: ({hook}) => hook('dial', ({target}) => ({headers: {set: {'X-Uri': target.uri}}}))`,
+    });
+    await host.start(set);
+    const header = { headers: { set: { 'X-Uri': 'sip:1@b.test' } } };
+    assert.deepEqual(await host.askAll('dial', leg), [{ callerNumber: '+1' }, header]);
   });
 
   test('a hook that throws fails that question only, by plugin and hook', async () => {

@@ -1,0 +1,63 @@
+// What the INVITE of a leg that we dial says: pure readings of the call, the route and what plugins answered.
+import type { DialAnswer, OutgoingLeg } from './call-facts.js';
+import { incomingCall, targetOf, type CallRecord, type LegRecord } from './call-record.js';
+import { changedFields, headersOf, headerVariables, passedFields, type HeaderField } from './leg-headers.js';
+
+/** The leg as plugins see it before it is dialled; undefined for one that is no target of a `connect`, as the echo test's. */
+export function outgoingLeg(call: CallRecord, legId: string): OutgoingLeg | undefined {
+  const leg = call.legs.find(one => one.id === legId);
+  const target = leg === undefined ? undefined : targetOf(call, leg);
+  if (leg === undefined || target === undefined) return undefined;
+  const { callerNumber, callerName, fields } = routedLeg(call, leg);
+  const routeName = call.routeName ?? '';
+  return { call: incomingCall(call), routeName, target, callerNumber, callerName, headers: headersOf(fields) };
+}
+
+type PolicyFor = (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
+
+/** Channel variables that have Asterisk send this INVITE. Of `answers` an earlier one goes before a later one. */
+export function legVariables(
+  call: CallRecord,
+  leg: LegRecord,
+  answers: readonly DialAnswer[],
+  policyFor: PolicyFor,
+): Record<string, string> {
+  const routed = routedLeg(call, leg);
+  const { trunk, subscriber } = targetOf(call, leg) ?? {};
+  const policy = policyFor({
+    ...(trunk === undefined ? {} : { trunk }),
+    ...(subscriber === undefined ? {} : { subscriber }),
+  });
+  const first = (key: 'callerNumber' | 'callerName'): string =>
+    answers.map(answer => answer[key]).find(value => value !== undefined) ?? routed[key];
+  return {
+    'CONNECTEDLINE(num,i)': first('callerNumber'),
+    'CONNECTEDLINE(name,i)': first('callerName'),
+    'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
+    'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
+    ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
+    ...headerVariables(
+      changedFields(
+        routed.fields,
+        answers.map(({ headers }) => headers),
+      ),
+    ),
+  };
+}
+
+interface RoutedLeg {
+  readonly callerNumber: string;
+  readonly callerName: string;
+  readonly fields: readonly HeaderField[];
+}
+
+/** The leg as the route alone would have it. */
+function routedLeg(call: CallRecord, leg: LegRecord): RoutedLeg {
+  const step = call.flow[call.step];
+  const connect = step?.action === 'connect' ? step : undefined;
+  return {
+    callerNumber: connect?.callerNumber ?? call.callerNumber,
+    callerName: connect?.callerName ?? call.callerName,
+    fields: changedFields(passedFields(call.headers), [targetOf(call, leg)?.headers, connect?.headers]),
+  };
+}

@@ -1,0 +1,58 @@
+// What the INVITE of a leg says: the caller's, the route's and the plugins' words, in their order.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { ConnectStep } from '../../core/calls/call-facts.js';
+import { advance } from '../../core/calls/call-machine.js';
+import type { CallRecord, LegRecord } from '../../core/calls/call-record.js';
+import { legVariables, outgoingLeg } from '../../core/calls/outgoing-leg.js';
+
+const caller: LegRecord = {
+  ...{ id: 'caller', direction: 'inbound', node: 'call-1', state: 'trying', peer: '100', sipCallId: 'sip-1' },
+  ...{ step: -1, targetIndex: null, ringUntilMs: null, sipStatus: null, ending: false, recovering: null },
+};
+const incoming: CallRecord = {
+  ...{ id: 'c1', state: 'trying', source: { kind: 'trunk', trunk: 'lab' }, dialled: '70001' },
+  ...{ callerNumber: '100', callerName: 'Ann', headers: { 'x-account': ['42'], 'x-b': ['b'] } },
+  ...{ startedMs: 1_000, answeredMs: null, routeName: null, flow: [], step: -1, conferenceId: null },
+  ...{ legs: [caller], ending: null, recoveries: 0, lostNodes: [] },
+};
+
+function dialled(step: Partial<ConnectStep>): CallRecord {
+  const targets = [{ uri: 'sip:1@b.test', trunk: 'lab', headers: { set: { 'X-Account': 'target' } } }];
+  const flow = [{ action: 'connect', strategy: 'in-order', targets, ...step }] as const;
+  return advance(incoming, { type: 'routed', answer: { flow, routeName: 'r' } }, 2_000).call;
+}
+const variablesOf = (call: CallRecord, answers: Parameters<typeof legVariables>[2] = []): Record<string, string> =>
+  legVariables(call, call.legs[1]!, answers, ({ trunk }) => trunk);
+
+describe("a leg's INVITE", () => {
+  test('bears the caller and the headers that are passed on', () => {
+    assert.deepEqual(variablesOf(dialled({ targets: [{ uri: 'sip:1@b.test' }] })), {
+      'CONNECTEDLINE(num,i)': '100',
+      'CONNECTEDLINE(name,i)': 'Ann',
+      'PJSIP_HEADER(add,X-Holdfast-Call)': 'c1',
+      'PJSIP_HEADER(add,X-Holdfast-Leg)': 'c1-1',
+      'PJSIP_HEADER(add,X-Account,1)': '42',
+      'PJSIP_HEADER(add,X-B,2)': 'b',
+    });
+  });
+
+  test('bears what the route said of it, and what plugins said about that, the first of them above all', () => {
+    const call = dialled({ callerNumber: '+1', callerName: 'Switchboard', headers: { remove: ['X-B'] } });
+    const answers = [{ callerNumber: '+3' }, { callerNumber: '+2', headers: { set: { 'X-Account': 'plugin' } } }];
+    const variables = variablesOf(call, answers);
+    assert.equal(variables['CONNECTEDLINE(num,i)'], '+3');
+    assert.equal(variables['CONNECTEDLINE(name,i)'], 'Switchboard');
+    assert.equal(variables['PJSIP_HEADER(add,X-Account,1)'], 'plugin');
+    assert.equal(variables['PJSIP_HEADER(add,X-Holdfast-Policy)'], 'lab');
+    assert.ok(!JSON.stringify(variables).includes('X-B'));
+  });
+
+  test('is shown to plugins as the route would have it', () => {
+    const leg = outgoingLeg(dialled({ callerNumber: '+1' }), 'c1-1');
+    assert.equal(leg?.callerNumber, '+1');
+    assert.equal(leg.call.callerNumber, '100');
+    assert.deepEqual(leg.headers, { 'x-b': ['b'], 'x-account': ['target'] });
+    assert.equal(outgoingLeg(dialled({}), 'caller'), undefined);
+  });
+});
