@@ -17,12 +17,17 @@ export type * from './calls/call-facts.js';
 export type * from './recovery/recovery-facts.js';
 export type * from './ports/trace-source.js';
 export type { TranscodingPolicy } from './ports/edge.js';
+export { headerName } from './calls/leg-headers.js';
+export { sipUri } from './calls/sip-uri.js';
 export { HoldfastError, messageOf } from './errors.js';
 /** zod, for a plugin's config schema: the same copy as the host's. */
 export { z } from 'zod';
 
-/** Version of this API; a plugin names the one it was written for. Raised when something a plugin uses changes. */
-export const pluginApiVersion = 1;
+/**
+ * Version of this API; a plugin names the one it was written for. Raised when something is added or renamed; what was renamed
+ * still works, and is named as deprecated, for plugins of the version before.
+ */
+export const pluginApiVersion = 2;
 
 /**
  * The closed list of hooks. A hook is a question with a deadline, asked in config order; the first answer that is not
@@ -44,34 +49,48 @@ export interface Hooks {
 
 /** The events: facts, told after they happened. A listener that throws is logged by name. */
 export interface Events {
+  /** An INVITE has reached a call node; its route has not been asked for yet. */
   'call.started': [IncomingCall];
+  /** The caller was answered: by the leg to this URI, or into what this dialled number stands for. */
   'call.answered': [{ readonly id: string; readonly answeredBy: string }];
+  /** It is over, and this is its record. */
   'call.ended': [CallDetailRecord];
+  /** Somebody is in a bridge; a plain call is a conference too. */
   'conference.created': [ConferenceFacts & { readonly node: string }];
+  /** Its last participant has left. */
   'conference.ended': [{ readonly id: string; readonly room?: string }];
+  /** The sessions of a dead node are all recovered, or have ended. */
   'recovery.done': [RecoveryFacts];
+  /** A node of the farm is in another state: `up`, `suspect`, `dead`, `draining`. */
   'node.changed': [{ readonly node: string; readonly from: string; readonly to: string; readonly reason: string }];
 }
 
 /** A typed name under which plugins offer services to each other. */
 export interface ServiceToken<T> {
+  /** By this name providers and users find each other. */
   readonly name: string;
   /** Type only; never set. */
   readonly service?: T;
 }
 
+/** Makes a token. Two of the same name are the same service, so a provider and a user need not share a module. */
 export function serviceToken<T>(name: string): ServiceToken<T> {
   return { name };
 }
 
 /** Decides codecs: a pure function over trunk and subscriber, and the policies it may answer with. */
 export interface TranscodingPolicies {
+  /** All that `policyFor` may name. */
   readonly policies: readonly TranscodingPolicy[];
+  /** Name of the one for callers that nothing is known of. */
   readonly defaultPolicy: string;
+  /** Name of the policy of a leg to or from a trunk or a subscriber. */
   policyFor(leg: { readonly trunk?: string; readonly subscriber?: string }): string;
 }
+/** Who may use which codecs; the transcoding-policy plugin provides it. */
 export const transcodingPolicies = serviceToken<TranscodingPolicies>('transcoding-policies');
 
+/** How lost sessions are recovered; the session-recovery plugin provides it. */
 export const recoveryPolicy = serviceToken<RecoveryPolicy>('recovery-policy');
 
 /** Where dialogs are read that the daemon's own observation lacks. */
@@ -84,16 +103,20 @@ export interface Location {
 }
 /** What phones have registered now; Holdfast itself provides it. */
 export const bindings = serviceToken<Location>('bindings');
+/** Where a subscriber is reached: registered and fixed contacts; the registrar plugin provides it. */
 export const location = serviceToken<Location>('location');
 
 /** Trunks and subscribers of the config, for plugins that route by them. Provided by the daemon itself. */
 export interface Directory {
+  /** Host part of the subscribers' addresses. */
   readonly domain: string;
   /** Full form of an address as the config writes it: `.208:5060` is host 208 of the farm's subnet. */
   address(text: string): string;
+  /** Gateways as `host:port`, best first. */
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
 }
+/** Trunks and subscribers of the config; Holdfast itself provides it. */
 export const directory = serviceToken<Directory>('directory');
 
 /** A logger of the plugin's own; its name is in each line. Fields first, then the message, as in pino. */
@@ -106,10 +129,15 @@ export interface PluginLogger {
 
 /** What a plugin's `setup` is given. Everything registered here is undone by the host when the plugin stops. */
 export interface PluginContext<Config> {
+  /** What the plugin's schema made of its block, defaults filled in. */
   readonly config: Config;
+  /** Put the call's id in as `call`: every line of a call has it there. */
   readonly log: PluginLogger;
+  /** Answers a hook; once for each. */
   readonly hook: <Name extends keyof Hooks>(name: Name, answer: Hooks[Name]) => void;
+  /** Listens to an event. */
   readonly on: <Name extends keyof Events>(name: Name, listener: (...facts: Events[Name]) => void) => void;
+  /** Provides a service that this plugin named in `provides`. */
   readonly provide: <T>(token: ServiceToken<T>, service: T) => void;
   /** A service that this plugin named in `needs`; throws SERVICE_MISSING for any other. */
   readonly use: <T>(token: ServiceToken<T>) => T;
@@ -128,6 +156,7 @@ export interface PluginConfigProblem {
   readonly hint?: string;
 }
 
+/** What a plugin's module exports by default. */
 export interface Plugin<Config = unknown> {
   /** The plugin's name: its config key and, for a built-in, its folder. */
   readonly name: string;
@@ -141,13 +170,14 @@ export interface Plugin<Config = unknown> {
   readonly wants?: readonly ServiceToken<unknown>[];
   /** Tokens it provides. */
   readonly provides?: readonly ServiceToken<unknown>[];
-  /** Registers hooks, events and services. Its deadline is `startTimeoutMs` (default 5000). */
-  readonly startTimeoutMs?: number;
+  /** How long its `setup` may take. Default 5000. */
+  readonly setupTimeoutMs?: number;
   /**
    * What the schema cannot see: names of the config that must exist, and the like. Asked by `holdfast check` too, so
    * it is a pure function that opens nothing.
    */
   check?(config: Config, directory: Directory): readonly PluginConfigProblem[];
+  /** Registers hooks, events and services. */
   setup(context: PluginContext<Config>): Promise<void> | void;
 }
 

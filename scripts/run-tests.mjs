@@ -1,5 +1,5 @@
-// Runs the compiled tests: unit and contract files two at a time, then integration and e2e files one at a time, as they start
-// servers and measure time. Arguments choose kinds (`unit`) or files (`unit/core`, `edge-`). No file found is a failure: node's
+// Runs the compiled tests: unit and contract files and those of the examples two at a time, then integration and e2e files one at a
+// time, as they start servers and measure time. Arguments choose kinds (`unit`) or files (`unit/core`, `edge-`). No file found is a failure: node's
 // own runner would exit 0.
 import { readdirSync, existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -9,19 +9,24 @@ import { spec } from 'node:test/reporters';
 
 const root = join(import.meta.dirname, '..');
 const stages = [
-  { kinds: ['unit', 'contract'], concurrency: 2, timeoutMs: 120_000 },
+  { kinds: ['unit', 'contract', 'examples'], concurrency: 2, timeoutMs: 120_000 },
   { kinds: ['integration'], concurrency: 1, timeoutMs: 300_000 },
   { kinds: ['e2e'], concurrency: 1, timeoutMs: 900_000 },
 ];
 
 /** Names like `unit/core-store`, from the sources: dist/ may hold what was removed since. */
 function testNames(kind) {
-  const folder = join(root, 'test', kind);
+  const folder = kind === 'examples' ? join(root, kind) : join(root, 'test', kind);
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.test.ts'))
-    .map(file => `${kind}/${file.slice(0, -'.test.ts'.length)}`)
+    .filter(file => /\.test\.[tj]s$/.test(file))
+    .map(file => `${kind}/${file.replace(/\.test\.[tj]s$/, '')}`)
     .sort();
+}
+
+/** Examples are JavaScript, as they lie there for others to copy. */
+function fileOf(name) {
+  return join(root, name.startsWith('examples/') ? '' : 'dist/test', `${name}.test.js`);
 }
 
 function chosen(name, choices) {
@@ -56,7 +61,7 @@ let found = 0;
 for (const stage of stages) {
   const names = stage.kinds.flatMap(testNames).filter(name => chosen(name, choices));
   if (names.length === 0) continue;
-  const files = names.map(name => join(root, 'dist/test', `${name}.test.js`));
+  const files = names.map(fileOf);
   const missing = files.filter(file => !existsSync(file));
   if (missing.length > 0) {
     console.error(`not compiled: ${missing.map(file => relative(root, file)).join(', ')}; run \`npm run build\``);

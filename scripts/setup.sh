@@ -62,6 +62,8 @@ npm_step() {
   # No package needs its install script: lmdb brings its compiled part along.
   waiting 'installing npm packages' 30 npm --prefix "$HOLDFAST_ROOT" ci --ignore-scripts --no-audit --no-fund --loglevel=warn ||
     fail "npm ci failed: $(reason_in_log)" "$(remedy_in_log)" "$HOLDFAST_LOG"
+  # The examples import holdfast/testing as a package of its own would.
+  ln -sfn .. "$HOLDFAST_ROOT/node_modules/holdfast"
   touch "$installed"
 }
 

@@ -12,8 +12,8 @@ import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
 import { callerLeg, callRecordSchema, echoPeer, isLive, type CallRecord } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
-import { noTimes } from './leg-times.js';
 import { readInvite } from './inbound-invite.js';
+import { newCallRecord } from './new-call.js';
 import { LiveCall, type CallWorld } from './live-call.js';
 import { finalStatus } from './sip-status.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
@@ -311,7 +311,7 @@ export class CallEngine {
       return;
     }
     const facts: IncomingCall = { id: newCallId(), ...invite };
-    const call = recordOf(facts, node, channel.id);
+    const call = newCallRecord(facts, node, channel.id, Date.now());
     const live = this.#adopt(call);
     this.#log.info(
       {
@@ -392,43 +392,4 @@ function sipKey(sipCallId: string): string {
 function callerKeys(call: CallRecord): string[] {
   const caller = callerLeg(call);
   return [caller.id, ...(caller.sipCallId === null ? [] : [sipKey(caller.sipCallId)])];
-}
-
-function recordOf(facts: IncomingCall, node: string, channelId: string): CallRecord {
-  const startedMs = Date.now();
-  return {
-    id: facts.id,
-    state: 'trying',
-    source: facts.source,
-    dialled: facts.dialled,
-    callerNumber: facts.callerNumber,
-    callerName: facts.callerName,
-    headers: facts.headers,
-    startedMs,
-    answeredMs: null,
-    routeName: null,
-    flow: [],
-    step: -1,
-    conferenceId: null,
-    legs: [
-      {
-        id: channelId,
-        direction: 'inbound',
-        step: -1,
-        node,
-        state: 'trying',
-        peer: facts.callerNumber,
-        sipCallId: facts.sipCallId,
-        targetIndex: null,
-        ringUntilMs: null,
-        sipStatus: null,
-        ending: false,
-        recovering: null,
-        times: { ...noTimes, startedMs },
-      },
-    ],
-    ending: null,
-    recoveries: 0,
-    lostNodes: [],
-  };
 }

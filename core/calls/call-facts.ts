@@ -22,11 +22,14 @@ export interface HeaderChanges {
 export interface IncomingCall {
   /** The call's one id of ours. */
   readonly id: string;
+  /** Call-ID of its INVITE. */
   readonly sipCallId: string;
   readonly source: CallSource;
   /** User part of the Request-URI: what was dialled. */
   readonly dialled: string;
+  /** User part of who calls, as the INVITE says; of a trunk's call it is the trunk's word. */
   readonly callerNumber: string;
+  /** Display name, empty where there is none. */
   readonly callerName: string;
   /** Those headers of its INVITE that are passed on; nothing else of the message is kept. */
   readonly headers: SipHeaders;
@@ -45,10 +48,11 @@ export interface ConnectTarget {
   readonly headers?: HeaderChanges;
 }
 
-/** Connect the caller: targets one after the other, or all at once (first answer wins, the others are cancelled). */
+/** Connect the caller to the first target that answers. When none does, the flow's next step follows. */
 export interface ConnectStep {
   readonly action: 'connect';
   readonly targets: readonly ConnectTarget[];
+  /** One after the other, or all at once: then the first answer wins, and the others are cancelled. */
   readonly strategy: 'in-order' | 'at-once';
   /** Seconds for each target that has none of its own. Default 30. */
   readonly ringTimeoutSeconds?: number;
@@ -63,6 +67,7 @@ export interface ConnectStep {
 /** Join a room: a conference that others may be in already. */
 export interface ConferenceJoinStep {
   readonly action: 'conference_join';
+  /** Its name; the room is there as long as somebody is in it. */
   readonly room: string;
 }
 
@@ -81,6 +86,7 @@ export interface RejectAnswer {
   readonly reason: string;
 }
 
+/** What a `route` hook answers: a refusal, or a flow and a name for the log and the call record. */
 export type RouteAnswer = RejectAnswer | { readonly flow: readonly FlowStep[]; readonly routeName: string };
 
 /** A leg that is about to be dialled: the INVITE to one target, as it would be sent. */
@@ -107,7 +113,9 @@ export interface Placement {
   readonly mixing: 'call-node' | 'conference-farm';
 }
 
+/** A conference: who hears whom. A plain call is one of two. */
 export interface ConferenceFacts {
+  /** Of a plain call, the call's id with `-conf` behind it. */
   readonly id: string;
   /** Room name; two-party calls have none. */
   readonly room?: string;
@@ -133,21 +141,26 @@ export interface LegFacts {
 
 /** Why and how a call ended: one per call, exactly once. Times are ISO 8601 in UTC with milliseconds. */
 export interface CallDetailRecord {
+  /** The call's id, as in every log line of it. */
   readonly callId: string;
+  /** Call-IDs of its legs, the caller's first. */
   readonly sipCallIds: readonly string[];
   readonly source: CallSource;
   readonly callerNumber: string;
   readonly dialled: string;
+  /** What routed it; null where nothing did. */
   readonly route: string | null;
+  /** URI of the target that answered. */
   readonly answeredBy: string | null;
   readonly startedAt: string;
   readonly answeredAt: string | null;
   readonly endedAt: string;
   /** Earliest possible end where the daemon was away at the time; equals endedAt otherwise. */
   readonly endedNotBefore: string;
+  /** From start to end, whole seconds rounded up. */
   readonly durationSeconds: number;
+  /** From answer to end, whole seconds rounded up. */
   readonly billSeconds: number;
-  /** answered, busy, no-answer, declined, cancelled, failed, rejected */
   readonly outcome: CallOutcome;
   /** Final SIP status sent to the caller; 200 where answered. */
   readonly sipStatus: number;
@@ -156,6 +169,7 @@ export interface CallDetailRecord {
   readonly reason: string;
   /** Key of the config's `limits` that ended it, null where none did. */
   readonly limit: string | null;
+  /** Every call node that it was on. */
   readonly nodes: readonly string[];
   /** How many times a node died under the call and its sessions were recovered on another. */
   readonly recoveries: number;
@@ -163,4 +177,5 @@ export interface CallDetailRecord {
   readonly legs: readonly LegFacts[];
 }
 
+/** How a call ended, in one word. */
 export type CallOutcome = 'answered' | 'busy' | 'no-answer' | 'declined' | 'cancelled' | 'failed' | 'rejected';

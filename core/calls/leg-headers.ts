@@ -1,4 +1,5 @@
 // The headers of an outgoing leg's INVITE: what is passed on from the caller, changed as plugins said.
+import { z } from 'zod';
 import type { HeaderChanges, SipHeaders } from './call-facts.js';
 
 /** By these SIP itself works, or the farm does: another value would break the call, or tell a lie to the edge. */
@@ -35,6 +36,12 @@ export function wrongHeaderName(name: string): string | undefined {
     return `${name} is Holdfast's own and cannot be changed`;
   return undefined;
 }
+
+/** A header that plugins may set and remove, for schemas: of configs, and of answers to hooks. */
+export const headerName: z.ZodType<string, string> = z.string().check(({ value, issues }) => {
+  const wrong = wrongHeaderName(value);
+  if (wrong !== undefined) issues.push({ code: 'custom', message: wrong, input: value });
+});
 
 /** One header field as it is written. */
 export interface HeaderField {

@@ -22,37 +22,43 @@ export function legVariables(
   answers: readonly DialAnswer[],
   policyFor: PolicyFor,
 ): Record<string, string> {
-  const routed = routedLeg(call, leg);
+  const { callerNumber, callerName, fields } = answeredLeg(routedLeg(call, leg), answers);
   const { trunk, subscriber } = targetOf(call, leg) ?? {};
   const policy = policyFor({
     ...(trunk === undefined ? {} : { trunk }),
     ...(subscriber === undefined ? {} : { subscriber }),
   });
-  const first = (key: 'callerNumber' | 'callerName'): string =>
-    answers.map(answer => answer[key]).find(value => value !== undefined) ?? routed[key];
   return {
-    'CONNECTEDLINE(num,i)': first('callerNumber'),
-    'CONNECTEDLINE(name,i)': first('callerName'),
+    'CONNECTEDLINE(num,i)': callerNumber,
+    'CONNECTEDLINE(name,i)': callerName,
     'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
     'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
     ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
-    ...headerVariables(
-      changedFields(
-        routed.fields,
-        answers.map(({ headers }) => headers),
-      ),
-    ),
+    ...headerVariables(fields),
   };
 }
 
-interface RoutedLeg {
+/** What plugins can change about a leg's INVITE. */
+export interface PresentedLeg {
   readonly callerNumber: string;
   readonly callerName: string;
   readonly fields: readonly HeaderField[];
 }
 
+/** What plugins made of a leg: of `answers` an earlier one goes before a later one. */
+export function answeredLeg(leg: PresentedLeg, answers: readonly DialAnswer[]): PresentedLeg {
+  const first = (key: 'callerNumber' | 'callerName'): string =>
+    answers.map(answer => answer[key]).find(value => value !== undefined) ?? leg[key];
+  const changes = answers.map(({ headers }) => headers);
+  return {
+    callerNumber: first('callerNumber'),
+    callerName: first('callerName'),
+    fields: changedFields(leg.fields, changes),
+  };
+}
+
 /** The leg as the route alone would have it. */
-function routedLeg(call: CallRecord, leg: LegRecord): RoutedLeg {
+function routedLeg(call: CallRecord, leg: LegRecord): PresentedLeg {
   const step = call.flow[call.step];
   const connect = step?.action === 'connect' ? step : undefined;
   return {

@@ -471,13 +471,13 @@ function closeAdapters(graph: DependencyContainer): void {
 
 export async function checkConfig(configPath: string, subnet: string | undefined): Promise<ConfigSummary> {
   const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
-  await new PluginHost({ log: silentLogger }).check(config);
+  const deprecations = await new PluginHost({ log: silentLogger }).check(config);
   return {
     subnet: config.farm.subnet,
     edge: `${config.farm.plan.publicVip}:${ports.sip}`,
     nodes: config.farm.plan.nodes.map(node => node.name),
     plugins: config.plugins.map(plugin => plugin.name),
-    warnings: config.warnings,
+    warnings: [...config.warnings, ...deprecations],
     ...(config.farm.state === undefined ? {} : { stateFolder: config.farm.state }),
     ...(config.log.file === undefined ? {} : { logFile: config.log.file }),
   };

@@ -18,11 +18,11 @@ export interface ConfigSource {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads and parses `file`. Throws CONFIG_UNREADABLE when it cannot be read; everything else is in `problems`. */
-export function readConfigSource(file: string, env: Environment): ConfigSource {
+/** Reads and parses `file`, or `text` in its place. Throws CONFIG_UNREADABLE when it cannot be read; everything else is in `problems`. */
+export function readConfigSource(file: string, env: Environment, text?: string): ConfigSource {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(file);
+    bytes = text === undefined ? readFileSync(file) : Buffer.from(text);
   } catch (error) {
     throw new HoldfastError('CONFIG_UNREADABLE', `cannot read the config file ${file}: ${messageOf(error)}`, {
       cause: error,

@@ -14,11 +14,13 @@ export interface LoadOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Instead of the file's `farm.subnet`. */
   readonly subnet?: string;
+  /** Instead of what the file holds; paths in it still count from the file's folder. */
+  readonly text?: string;
 }
 
 /** Throws CONFIG_UNREADABLE, or CONFIG_INVALID with every problem found. */
 export function loadConfig(path: string, options: LoadOptions = {}): HoldfastConfig {
-  const source = readConfigSource(resolve(path), options.env ?? process.env);
+  const source = readConfigSource(resolve(path), options.env ?? process.env, options.text);
   if (source.problems.length > 0) throw configInvalid(source.problems);
   const parsed = configSchema.safeParse(source.value);
   if (!parsed.success) throw configInvalid(schemaProblems(parsed.error.issues, configSchema, source));

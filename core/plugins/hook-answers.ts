@@ -1,6 +1,6 @@
 // What plugins may answer to each hook: checked, because a wrong answer must fail with the plugin's name, not in a call.
 import { z, type ZodType } from 'zod';
-import { wrongHeaderName } from '../calls/leg-headers.js';
+import { headerName } from '../calls/leg-headers.js';
 import type { Hooks } from '../plugin-api.js';
 
 export type HookName = keyof Hooks;
@@ -14,10 +14,6 @@ const headerValue = z
   .string()
   .max(4096)
   .regex(/^[^\p{Cc}]*$/u, 'must not have control characters');
-const headerName = z.string().check(({ value, issues }) => {
-  const wrong = wrongHeaderName(value);
-  if (wrong !== undefined) issues.push({ code: 'custom', message: wrong, input: value });
-});
 const headers = z.strictObject({
   set: z.record(headerName, headerValue).optional(),
   remove: z.array(headerName).optional(),
@@ -65,7 +61,7 @@ const place = z.strictObject({ mixing: z.enum(['call-node', 'conference-farm']) 
 
 const recover = z.union([
   z.strictObject({ skip: z.string().min(1) }),
-  z.strictObject({ priority: z.number().optional(), target: z.string().optional() }),
+  z.strictObject({ priority: z.number().optional(), node: z.string().optional() }),
 ]);
 
 const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, place, recover };

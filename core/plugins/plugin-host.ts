@@ -5,6 +5,7 @@ import { HoldfastError, messageOf } from '../errors.js';
 import { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
 import { directory, type Directory, type Events, type ServiceToken } from '../plugin-api.js';
+import { formatDeprecation, modernAnswer, type Deprecation } from './api-versions.js';
 import { withDeadline } from './deadline.js';
 import { readAnswer, type HookAnswer, type HookName, type HookQuestion } from './hook-answers.js';
 import { builtInFolder, loadPlugin, pluginError } from './plugin-loader.js';
@@ -41,6 +42,7 @@ export class PluginHost {
   readonly #stopTimeoutMs: number;
   readonly #builtIns: URL;
   readonly #services: ReadonlyMap<string, unknown>;
+  readonly #warned = new Set<string>();
   #current: PluginSet;
 
   constructor(options: PluginHostOptions) {
@@ -59,10 +61,12 @@ export class PluginHost {
 
   /**
    * Loads every plugin of `config` and checks contract, config block and order, without running any setup. Throws
-   * PLUGIN_NOT_FOUND, PLUGIN_INVALID, SERVICE_MISSING, or CONFIG_INVALID with every problem of every block.
+   * PLUGIN_NOT_FOUND, PLUGIN_INVALID, SERVICE_MISSING, or CONFIG_INVALID with every problem of every block. Gives what is
+   * deprecated, a sentence each.
    */
-  async check(config: HoldfastConfig): Promise<void> {
-    await this.#checked(config);
+  async check(config: HoldfastConfig): Promise<readonly string[]> {
+    const { checked } = await this.#checked(config);
+    return checked.flatMap(({ plugin, deprecations }) => deprecations.map(one => formatDeprecation(plugin.name, one)));
   }
 
   /** Starts the plugins of `config`. When one fails, those before it are cleaned up again, and nothing runs. */
@@ -76,6 +80,7 @@ export class PluginHost {
     const next = await this.#startSet(ordered, checked, directoryOf(config));
     const before = this.#current;
     this.#current = next;
+    for (const { name, deprecations } of next.plugins) this.#warn(name, deprecations);
     this.#log.info({ plugins: this.plugins }, before.plugins.length === 0 ? 'plugins started' : 'plugins reloaded');
     await this.#stopSet(before);
   }
@@ -168,10 +173,22 @@ export class PluginHost {
       throw new HoldfastError('PLUGIN_FAILED', message, { cause: outcome.error, details });
     }
     if (outcome.value === undefined) return undefined;
-    const answer = readAnswer(name, outcome.value);
+    const { value, deprecations } = modernAnswer(name, outcome.value, plugin.apiVersion);
+    this.#warn(plugin.name, deprecations);
+    const answer = readAnswer(name, value);
     if ('value' in answer) return answer.value;
     const message = `plugin ${plugin.name}: its answer to the hook ${name} is not one: ${answer.wrong}`;
     throw new HoldfastError('PLUGIN_FAILED', message, { details });
+  }
+
+  /** Each deprecation once for each plugin as long as the daemon lives, whatever it does how often. */
+  #warn(plugin: string, deprecations: readonly Deprecation[]): void {
+    for (const deprecation of deprecations) {
+      const sentence = formatDeprecation(plugin, deprecation);
+      if (this.#warned.has(sentence)) continue;
+      this.#warned.add(sentence);
+      this.#log.warn({ plugin, deprecated: deprecation.what }, sentence);
+    }
   }
 
   async #checked(
@@ -181,14 +198,15 @@ export class PluginHost {
     const problems = [];
     const facts = directoryOf(config);
     for (const block of config.plugins) {
-      const plugin = await loadPlugin(block, config.file, this.#builtIns);
+      const { plugin, deprecations } = await loadPlugin(block, config.file, this.#builtIns);
       const parsed = plugin.config.safeParse(block.config);
       if (!parsed.success) {
         problems.push(...block.schemaProblems(parsed.error.issues, plugin.config));
         continue;
       }
-      checked.push({ block, plugin, config: parsed.data });
-      problems.push(...this.#ownCheck({ block, plugin, config: parsed.data }, facts));
+      const one = { block, plugin, deprecations, config: parsed.data };
+      checked.push(one);
+      problems.push(...this.#ownCheck(one, facts));
     }
     if (problems.length > 0) throw configInvalid(problems);
     return { checked, ordered: setupOrder(checked, new Set([directory.name, ...this.#services.keys()])) };

@@ -7,17 +7,28 @@ import { z } from 'zod';
 import { didYouMean, formatProblem } from '../config/config-problem.js';
 import type { PluginBlock } from '../config/holdfast-config.js';
 import { HoldfastError, messageOf, type ErrorCode } from '../errors.js';
+import * as pluginApi from '../plugin-api.js';
 import { pluginApiVersion, type Plugin } from '../plugin-api.js';
+import { modernPlugin, versionProblem, type Deprecation } from './api-versions.js';
 import { encodeImport } from './resolve-hook.js';
 
 /** Folder of the built-in plugins: one folder each, loaded by the same door as strangers. */
 export const builtInFolder = new URL('../../plugins/', import.meta.url);
 
+export interface LoadedPlugin {
+  readonly plugin: Plugin;
+  readonly deprecations: readonly Deprecation[];
+}
+
 /**
  * Imports the plugin that a config block names and checks it. Throws PLUGIN_NOT_FOUND or PLUGIN_INVALID, naming the
  * plugin and the place in the config file.
  */
-export async function loadPlugin(block: PluginBlock, configFile: string, builtIns = builtInFolder): Promise<Plugin> {
+export async function loadPlugin(
+  block: PluginBlock,
+  configFile: string,
+  builtIns = builtInFolder,
+): Promise<LoadedPlugin> {
   const specifier = block.from === undefined ? builtInUrl(block, builtIns) : strangerUrl(block, block.from, configFile);
   let module: { readonly default?: unknown };
   try {
@@ -108,6 +119,15 @@ function importFailure(block: PluginBlock, error: unknown): HoldfastError {
       remedy: 'install it beside the config file, or give its path (beginning with ./ or /)',
     });
   }
+  const [, missing] = /plugin-api' does not provide an export named '(\w+)'/.exec(messageOf(error)) ?? [];
+  if (missing !== undefined) {
+    const message = `it imports ${missing}, which plugin API ${pluginApiVersion} of this Holdfast does not have`;
+    return pluginError('PLUGIN_INVALID', block, message, {
+      cause: error,
+      hint: didYouMean(missing, Object.keys(pluginApi)),
+      remedy: 'if it was written for a newer plugin API: update Holdfast, or install an older version of the plugin',
+    });
+  }
   return pluginError('PLUGIN_INVALID', block, `it could not be imported: ${messageOf(error)}`, { cause: error });
 }
 
@@ -124,21 +144,21 @@ const contract = z.strictObject({
   needs: tokens,
   wants: tokens,
   provides: tokens,
-  startTimeoutMs: z.number().positive().optional(),
+  setupTimeoutMs: z.number().positive().optional(),
   check: callable.optional(),
   setup: callable,
 });
 
-function checkContract(block: PluginBlock, exported: unknown): Plugin {
+function checkContract(block: PluginBlock, exported: unknown): LoadedPlugin {
   if (typeof exported !== 'object' || exported === null) {
     throw pluginError('PLUGIN_INVALID', block, 'its module has no default export made by definePlugin()');
   }
   const { apiVersion } = exported as { apiVersion?: unknown };
-  if (typeof apiVersion === 'number' && apiVersion !== pluginApiVersion) {
-    const message = `it was written for plugin API ${apiVersion}; this Holdfast has ${pluginApiVersion}`;
-    throw pluginError('PLUGIN_INVALID', block, message, { remedy: 'install a version of the plugin that fits' });
-  }
-  const checked = contract.safeParse(exported);
+  // Before all else: of a plugin for another version nothing else need fit.
+  const problem = Number.isInteger(apiVersion) ? versionProblem(apiVersion as number) : undefined;
+  if (problem) throw pluginError('PLUGIN_INVALID', block, problem.message, { remedy: problem.remedy });
+  const { value, deprecations } = modernPlugin(exported, Number(apiVersion));
+  const checked = contract.safeParse(value);
   if (!checked.success) {
     const known = Object.keys(contract.shape);
     const complaints = checked.error.issues.map(issue =>
@@ -150,12 +170,12 @@ function checkContract(block: PluginBlock, exported: unknown): Plugin {
     );
     throw pluginError('PLUGIN_INVALID', block, `what it exports is no plugin: ${complaints.join('; ')}`);
   }
-  const plugin = exported as Plugin;
+  const plugin = value as Plugin;
   if (plugin.name !== block.name) {
     const message = `it calls itself "${plugin.name}": write its block under that name`;
     throw pluginError('PLUGIN_INVALID', block, message);
   }
-  return plugin;
+  return { plugin, deprecations };
 }
 
 /** An error about a plugin: names it, and the place of its block in the config file. */
@@ -163,7 +183,7 @@ export function pluginError(
   code: ErrorCode,
   block: PluginBlock,
   message: string,
-  { hint, remedy, cause }: { hint?: string; remedy?: string; cause?: unknown } = {},
+  { hint, remedy, cause }: { hint?: string | undefined; remedy?: string; cause?: unknown } = {},
 ): HoldfastError {
   const place = formatProblem(block.problem([], `plugin ${block.name}: ${message}`, hint, true));
   const details = { plugin: block.name };

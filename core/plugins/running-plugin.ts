@@ -4,6 +4,7 @@ import { HoldfastError, messageOf } from '../errors.js';
 import type { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
 import type { Events, Hooks, Plugin, PluginContext, ServiceToken } from '../plugin-api.js';
+import type { Deprecation } from './api-versions.js';
 import { withDeadline } from './deadline.js';
 import { hookNames, type HookName } from './hook-answers.js';
 import { pluginError } from './plugin-loader.js';
@@ -12,6 +13,8 @@ import { pluginError } from './plugin-loader.js';
 export interface CheckedPlugin {
   readonly block: PluginBlock;
   readonly plugin: Plugin;
+  /** What it uses that the next version of the API will not have. */
+  readonly deprecations: readonly Deprecation[];
   /** What the plugin's schema made of its block. */
   readonly config: unknown;
 }
@@ -42,10 +45,19 @@ export class RunningPlugin {
     this.#log = around.log.child({ plugin: this.name });
   }
 
+  /** The version of the API that it was written for. */
+  get apiVersion(): number {
+    return this.#checked.plugin.apiVersion;
+  }
+
+  get deprecations(): readonly Deprecation[] {
+    return this.#checked.deprecations;
+  }
+
   /** Runs its setup. Throws PLUGIN_FAILED or PLUGIN_TIMEOUT, naming it; `stop()` must follow then too. */
   async start(): Promise<void> {
     const { plugin, block } = this.#checked;
-    const deadlineMs = plugin.startTimeoutMs ?? 5000;
+    const deadlineMs = plugin.setupTimeoutMs ?? 5000;
     const outcome = await withDeadline(deadlineMs, () => plugin.setup(this.#context()));
     if (outcome.kind === 'late') {
       throw pluginError('PLUGIN_TIMEOUT', block, `its setup was not done after ${deadlineMs} ms`);

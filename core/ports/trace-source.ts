@@ -12,6 +12,7 @@ export interface TracedSip {
   readonly raw: string;
 }
 
+/** Which messages are wanted. */
 export interface TraceQuery {
   readonly callIds: readonly string[];
   /** Both in ms since 1970, inclusive. */
@@ -19,6 +20,7 @@ export interface TraceQuery {
   readonly toMs: number;
 }
 
+/** A collector that can be asked for SIP messages of the past. */
 export interface TraceSource {
   /** For log lines. */
   readonly name: string;

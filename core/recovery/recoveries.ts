@@ -340,7 +340,7 @@ export class Recoveries {
       });
       if (answer && 'skip' in answer)
         return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base, wish: undefined };
-      return { ...planned, priority: answer?.priority ?? base, wish: answer?.target };
+      return { ...planned, priority: answer?.priority ?? base, wish: answer?.node };
     } catch (error) {
       this.#log.error({ call: id, error }, `recovered as the policy says: ${messageOf(error)}`);
       return { ...planned, priority: base, wish: undefined };

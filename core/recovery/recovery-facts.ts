@@ -32,15 +32,17 @@ export interface LostCall {
   readonly callerNumber: string;
   /** Its sessions on that node. */
   readonly sessions: number;
+  /** As the recovery policy has it: higher first. */
   readonly priority: number;
 }
 
 /** Leave the call to end, or recover it with another priority, or on a certain node (where that one is up). */
 export type RecoverAnswer =
-  { readonly skip: string } | { readonly priority?: number | undefined; readonly target?: string | undefined };
+  { readonly skip: string } | { readonly priority?: number | undefined; readonly node?: string | undefined };
 
 /** What became of a node's sessions, when all is done. */
 export interface RecoveryFacts {
+  /** One death of one node. */
   readonly epoch: string;
   readonly node: string;
   readonly sessions: {

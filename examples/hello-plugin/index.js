@@ -1,10 +1,11 @@
 // An example plugin to copy: bars numbers with 603, answers one with the echo test, and greets every call in the log.
-import { definePlugin, pluginApiVersion, z } from 'holdfast/plugin-api';
+import { definePlugin, z } from 'holdfast/plugin-api';
 
 export default definePlugin({
   // The key of its block in the config file.
   name: 'hello-plugin',
-  apiVersion: pluginApiVersion,
+  // The version of the plugin API that it was written for.
+  apiVersion: 2,
 
   // Its block, strictly: an unknown key is reported with file, line and column. Editors show what describe() says.
   config: z.strictObject({

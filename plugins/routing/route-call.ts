@@ -1,5 +1,12 @@
 // Where a call goes: a pure function of the call, the routes in their order, and what is known of trunks and contacts.
-import type { ConnectTarget, Directory, IncomingCall, Location, RouteAnswer } from '../../core/plugin-api.js';
+import {
+  sipUri,
+  type ConnectTarget,
+  type Directory,
+  type IncomingCall,
+  type Location,
+  type RouteAnswer,
+} from '../../core/plugin-api.js';
 import { compileDialPattern, type DialPattern } from './dial-pattern.js';
 import type { RouteConfig, TargetConfig } from './route-config.js';
 
@@ -73,8 +80,8 @@ function connectTargets(call: IncomingCall, target: TargetConfig, facts: Routing
   if (uri !== undefined) return [{ uri, ...timeout }];
   if (trunk !== undefined) {
     const gateways = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways ?? [];
-    const user = escapeUser(numberFor(call.dialled, target));
-    return gateways.map(gateway => ({ uri: `sip:${user}@${gateway}`, trunk, ...timeout }));
+    const number = numberFor(call.dialled, target);
+    return gateways.map(gateway => ({ uri: sipUri(number, gateway), trunk, ...timeout }));
   }
   const subscriber = target.subscriber === 'dialled' ? call.dialled : (target.subscriber ?? '');
   const contacts = facts.location?.contacts(subscriber) ?? [];
@@ -83,9 +90,4 @@ function connectTargets(call: IncomingCall, target: TargetConfig, facts: Routing
 
 function numberFor(dialled: string, { number, strip, prefix }: TargetConfig): string {
   return `${prefix ?? ''}${number ?? dialled.slice(strip ?? 0)}`;
-}
-
-/** RFC 3261 §25.1: `user` is unreserved, escaped, or one of & = + $ , ; ? / */
-function escapeUser(text: string): string {
-  return encodeURIComponent(text).replace(/%(26|3D|2B|24|2C|3B|3F|2F)/g, escaped => decodeURIComponent(escaped));
 }

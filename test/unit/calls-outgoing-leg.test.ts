@@ -3,19 +3,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ConnectStep } from '../../core/calls/call-facts.js';
 import { advance } from '../../core/calls/call-machine.js';
-import type { CallRecord, LegRecord } from '../../core/calls/call-record.js';
+import type { CallRecord } from '../../core/calls/call-record.js';
+import { newCallRecord } from '../../core/calls/new-call.js';
 import { legVariables, outgoingLeg } from '../../core/calls/outgoing-leg.js';
+import { incomingCall } from '../../core/testing/facts.js';
 
-const caller: LegRecord = {
-  ...{ id: 'caller', direction: 'inbound', node: 'call-1', state: 'trying', peer: '100', sipCallId: 'sip-1' },
-  ...{ step: -1, targetIndex: null, ringUntilMs: null, sipStatus: null, ending: false, recovering: null },
-};
-const incoming: CallRecord = {
-  ...{ id: 'c1', state: 'trying', source: { kind: 'trunk', trunk: 'lab' }, dialled: '70001' },
-  ...{ callerNumber: '100', callerName: 'Ann', headers: { 'x-account': ['42'], 'x-b': ['b'] } },
-  ...{ startedMs: 1_000, answeredMs: null, routeName: null, flow: [], step: -1, conferenceId: null },
-  ...{ legs: [caller], ending: null, recoveries: 0, lostNodes: [] },
-};
+const headers = { 'x-account': ['42'], 'x-b': ['b'] };
+const facts = incomingCall({ id: 'c1', callerNumber: '100', callerName: 'Ann', headers });
+const incoming = newCallRecord(facts, 'call-1', 'caller', 1_000);
 
 function dialled(step: Partial<ConnectStep>): CallRecord {
   const targets = [{ uri: 'sip:1@b.test', trunk: 'lab', headers: { set: { 'X-Account': 'target' } } }];

@@ -39,7 +39,7 @@ async function plugin(name: string, definition: string): Promise<string> {
     path,
     `import { definePlugin, serviceToken, z, HoldfastError } from 'holdfast/plugin-api';
      const tell = text => globalThis.told.push(text);
-     export default definePlugin({ name: '${name}', apiVersion: 1, config: z.strictObject({}), setup() {}, ${definition} });`,
+     export default definePlugin({ name: '${name}', apiVersion: 2, config: z.strictObject({}), setup() {}, ${definition} });`,
   );
   return path;
 }
@@ -114,7 +114,16 @@ describe('loading plugins', () => {
   });
 
   const broken: Record<string, readonly [definition: string, message: RegExp]> = {
-    'of another API version': ['apiVersion: 7', /plugin bad: it was written for plugin API 7; this Holdfast has 1/],
+    'for a newer API': [
+      'apiVersion: 3, aNewProperty: 1',
+      /plugin bad: it was written for plugin API 3; this Holdfast has 2/,
+    ],
+    'for an API that is gone': ['apiVersion: 0', /it was written for plugin API 0; this Holdfast takes 1 and 2/],
+    'without an API version': ['apiVersion: undefined', /apiVersion: .*expected (number|int)/],
+    'with a name of the API before its own': [
+      'startTimeoutMs: 1',
+      /startTimeoutMs: unknown property \(did you mean "setupTimeoutMs"\?\)/,
+    ],
     'with a misspelled property': ['provide: []', /provide: unknown property \(did you mean "provides"\?\)/],
     'without a schema': ['config: {}', /config: must be a zod schema/],
     'without a setup': ['setup: 1', /setup: must be a function/],
@@ -259,7 +268,7 @@ describe('starting and stopping', () => {
 
   test('a setup that is late is named, and cleaned up even after what it opens later', async () => {
     const set = await plugins({
-      slow: `startTimeoutMs: 20, setup: async ({onStop}) => {
+      slow: `setupTimeoutMs: 20, setup: async ({onStop}) => {
         await new Promise(resolve => setTimeout(resolve, 60)); onStop(() => tell('late clean-up')); }`,
     });
     await assert.rejects(host.start(set), fails('PLUGIN_TIMEOUT', /plugin slow: its setup was not done after 20 ms/));

@@ -13,8 +13,8 @@ export const schemaCommand: Command = {
     const plugins = builtIns.map(({ name, config }) => ({ name, config, builtIn: true }));
     const config = argument === undefined ? undefined : loadConfig(argument);
     for (const block of config?.plugins.filter(({ from }) => from !== undefined) ?? []) {
-      const { name, config: schema } = await loadPlugin(block, config?.file ?? '');
-      plugins.push({ name, config: schema, builtIn: false });
+      const { plugin } = await loadPlugin(block, config?.file ?? '');
+      plugins.push({ name: plugin.name, config: plugin.config, builtIn: false });
     }
     context.io.out(`${JSON.stringify(configJsonSchema(plugins), null, 2)}\n`);
     return exitCodes.done;

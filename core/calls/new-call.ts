@@ -1,0 +1,43 @@
+// The record of a call at its beginning.
+import type { IncomingCall } from './call-facts.js';
+import type { CallRecord } from './call-record.js';
+import { noTimes } from './leg-times.js';
+
+/** A call whose INVITE has just come, by this channel. */
+export function newCallRecord(facts: IncomingCall, node: string, channelId: string, startedMs: number): CallRecord {
+  return {
+    id: facts.id,
+    state: 'trying',
+    source: facts.source,
+    dialled: facts.dialled,
+    callerNumber: facts.callerNumber,
+    callerName: facts.callerName,
+    headers: facts.headers,
+    startedMs,
+    answeredMs: null,
+    routeName: null,
+    flow: [],
+    step: -1,
+    conferenceId: null,
+    legs: [
+      {
+        id: channelId,
+        direction: 'inbound',
+        step: -1,
+        node,
+        state: 'trying',
+        peer: facts.callerNumber,
+        sipCallId: facts.sipCallId,
+        targetIndex: null,
+        ringUntilMs: null,
+        sipStatus: null,
+        ending: false,
+        recovering: null,
+        times: { ...noTimes, startedMs },
+      },
+    ],
+    ending: null,
+    recoveries: 0,
+    lostNodes: [],
+  };
+}
