@@ -11,7 +11,11 @@ import { silentLogger } from '../../core/log.js';
 import { PluginHost } from '../../core/plugins/plugin-host.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const folders = [...readdirSync(join(root, 'plugins')).map(name => `plugins/${name}`), 'examples/hello-plugin'];
+const folders = ['plugins', 'examples'].flatMap(folder =>
+  readdirSync(join(root, folder), { withFileTypes: true }).flatMap(entry =>
+    entry.isDirectory() ? [`${folder}/${entry.name}`] : [],
+  ),
+);
 
 const surroundings = `domain: holdfast.test
 subscribers: {"1001": {secret: a}, "1002": {secret: b}}
@@ -31,7 +35,8 @@ describe('the config block of', () => {
       const block = /```yaml\n(.*?)```/s.exec(readFileSync(join(root, path, 'README.md'), 'utf8'))?.[1];
       assert.ok(block, 'has a yaml block');
       const more = path === 'plugins/registrar' ? '' : providers;
-      const text = surroundings + (more + block).replace(/^(?=.)/gm, '  ').replace('./hello-plugin', join(root, path));
+      const text =
+        surroundings + (more + block).replace(/^(?=.)/gm, '  ').replace('from: ./', `from: ${join(root, 'examples')}/`);
       const file = join(folder, 'config.yaml');
       await writeFile(file, text);
       const host = new PluginHost({ log: silentLogger });
