@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { CallEngine } from './calls/call-engine.js';
 import type { CallRecords, RecordDestinations } from './cdr/call-records.js';
-import { changedParts } from './config/changed-parts.js';
+import { allNeeds, beyondReload, changedParts } from './config/changed-parts.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { ControlServer } from './control/control-server.js';
 import { HoldfastError, messageOf } from './errors.js';
@@ -144,11 +144,15 @@ export class Daemon {
     const { live, log, plugins, keeper, sync, cdr } = this.#parts;
     const next = this.#parts.loadConfig();
     const changes = changedParts(live.config, next);
-    const kept = changes.filter(change => change.effect === 'restart').map(change => change.part);
-    if (kept.length > 0) {
-      throw new HoldfastError('CONFIG_INVALID', `only a restart can change ${kept.join(', ')}: nothing was changed`, {
-        remedy: '`holdfast down` and `holdfast up`, or put the old value back',
-      });
+    const refused = beyondReload(changes).map(change => change.part);
+    if (refused.length > 0) {
+      throw new HoldfastError(
+        'CONFIG_INVALID',
+        `only a restart can change ${refused.join(', ')}: nothing was changed`,
+        {
+          remedy: 'see `holdfast diff` for the kind of restart, or put the old value back',
+        },
+      );
     }
     await plugins.reload(next);
     live.config = next;
@@ -158,8 +162,7 @@ export class Daemon {
     await cdr.redirect(this.#parts.recordsGoTo(next));
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
-    if (changes.some(change => change.part === 'subscribers' || change.part === 'trunks'))
-      await keeper.provision(live.plan.nodes);
+    if (allNeeds(changes).includes('endpoint-reload')) await keeper.provision(live.plan.nodes);
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
     await sync.apply('the config was reloaded');
     const words = changes.map(change => change.part);

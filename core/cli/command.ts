@@ -18,6 +18,8 @@ export interface Command {
   readonly summary: string;
   readonly options?: readonly (readonly [flag: string, description: string])[];
   readonly examples?: readonly string[];
+  /** Beside 0, 1 and 2, which every command has. */
+  readonly exitCodes?: readonly (readonly [code: number, meaning: string])[];
   /** Started by Holdfast itself, not shown in the help. */
   readonly internal?: boolean;
   run(args: readonly string[], context: CommandContext): Promise<number>;

@@ -5,6 +5,7 @@ import { checkCommand } from './commands/check.js';
 import { conferencesCommand } from './commands/conferences.js';
 import { daemonCommand } from './commands/daemon.js';
 import { demoCommand } from './commands/demo.js';
+import { diffCommand } from './commands/diff.js';
 import { dispatcherCommand } from './commands/dispatcher.js';
 import { downCommand } from './commands/down.js';
 import { drainCommand } from './commands/drain.js';
@@ -14,6 +15,7 @@ import { recoveryCommand } from './commands/recovery.js';
 import { registrationsCommand } from './commands/registrations.js';
 import { reloadCommand } from './commands/reload.js';
 import { renderCommand } from './commands/render.js';
+import { restartCommand } from './commands/restart.js';
 import { schemaCommand } from './commands/schema.js';
 import { statusCommand } from './commands/status.js';
 import { superviseCommand } from './commands/supervise.js';
@@ -36,6 +38,8 @@ export const commands: readonly Command[] = [
   recoveryCommand,
   drainCommand,
   undrainCommand,
+  restartCommand,
+  diffCommand,
   reloadCommand,
   demoCommand,
   superviseCommand,

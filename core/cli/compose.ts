@@ -29,6 +29,7 @@ import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '
 import { ports, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
+import { ReloadPlanner, type TrialSettings } from '../farm/reload-planner.js';
 import { KnownProcesses } from '../farm/known-processes.js';
 import { NodeStates } from '../farm/node-states.js';
 import { Fences } from '../farm/fences.js';
@@ -70,7 +71,8 @@ interface Given {
   readonly secrets: FarmSecrets;
   readonly log: RootLogger;
   readonly store: Store;
-  readonly reloadConfig: () => HoldfastConfig;
+  /** The daemon's config file anew, or another one. */
+  readonly reloadConfig: (path?: string) => HoldfastConfig;
 }
 
 const token = <T>(name: string): InjectionToken<T> => Symbol(name);
@@ -100,6 +102,7 @@ const tokens = {
   bindings: token<Bindings>('bindings'),
   cdr: token<CallRecords>('cdr'),
   daemon: token<Daemon>('daemon'),
+  planner: token<ReloadPlanner>('reload planner'),
 };
 
 /** Registers a factory for each part: a wrong dependency is a compile error, and no class sees the container. */
@@ -235,6 +238,7 @@ function wireCalls(given: Given, make: Make): void {
     file: pathBelow(stateFolder, file),
     ...(webhook === undefined ? {} : { webhook }),
   });
+  make(tokens.planner, get => reloadPlanner(given, get));
   make(tokens.cdr, () => new CallRecords({ store, log, ...recordsGoTo(live.config) }));
   make(
     tokens.daemon,
@@ -262,10 +266,38 @@ function wireCalls(given: Given, make: Make): void {
         openTrace: () => openTrace(given),
         checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),
         setNodes: plan => get(tokens.media).setNodes(plan.nodes),
-        loadConfig: given.reloadConfig,
+        loadConfig: () => given.reloadConfig(),
         recordsGoTo,
       }),
   );
+}
+
+function reloadPlanner({ live, secrets, reloadConfig }: Given, get: Get): ReloadPlanner {
+  return new ReloadPlanner({
+    live: () => live,
+    loadConfig: reloadConfig,
+    tryPlugins: next => tryPlugins(live.config, next, get(tokens.plugins)),
+    renderers: (config, state) => renderersOf({ live: { config, plan: config.farm.plan }, secrets }, () => state),
+    host: get(tokens.host),
+    edgeState: () => get(tokens.sync).state(),
+  });
+}
+
+/** Plugins beside those that run, as a reload has them for a moment too; these are asked nothing and told nothing. */
+async function tryPlugins(running: HoldfastConfig, next: HoldfastConfig, plugins: PluginHost): Promise<TrialSettings> {
+  const trial = new PluginHost({ log: silentLogger });
+  await trial.start(next);
+  try {
+    const policies = trial.service(transcodingPolicies);
+    const providers = [plugins, trial].map(host => host.providerOf(transcodingPolicies));
+    return {
+      settings: edgeSettings(next, policies),
+      underNew: edgeSettings(running, policies),
+      providers: providers.filter(name => name !== undefined),
+    };
+  } finally {
+    await trial.stop();
+  }
 }
 
 function callEngine({ live, store, log }: Given, get: Get): CallEngine {
@@ -431,7 +463,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     secrets: FarmSecrets.open(stateFolder),
     log,
     store: openLmdbStore(join(stateFolder, 'store'), log),
-    reloadConfig: () => loadConfig(configPath, overrides),
+    reloadConfig: path => loadConfig(path ?? configPath, overrides),
   };
   const graph = wire(given);
   const daemon = graph.resolve(tokens.daemon);
@@ -449,6 +481,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
     rememberDrain: (node, draining) => daemon.rememberDrain(node, draining),
+    diff: path => graph.resolve(tokens.planner).plan(path),
     reload: progress => daemon.reload(progress),
     down: progress => daemon.down(progress),
   });

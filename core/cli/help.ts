@@ -33,9 +33,18 @@ export function formatCommandHelp(command: Command, style: Style): string {
     `${command.summary}.\n`,
     style('bold', 'Options:'),
     ...columns([...(command.options ?? []), ...globalOptions]),
+    ...exitCodeLines(command, style),
     ...(examples.length === 0 ? [] : [`\n${style('bold', 'Examples:')}`, ...examples.map(line => `  ${line}`)]),
     '',
   ].join('\n');
+}
+
+function exitCodeLines({ exitCodes }: Command, style: Style): readonly string[] {
+  if (exitCodes === undefined) return [];
+  return [
+    `\n${style('bold', 'Exit codes beside 0, 1 and 2:')}`,
+    ...columns(exitCodes.map(([code, meaning]) => [`${code}`, meaning])),
+  ];
 }
 
 function columns(rows: readonly (readonly [string, string])[]): readonly string[] {

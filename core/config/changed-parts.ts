@@ -1,43 +1,136 @@
-// Which parts of a config a reload would change, and which of them only a restart of the farm can change.
+// Which parts of a config differ from another's, and what each change asks of the farm. Pure.
 import { isDeepStrictEqual } from 'node:util';
+import type { FarmName } from '../farm/farm-plan.js';
+import { formatPath } from './config-problem.js';
 import type { HoldfastConfig } from './holdfast-config.js';
 
+/**
+ * What a change asks for beyond the daemon's taking it, mildest first. A reload does the first four, and calls go on:
+ * Kamailios take new lists and tables, Asterisks new PJSIP objects; servers are added, or go when their calls have ended.
+ * `rolling-restart`: each server has it from its next start. `daemon-restart`: the daemon's next start has it, calls go on.
+ * `full-restart`: the farm goes down and up.
+ */
+export const needs = [
+  'list-reload',
+  'endpoint-reload',
+  'node-start',
+  'node-leave',
+  'rolling-restart',
+  'daemon-restart',
+  'full-restart',
+] as const;
+export type Need = (typeof needs)[number];
+
 export interface ChangedPart {
-  /** As the config file writes it, e.g. `farm.subnet`, `trunks`, `plugins.routing`. */
+  /** As the config file writes it, e.g. `farm.subnet`, `trunks.lab.sources`, `plugins.routing`. */
   readonly part: string;
-  /** live: takes effect at the reload. restart: keeps its old value until the farm is started again. */
-  readonly effect: 'live' | 'restart';
+  /** Empty: the daemon takes it by itself. */
+  readonly needs: readonly Need[];
 }
 
-/** Pure. An empty list: the two mean the same. */
+/** An empty list: the two mean the same. */
 export function changedParts(before: HoldfastConfig, after: HoldfastConfig): readonly ChangedPart[] {
-  const changes = parts.filter(({ of }) => !isDeepStrictEqual(of(before), of(after)));
-  return [...changes.map(({ part, effect }) => ({ part, effect })), ...changedPlugins(before, after)];
+  const changes = plainParts.filter(({ of }) => !isDeepStrictEqual(of(before), of(after)));
+  return [
+    ...changes.map(({ part, needs }) => ({ part, needs })),
+    ...farms.flatMap(farm => changedSize(farm, before, after)),
+    ...changedEntries('subscribers', subscriberNeeds, before.subscribers, after.subscribers),
+    ...changedEntries('trunks', trunkNeeds, before.trunks, after.trunks),
+    ...changedPlugins(before, after),
+  ];
 }
 
-interface Part extends ChangedPart {
+/** Those that a reload cannot do anything for: it refuses all of a config that has one. */
+export function beyondReload(changes: readonly ChangedPart[]): readonly ChangedPart[] {
+  return changes.filter(({ needs }) => needs.includes('daemon-restart') || needs.includes('full-restart'));
+}
+
+/** Every need of these, each once, mildest first. */
+export function allNeeds(changes: readonly { readonly needs: readonly Need[] }[]): readonly Need[] {
+  return needs.filter(need => changes.some(change => change.needs.includes(need)));
+}
+
+interface PlainPart extends ChangedPart {
   readonly of: (config: HoldfastConfig) => unknown;
 }
 
-const parts: readonly Part[] = [
-  { part: 'farm.subnet', effect: 'restart', of: config => config.farm.subnet },
-  { part: 'farm.publicVip', effect: 'restart', of: config => config.farm.plan.publicVip },
-  { part: 'farm.privateVip', effect: 'restart', of: config => config.farm.plan.privateVip },
-  { part: 'farm.state', effect: 'restart', of: config => config.farm.state },
-  { part: 'farm.homer', effect: 'restart', of: config => config.farm.homer },
-  { part: 'farm.kamailio', effect: 'live', of: config => config.farm.sizes.kamailio },
-  { part: 'farm.call', effect: 'live', of: config => config.farm.sizes.call },
-  { part: 'farm.conference', effect: 'live', of: config => config.farm.sizes.conference },
-  { part: 'farm.registrar', effect: 'live', of: config => config.farm.sizes.registrar },
-  { part: 'farm.rtpengine', effect: 'live', of: config => config.farm.sizes.rtpengine },
-  { part: 'domain', effect: 'restart', of: config => config.domain },
-  { part: 'log.level', effect: 'live', of: config => config.log.level },
-  { part: 'log.file', effect: 'restart', of: config => config.log.file },
-  { part: 'cdr.file', effect: 'live', of: config => config.cdr.file },
-  { part: 'cdr.webhook', effect: 'live', of: config => config.cdr.webhook },
-  { part: 'subscribers', effect: 'live', of: config => config.subscribers },
-  { part: 'trunks', effect: 'live', of: config => config.trunks },
+const plainParts: readonly PlainPart[] = [
+  { part: 'farm.subnet', needs: ['full-restart'], of: config => config.farm.subnet },
+  { part: 'farm.publicVip', needs: ['full-restart'], of: config => config.farm.plan.publicVip },
+  { part: 'farm.privateVip', needs: ['full-restart'], of: config => config.farm.plan.privateVip },
+  { part: 'farm.state', needs: ['full-restart'], of: config => config.farm.state },
+  { part: 'farm.homer', needs: ['rolling-restart'], of: config => config.farm.homer },
+  { part: 'domain', needs: ['full-restart'], of: config => config.domain },
+  { part: 'log.level', needs: [], of: config => config.log.level },
+  { part: 'log.file', needs: ['daemon-restart'], of: config => config.log.file },
+  { part: 'cdr.file', needs: [], of: config => config.cdr.file },
+  { part: 'cdr.webhook', needs: [], of: config => config.cdr.webhook },
 ];
+
+const farms: readonly FarmName[] = ['kamailio', 'call', 'conference', 'registrar', 'rtpengine'];
+
+/** Every key of a config that is compared; a test has it complete. */
+export const knownParts: readonly string[] = [
+  ...plainParts.map(({ part }) => part),
+  ...farms.map(farm => `farm.${farm}`),
+  ...['subscribers', 'trunks', 'plugins'],
+];
+
+/** A Kamailio is in nobody's list: the VIPs are given to it. */
+function changedSize(farm: FarmName, before: HoldfastConfig, after: HoldfastConfig): readonly ChangedPart[] {
+  const [old, now] = [before.farm.sizes[farm], after.farm.sizes[farm]];
+  if (old === now) return [];
+  const own = now > old ? 'node-start' : 'node-leave';
+  return [{ part: `farm.${farm}`, needs: farm === 'kamailio' ? [own] : ['list-reload', own] }];
+}
+
+type EntryNeeds = Readonly<Record<string, readonly Need[]>>;
+
+/** By the entry's key in the config file; one that is not here is the daemon's own. */
+const subscriberNeeds: EntryNeeds = { secret: ['list-reload', 'endpoint-reload'] };
+const trunkNeeds: EntryNeeds = { sources: ['list-reload'], credentials: ['endpoint-reload'] };
+
+/** With more changed entries than this, their section is named instead of each. */
+const mostNamed = 10;
+
+function changedEntries(
+  section: string,
+  needsOf: EntryNeeds,
+  before: readonly { readonly name: string }[],
+  after: readonly { readonly name: string }[],
+): readonly ChangedPart[] {
+  const [old, now] = [byName(before), byName(after)];
+  const names = [...new Set([...old.keys(), ...now.keys()])];
+  const changed = names.filter(name => !isDeepStrictEqual(old.get(name), now.get(name)));
+  const parts = changed.flatMap(name => changedEntry([section, name], needsOf, old.get(name), now.get(name)));
+  return changed.length > mostNamed ? [{ part: section, needs: allNeeds(parts) }] : parts;
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+function byName(entries: readonly { readonly name: string }[]): ReadonlyMap<string, Entry> {
+  return new Map(entries.map(({ name, ...entry }) => [name, entry]));
+}
+
+/** One part per key that differs; an entry that came or went is one part. */
+function changedEntry(
+  path: readonly string[],
+  needsOf: EntryNeeds,
+  old: Entry | undefined,
+  now: Entry | undefined,
+): readonly ChangedPart[] {
+  const keys = Object.keys({ ...old, ...now }).filter(key => !isDeepStrictEqual(old?.[key], now?.[key]));
+  const parts = keys
+    .filter(key => !isEmpty(old?.[key]) || !isEmpty(now?.[key]))
+    .map(key => ({ part: formatPath([...path, writtenAs[key] ?? key]), needs: needsOf[key] ?? [] }));
+  return old && now ? parts : [{ part: formatPath(path), needs: allNeeds(parts) }];
+}
+
+const writtenAs: Readonly<Record<string, string>> = { displayName: 'name' };
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || (Array.isArray(value) && value.length === 0);
+}
 
 function changedPlugins(before: HoldfastConfig, after: HoldfastConfig): readonly ChangedPart[] {
   const values = (config: HoldfastConfig): ReadonlyMap<string, unknown> =>
@@ -46,7 +139,7 @@ function changedPlugins(before: HoldfastConfig, after: HoldfastConfig): readonly
   const names = [...new Set([...old.keys(), ...now.keys()])];
   const changed = names
     .filter(name => !isDeepStrictEqual(old.get(name), now.get(name)))
-    .map((name): ChangedPart => ({ part: `plugins.${name}`, effect: 'live' }));
+    .map((name): ChangedPart => ({ part: `plugins.${name}`, needs: [] }));
   const reordered = !isDeepStrictEqual([...old.keys()], [...now.keys()]) && changed.length === 0;
-  return reordered ? [{ part: 'plugins', effect: 'live' }] : changed;
+  return reordered ? [{ part: 'plugins', needs: [] }] : changed;
 }

@@ -3,6 +3,7 @@ import type { CallEngine } from '../calls/call-engine.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError } from '../errors.js';
 import type { EdgeSync } from '../farm/edge-sync.js';
+import { restartNode } from '../farm/node-restart.js';
 import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { EdgeFarm } from '../ports/edge.js';
@@ -42,6 +43,8 @@ export interface DaemonOperationsOptions {
   readonly trace: (callId: string) => Promise<ResultOf<'trace'>>;
   /** Keeps what was drained across restarts of the daemon. */
   readonly rememberDrain: (node: string, draining: boolean) => Promise<void>;
+  /** What a reload of this config file, or of the daemon's own, would change. */
+  readonly diff: (configPath: string | undefined) => Promise<ResultOf<'diff'>>;
   readonly reload: (progress: (line: string) => void) => Promise<readonly string[]>;
   readonly down: (progress: (line: string) => void) => Promise<readonly string[]>;
 }
@@ -69,6 +72,13 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     drain: ({ node, wait }, { progress, signal }) => drain(options, node, wait, progress, signal),
     undrain: async ({ node }) => {
       await setDraining(options, node, false);
+      return drained(options, node);
+    },
+    diff: ({ config }) => options.diff(config),
+    restart: async ({ node }, { progress, signal }) => {
+      mustKnow(options.states, node);
+      const { host, states, engine } = options;
+      await restartNode({ host, states, sync, callsOn: name => engine.callsOn(name) }, node, progress, signal);
       return drained(options, node);
     },
     reload: async (_, { progress }) => ({ changes: await options.reload(progress) }),

@@ -1,5 +1,6 @@
 // What the daemon can be asked over its control socket: every operation with its parameters, result and deadline.
 import { z } from 'zod';
+import { needs } from '../config/changed-parts.js';
 import { traceMessageSchema } from '../trace/trace-message.js';
 
 const farm = z.enum(['kamailio', 'call', 'conference', 'registrar', 'rtpengine']);
@@ -117,6 +118,21 @@ const drained = z.object({
   calls: z.number().int(),
 });
 
+const need = z.enum(needs);
+
+const reloadPlan = z.object({
+  /** The config file that was read. */
+  config: z.string(),
+  /** Parts of the config that differ from what runs; one without a need the daemon takes by itself. */
+  changes: list(z.object({ part: z.string(), needs: list(need) })),
+  /** Nodes that would not be as they are; also those that a restart after an earlier reload is due for. */
+  nodes: list(
+    z.object({ node: z.string(), needs: list(need), files: list(z.object({ path: z.string(), need: need })) }),
+  ),
+  /** Of all of it, mildest first. */
+  needs: list(need),
+});
+
 /**
  * The operations. `deadlineMs` is the daemon's: then `signal` aborts and the caller gets DAEMON_REFUSED. An operation
  * that `survivesCaller` goes on when the caller's connection ends; any other is aborted.
@@ -164,6 +180,21 @@ export const operationTable = {
     deadlineMs: 120_000,
     survivesCaller: true,
   },
+  /** What a reload of the config, or of another file, would change. Changes nothing. */
+  diff: {
+    /** Absolute; undefined: the config that runs. */
+    params: z.strictObject({ config: z.string().min(1).max(4096).optional() }),
+    result: reloadPlan,
+    deadlineMs: 60_000,
+    survivesCaller: false,
+  },
+  /** Drains a node, ends its server once it has no calls, and takes it back when it is up again. */
+  restart: {
+    params: z.strictObject({ node: z.string().min(1).max(64) }),
+    result: drained,
+    deadlineMs: 3_600_000,
+    survivesCaller: false,
+  },
   /** Ends the farm: intake, processes, balancer. The daemon exits with code 0 after its answer. */
   down: { params: none, result: z.object({ ended: list(z.string()) }), deadlineMs: 60_000, survivesCaller: true },
 } as const;
@@ -191,4 +222,5 @@ export type CallStatus = z.output<typeof call>;
 export type ConferenceStatus = z.output<typeof conference>;
 export type RegistrationStatus = z.output<typeof registration>;
 export type RecoveryStatus = z.output<typeof recovery>;
+export type ReloadPlanReport = z.output<typeof reloadPlan>;
 export type RecoveryPlan = z.output<typeof recoveryPlan>;

@@ -135,6 +135,11 @@ export class PluginHost {
     }
   }
 
+  /** Name of the running plugin that provides a service. */
+  providerOf(token: ServiceToken<unknown>): string | undefined {
+    return this.#current.started.find(plugin => plugin.provides(token))?.name;
+  }
+
   async #answers<Name extends HookName>(
     set: PluginSet,
     name: Name,

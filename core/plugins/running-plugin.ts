@@ -54,6 +54,10 @@ export class RunningPlugin {
     return this.#checked.deprecations;
   }
 
+  provides(token: ServiceToken<unknown>): boolean {
+    return (this.#checked.plugin.provides ?? []).some(({ name }) => name === token.name);
+  }
+
   /** Runs its setup. Throws PLUGIN_FAILED or PLUGIN_TIMEOUT, naming it; `stop()` must follow then too. */
   async start(): Promise<void> {
     const { plugin, block } = this.#checked;

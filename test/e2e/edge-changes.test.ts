@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
+import type { ReloadPlanReport } from '../../core/control/operations.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -113,6 +114,73 @@ describe('an edge that changes', () => {
     await farm.json('undrain', 'kamailio-1');
     await waitFor('kamailio-1 to be up', () => isUp('kamailio-1'));
   });
+
+  test(
+    'diff says what a reload would change, and a node that has an older file after it is restarted under a call',
+    { timeout: 90_000 },
+    async () => {
+      const { state, configFile } = farm;
+      const diff = async (...args: string[]): Promise<{ code: number | null; plan: ReloadPlanReport }> => {
+        const { code, stdout, stderr } = await farm.cli(['diff', '--json', ...args]);
+        assert.equal(stderr, '');
+        return { code, plan: JSON.parse(stdout) as ReloadPlanReport };
+      };
+      assert.deepEqual(await diff(), { code: 0, plan: { config: configFile, changes: [], nodes: [], needs: [] } });
+
+      // What `render` writes with the farm's key and place is what its servers were started with.
+      const out = join(state, 'rendered');
+      const place = ['--key', join(state, 'secrets.json'), '--at', join(state, 'nodes')];
+      await farm.json('render', configFile, '--out', out, ...place);
+      for (const path of [
+        'kamailio-1/kamailio.cfg',
+        'call-1/ari.conf',
+        'call-2/pjsip.conf',
+        'rtpengine-1/rtpengine.conf',
+      ]) {
+        assert.equal(await readFile(join(out, path), 'utf8'), await readFile(join(state, 'nodes', path), 'utf8'), path);
+      }
+
+      const other = join(state, 'other.yaml');
+      await writeFile(other, config.replace('sources: [.200-.207]', 'sources: [.200-.206]'));
+      const lists = await diff(other);
+      assert.equal(lists.code, 3);
+      assert.deepEqual(lists.plan.changes, [{ part: 'trunks.lab.sources', needs: ['list-reload'] }]);
+      assert.deepEqual(
+        lists.plan.nodes.map(({ node, needs }) => [node, ...needs]),
+        [1, 2, 3].map(i => [`kamailio-${i}`, 'list-reload']),
+      );
+      await writeFile(other, config.replace('domain: holdfast.test', 'domain: elsewhere.test'));
+      assert.equal((await diff(other)).code, 4);
+      await writeFile(other, config.replace('domain:', 'domian:'));
+      const mistaken = await farm.cli(['diff', other]);
+      assert.deepEqual([mistaken.code, /other\.yaml:\d+:1: domian: unknown key/.test(mistaken.stderr)], [1, true]);
+
+      const alice = await SipEndpoint.open({ address: farm.host(200), codecs: ['PCMA'] });
+      try {
+        const long = await alice.invite(farm.uri('9001'));
+        await long.answered();
+        await farm.reload(config.replace('rtpengine: 2', `rtpengine: 2\n  homer: ${farm.host(250)}`));
+        const due = await diff();
+        assert.equal(due.code, 4);
+        assert.deepEqual(due.plan.changes, []);
+        const files = [{ path: 'kamailio.cfg', need: 'rolling-restart' }];
+        const ofAll = [1, 2, 3].map(i => ({ node: `kamailio-${i}`, needs: ['rolling-restart'], files }));
+        assert.deepEqual(due.plan.nodes, ofAll);
+        const pid = await farm.pid('kamailio-1');
+        assert.deepEqual(await farm.json('restart', 'kamailio-1'), { node: 'kamailio-1', state: 'up', calls: 0 });
+        assert.notEqual(await farm.pid('kamailio-1'), pid);
+        assert.deepEqual((await diff()).plan.nodes, ofAll.slice(1));
+        await farm.reload(config);
+        // The restarted one has the collector, and is due again.
+        assert.deepEqual((await diff()).plan.nodes, ofAll.slice(0, 1));
+        await farm.json('restart', 'kamailio-1');
+        await long.hangup();
+      } finally {
+        await alice.close();
+      }
+      assert.equal((await diff()).code, 0);
+    },
+  );
 
   test('a list that drifts is reported by diff and mended by reload', { timeout: 60_000 }, async () => {
     const reports = await farm.json<readonly Report[]>('dispatcher', 'list');

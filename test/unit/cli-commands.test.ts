@@ -78,6 +78,16 @@ const operations: Operations = {
     Promise.reject(
       new HoldfastError('CONFIG_INVALID', 'x.yaml:3:5: unknown key "trunk"', { remedy: 'did you mean trunks?' }),
     ),
+  diff: async ({ config = '/etc/holdfast.yaml' }) => {
+    if (config.endsWith('same.yaml')) return { config, changes: [], nodes: [], needs: [] };
+    const list = { part: 'trunks.lab.sources', needs: ['list-reload' as const] };
+    const tables = { node: 'kamailio-1', needs: list.needs, files: [{ path: 'tables/sources', need: list.needs[0]! }] };
+    if (config.endsWith('list.yaml')) return { config, changes: [list], nodes: [tables], needs: list.needs };
+    const homer = { part: 'farm.homer', needs: ['rolling-restart' as const] };
+    const cfg = { node: 'kamailio-1', needs: homer.needs, files: [{ path: 'kamailio.cfg', need: homer.needs[0]! }] };
+    return { config, changes: [homer], nodes: [cfg], needs: homer.needs };
+  },
+  restart: async ({ node }) => ({ node, state: 'up', calls: 0 }),
   down: async () => ({ ended: [] }),
 };
 
@@ -194,6 +204,21 @@ describe('the command line', () => {
     assert.equal(await onFarm('undrain call-1'), 0);
     assert.equal(await onFarm('drain'), 2);
     assert.equal(await onFarm('drain call-1 call-2'), 2);
+  });
+
+  it('tells by its exit code whether a reload would change nothing, something, or not all of it', async () => {
+    assert.equal(await onFarm('diff same.yaml'), 0);
+    assert.match(out, /^What runs is what \/.*same\.yaml says\.\n$/);
+    assert.equal(await onFarm('diff list.yaml'), 3);
+    assert.match(out, /trunks\.lab\.sources +list reload\n/);
+    assert.match(out, /kamailio-1 +list reload +tables\/sources\n/);
+    assert.match(out, /holdfast reload does this; calls go on\.\n$/);
+    assert.equal(await onFarm('diff'), 4);
+    assert.match(out, /Then, one after the other: holdfast restart kamailio-1; no call is lost\.\n$/);
+    assert.equal(await onFarm('diff --json'), 4);
+    assert.deepEqual((JSON.parse(out) as { needs: string[] }).needs, ['rolling-restart']);
+    assert.equal(await onFarm('restart kamailio-1'), 0);
+    assert.equal(out, 'kamailio-1 was restarted and is up.\n');
   });
 
   it("shows the daemon's error with code, place and remedy, and as JSON for scripts", async () => {

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { changedParts } from '../../core/config/changed-parts.js';
+import { changedParts, knownParts } from '../../core/config/changed-parts.js';
 import { formatProblem, type ConfigProblem } from '../../core/config/config-problem.js';
 import { directoryOf, type HoldfastConfig } from '../../core/config/holdfast-config.js';
+import { configSchema } from '../../core/config/config-schema.js';
 import { loadConfig } from '../../core/config/load-config.js';
 import { HoldfastError } from '../../core/errors.js';
 
@@ -248,22 +249,46 @@ describe('a mistake in a config file is told with file, line, column and a hint'
 describe('what a reload would change', () => {
   const parts = async (before: string, after: string): Promise<string[]> => {
     const [old, now] = [await load(`${least}${before}`), await load(`${least}${after}`)];
-    return changedParts(old, now).map(({ part, effect }) => `${part} ${effect}`);
+    return changedParts(old, now).map(({ part, needs }) => [part, ...needs].join(' '));
   };
 
   test('is nothing for a file that only looks different', async () => {
     assert.deepEqual(await parts('farm: {call: 2}', '# a comment\nfarm:\n  call: 2\n'), []);
   });
 
-  test('is told by part, with what needs a restart', async () => {
+  test('is told by part, with what it needs', async () => {
     assert.deepEqual(await parts('', 'farm: {kamailio: 4, subnet: 127.41.0.0/24, state: /x}\nlog: {level: debug}'), [
-      'farm.subnet restart',
-      'farm.publicVip restart',
-      'farm.privateVip restart',
-      'farm.state restart',
-      'farm.kamailio live',
-      'log.level live',
+      'farm.subnet full-restart',
+      'farm.publicVip full-restart',
+      'farm.privateVip full-restart',
+      'farm.state full-restart',
+      'log.level',
+      'farm.kamailio node-start',
     ]);
+  });
+
+  test('is told by entry and key of subscribers and trunks, and by their section where there are many', async () => {
+    const before = 'trunks: {a: {sources: [.9]}, b: {gateways: [.8]}}\nsubscribers: {"1": {secret: x, name: n}}';
+    const after = 'trunks: {a: {sources: [.7], gateways: [.6]}}\nsubscribers: {"1": {secret: x}, "2": {secret: y}}';
+    assert.deepEqual(await parts(before, after), [
+      'subscribers.1.name',
+      'subscribers.2 list-reload endpoint-reload',
+      'trunks.a.sources list-reload',
+      'trunks.a.gateways',
+      'trunks.b',
+    ]);
+    const many = Array.from({ length: 11 }, (_, i) => `"${i}": {secret: x}`).join(', ');
+    assert.deepEqual(await parts('', `subscribers: {${many}}`), ['subscribers list-reload endpoint-reload']);
+  });
+
+  test('knows every key there is', () => {
+    const { farm, log, cdr, ...rest } = configSchema.shape;
+    const inner = Object.entries({ farm, log, cdr }).flatMap(([section, schema]) =>
+      Object.keys(schema.unwrap().shape).map(key => `${section}.${key}`),
+    );
+    const keys = [...inner, ...Object.keys(rest)];
+    const missing = keys.filter(key => !knownParts.includes(key));
+    assert.deepEqual(missing, [], 'core/config/changed-parts.ts says what a change of it needs');
   });
 
   test('names the plugins that changed, came, went or moved', async () => {
