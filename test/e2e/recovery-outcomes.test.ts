@@ -9,6 +9,8 @@ import { IncomingCall } from '../harness/incoming-call.js';
 import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
+import type { LadderRow } from '../harness/sip-ladder.js';
+import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 
 describe('a call node dies, and', () => {
@@ -96,6 +98,37 @@ describe('a call node dies, and', () => {
     await pair.holdAndResume();
     await pair.hangup('caller');
   });
+
+  const losses: readonly (readonly [string, (row: Pick<LadderRow, 'direction' | 'message'>) => boolean])[] = [
+    [
+      'our re-INVITE',
+      ({ direction, message }) => direction === 'received' && message.isRequest && message.method === 'INVITE',
+    ],
+    ["the phone's 200", ({ direction, message }) => direction === 'sent' && message.status === 200],
+    ['our ACK', ({ direction, message }) => direction === 'received' && message.method === 'ACK'],
+  ];
+  for (const [what, isLost] of losses) {
+    test(`${what} is lost: it comes again, and the call goes on`, { timeout: 60_000 }, async t => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const { reinvites } = pair;
+      const lost: string[] = [];
+      bob.loseNext(row => isLost(row) && lost.push(row.message.startLine) > 0);
+      pair.calls.forEach(call => call.audio.resetReport());
+      await kill(pair);
+      await pair.reinvited(reinvites);
+      const cseq = pair.callee.reinvites.at(-1)?.cseq;
+      const isAck = (one: SipMessage): boolean =>
+        one.isRequest && one.method === 'ACK' && one.callId === pair.callee.callId && one.cseq === cseq;
+      await bob.received('the ACK', isAck, 10_000);
+      await pair.soundsAgain();
+      t.diagnostic(`silences ${pair.calls.map(call => call.audio.report().largestGapMs).join(', ')} ms`);
+      assert.equal(lost.length, 1);
+      assert.deepEqual(pair.reinvites, [1, 1]);
+      await pair.holdAndResume();
+      await pair.hangup('callee');
+      assert.equal((await lastCdr(pair)).recoveries, 1);
+    });
+  }
 
   test('a held call stays held, and can be resumed', { timeout: 60_000 }, async () => {
     const pair = await PhonePair.call(farm, alice, bob);

@@ -73,6 +73,11 @@ export class Baresip extends DebianPhone {
     return this.#callId;
   }
 
+  /** How often the other side has offered media to it: an INVITE, and each re-INVITE after it. */
+  get offers(): number {
+    return this.#events.filter(({ type, param }) => type === 'CALL_REMOTE_SDP' && param === 'offer').length;
+  }
+
   /** What arrives at it. */
   get audio(): RtpMeter {
     return this.#tap.meter;

@@ -1,6 +1,6 @@
 // Measures the RTP that arrives somewhere: how much, how often, which digits, and which tone.
 import { decodeTelephoneEvent, type RtpPacket } from './rtp-packet.js';
-import { dominantTone, isTone, type Heard } from './tone.js';
+import { dominantTone, isTone, sharesOf, type Heard } from './tone.js';
 import { waitFor } from './wait-for.js';
 
 /** What arrived since the start, or since `reset` was called. */
@@ -48,11 +48,8 @@ export class RtpMeter {
   }
 
   heard(): Heard | undefined {
-    const sampleRate = this.#audio.at(-1)?.sampleRate;
-    const since = performance.now() - 250;
-    const recent = this.#audio.filter(chunk => chunk.sampleRate === sampleRate && chunk.atMs > since).slice(-10);
-    if (sampleRate === undefined || recent.length < 5) return undefined;
-    return dominantTone(Int16Array.from(recent.flatMap(chunk => [...chunk.samples])), sampleRate);
+    const recent = this.#recent();
+    return recent && dominantTone(recent.samples, recent.sampleRate);
   }
 
   /** Waits until this tone is heard, clean and within 10 Hz. */
@@ -63,6 +60,27 @@ export class RtpMeter {
     };
     const describe = (): string => `heard ${JSON.stringify(this.heard())}; ${JSON.stringify(this.report())}`;
     return waitFor(`${hz} Hz at ${where}`, check, { deadlineMs, everyMs: 40, describe });
+  }
+
+  /** Waits until some tones are heard together, each as loud as the others, and some are not. */
+  async hearsMix(
+    present: readonly number[],
+    absent: readonly number[],
+    where: string,
+    deadlineMs = 5000,
+  ): Promise<void> {
+    const shares = (tones: readonly number[]): number[] => {
+      const recent = this.#recent();
+      return recent ? sharesOf(tones, recent.samples, recent.sampleRate) : [];
+    };
+    const isIt = (): boolean => {
+      const [heard, others] = [shares(present), shares(absent)];
+      const enough = 0.6 / present.length;
+      return heard.length > 0 && heard.every(share => share > enough) && others.every(share => share < 0.02);
+    };
+    const describe = (): string =>
+      `heard ${shares(present).join()} of them, ${shares(absent).join()} of ${absent.join()}; ${JSON.stringify(this.report())}`;
+    await waitFor(`${present.join()} Hz at ${where}`, isIt, { deadlineMs, everyMs: 40, describe });
   }
 
   report(): RtpReport {
@@ -90,5 +108,13 @@ export class RtpMeter {
     if (!event || this.#events.has(id)) return;
     this.#events.add(id);
     this.#digits += event.digit;
+  }
+
+  #recent(): { readonly samples: Int16Array; readonly sampleRate: number } | undefined {
+    const sampleRate = this.#audio.at(-1)?.sampleRate;
+    const since = performance.now() - 250;
+    const recent = this.#audio.filter(chunk => chunk.sampleRate === sampleRate && chunk.atMs > since).slice(-10);
+    if (sampleRate === undefined || recent.length < 5) return undefined;
+    return { samples: Int16Array.from(recent.flatMap(chunk => [...chunk.samples])), sampleRate };
   }
 }

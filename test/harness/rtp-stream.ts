@@ -130,6 +130,11 @@ export class RtpStream {
     return this.#meter.hears(hz, `${this.address}:${this.port}`, deadlineMs);
   }
 
+  /** Waits until some tones are heard together, and some are not. */
+  async hearsMix(present: readonly number[], absent: readonly number[], deadlineMs = 5000): Promise<void> {
+    await this.#meter.hearsMix(present, absent, `${this.address}:${this.port}`, deadlineMs);
+  }
+
   close(): void {
     this.stop();
     this.#encoder?.close();

@@ -1,10 +1,12 @@
 // What both sides of a call can do once there is a dialog: hang up, re-INVITE, ask, and answer the other side's requests.
+import { randomBytes } from 'node:crypto';
 import type { MediaOptions, MediaSession } from './media-session.js';
 import type { RtpStream } from './rtp-stream.js';
 import type { SipDialog } from './sip-dialog.js';
+import { answersChallenge, type Credentials } from './sip-digest.js';
 import type { Header, SipMessage } from './sip-message.js';
 import type { ServerTransaction } from './sip-transaction.js';
-import type { SipTransport } from './sip-transport.js';
+import type { ResponseExtra, SipTransport } from './sip-transport.js';
 import { waitFor } from './wait-for.js';
 
 /** RFC 3261 §12 and RFC 4235's words for where an INVITE dialog stands. */
@@ -17,8 +19,20 @@ export interface CallEnd {
   readonly bye: SipMessage;
 }
 
-/** What to do with a re-INVITE: answer it, refuse it with a status, or leave it without an answer. */
-export type ReinviteBehaviour = 'answer' | 'ignore' | number;
+/** What to do with a re-INVITE: answer it, refuse it with a status, challenge it, or leave it without an answer. */
+export type ReinviteAnswer = 'answer' | 'ignore' | number | { readonly status: number; readonly challenge: Header };
+export type ReinviteBehaviour = ReinviteAnswer | ((request: SipMessage) => ReinviteAnswer);
+
+/** Answers re-INVITEs that bear the credentials, and challenges all others: each time anew, as some gateways do. */
+export function challenging(status: 401 | 407, realm: string, credentials: Credentials): ReinviteBehaviour {
+  const name = status === 407 ? 'Proxy-Authenticate' : 'WWW-Authenticate';
+  let nonce = '';
+  return request => {
+    if (nonce !== '' && answersChallenge(request, realm, nonce, credentials)) return 'answer';
+    nonce = randomBytes(8).toString('hex');
+    return { status, challenge: [name, `Digest realm="${realm}", nonce="${nonce}", algorithm=MD5`] };
+  };
+}
 
 export abstract class SipCall {
   readonly callId: string;
@@ -182,16 +196,18 @@ export abstract class SipCall {
   #onReinvite(transaction: ServerTransaction): void {
     const { request } = transaction;
     this.#reinvites.push(request);
-    const respond = (status: number, body = ''): void =>
-      transaction.respond(this.transport.response(transaction, status, { body }));
-    if (this.onReinvite === 'ignore') return;
+    const respond = (status: number, extra: ResponseExtra = {}): void =>
+      transaction.respond(this.transport.response(transaction, status, extra));
+    const answer = typeof this.onReinvite === 'function' ? this.onReinvite(request) : this.onReinvite;
+    if (answer === 'ignore') return;
     if (this.#reinviting || this.unacknowledged.size > 0) respond(491);
-    else if (this.onReinvite !== 'answer') respond(this.onReinvite);
+    else if (typeof answer === 'number') respond(answer);
+    else if (answer !== 'answer') respond(answer.status, { headers: [answer.challenge] });
     else {
       this.dialog.refresh(request);
       this.offeredIn2xx = request.body === '';
       this.unacknowledged.set(request.cseq, transaction);
-      respond(200, request.body === '' ? this.media.offer() : this.media.answer(request.body));
+      respond(200, { body: request.body === '' ? this.media.offer() : this.media.answer(request.body) });
     }
   }
 }

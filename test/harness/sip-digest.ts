@@ -32,6 +32,19 @@ export function answerChallenge(
   return [name, `${base}, response="${digest}", qop=auth, nc=00000001, cnonce="${cnonce}"${tail}`];
 }
 
+/** Whether a request answers a challenge without qop (RFC 2617 §3.2.2.1) with these credentials. */
+export function answersChallenge(
+  request: SipMessage,
+  realm: string,
+  nonce: string,
+  { username, password }: Credentials,
+): boolean {
+  const given = request.get('Authorization') + request.get('Proxy-Authorization');
+  const uri = /uri="([^"]*)"/.exec(given)?.[1] ?? '';
+  const response = md5(`${md5(`${username}:${realm}:${password}`)}:${nonce}:${md5(`${request.method}:${uri}`)}`);
+  return given.includes(`nonce="${nonce}"`) && given.includes(`response="${response}"`);
+}
+
 function md5(text: string): string {
   return createHash('md5').update(text).digest('hex');
 }

@@ -39,6 +39,13 @@ export function isTone(heard: Heard | undefined, hz: number): boolean {
   return heard !== undefined && Math.abs(heard.hz - hz) <= 10 && heard.purity > 0.7;
 }
 
+/** Each tone's share of the whole power; all 0 for silence. */
+export function sharesOf(tones: readonly number[], samples: Int16Array, sampleRate: number): number[] {
+  const power = samples.reduce((sum, sample) => sum + sample * sample, 0);
+  if (power === 0) return tones.map(() => 0);
+  return tones.map(hz => (2 * goertzel(samples, sampleRate, hz)) / (samples.length * power));
+}
+
 function strongest(samples: Int16Array, sampleRate: number, from: number, to: number, step: number) {
   let best = { hz: from, power: 0 };
   for (let hz = from; hz <= to; hz += step) {

@@ -1,0 +1,111 @@
+// A gateway challenges the re-INVITE by which a call is recovered: with the trunk's credentials it is answered, without it ends.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { recordOf } from '../harness/call-records.js';
+import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
+import { Farm } from '../harness/farm.js';
+import { PhonePair } from '../harness/phone-pair.js';
+import { projectRoot } from '../harness/project-root.js';
+import { challenging, type ReinviteBehaviour } from '../harness/sip-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+
+const realm = 'carrier.example';
+const ours = { username: 'us', password: 'ours' };
+
+async function config(): Promise<string> {
+  const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const trunks = [
+    `carrier: { sources: [.207], gateways: [.207:5060], credentials: { username: us, secret: ours } }`,
+    `other: { sources: [.206], gateways: [.206:5060] }`,
+  ];
+  return text
+    .replace('.200-.207', '.200-.205')
+    .replace('trunks:\n', `trunks:\n${trunks.map(trunk => `  ${trunk}\n`).join('')}`)
+    .replace(
+      '    routes:\n',
+      '    routes:\n      - { dial: 75xxx, to: [{ trunk: carrier }] }\n      - { dial: 76xxx, to: [{ trunk: other }] }\n',
+    );
+}
+
+describe('a call node dies, and a gateway challenges our re-INVITE', () => {
+  let farm: Farm;
+  let phone: SipEndpoint;
+  let lab: SipEndpoint;
+  let carrier: SipEndpoint;
+  let other: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up({ config: await config() });
+    const open = async (host: number): Promise<SipEndpoint> =>
+      SipEndpoint.open({ address: farm.host(host), user: '100', codecs: ['PCMA'] });
+    [phone, lab, carrier, other] = (await Promise.all([200, 208, 207, 206].map(open))) as [
+      SipEndpoint,
+      SipEndpoint,
+      SipEndpoint,
+      SipEndpoint,
+    ];
+  });
+  after(async () => {
+    await Promise.allSettled([phone, lab, carrier, other].map(one => one.close()));
+    await farm.down();
+  });
+  afterEach(async () => {
+    await everyNodeUp(farm);
+    await nothingLeft(farm);
+  });
+
+  const kill = async (node: string): Promise<void> => void process.kill(await farm.pid(node), 'SIGKILL');
+
+  for (const status of [401, 407] as const) {
+    test(`${status} to a leg that we called: its credentials are on every call node`, { timeout: 90_000 }, async () => {
+      const pair = await PhonePair.call(farm, phone, carrier, '75001');
+      const node = await pair.node(farm);
+      for (const dying of [node, node === 'call-1' ? 'call-2' : 'call-1']) {
+        pair.callee.onReinvite = challenging(status, realm, ours);
+        const { reinvites } = pair;
+        await kill(dying);
+        await pair.reinvited([reinvites[0] ?? 0, (reinvites[1] ?? 0) + 1]);
+        await pair.soundsAgain();
+        await everyNodeUp(farm);
+      }
+      pair.callee.onReinvite = 'answer';
+      await pair.holdAndResume();
+      await pair.hangup('callee');
+      assert.equal((await recordOf(farm, pair.caller.callId)).recoveries, 2);
+    });
+  }
+
+  test('407 to a leg that the trunk called', { timeout: 90_000 }, async () => {
+    const pair = await PhonePair.call(farm, carrier, lab, '70001');
+    pair.caller.onReinvite = challenging(407, realm, ours);
+    const { reinvites } = pair;
+    await kill(await pair.node(farm));
+    await pair.reinvited([(reinvites[0] ?? 0) + 1, reinvites[1] ?? 0]);
+    await pair.soundsAgain();
+    pair.caller.onReinvite = 'answer';
+    await pair.holdAndResume();
+    await pair.hangup('caller');
+  });
+
+  const refusals: readonly (readonly [string, () => Promise<PhonePair>, ReinviteBehaviour])[] = [
+    ['a trunk without credentials', () => PhonePair.call(farm, phone, other, '76001'), challenging(407, realm, ours)],
+    [
+      'a trunk whose credentials it does not take',
+      () => PhonePair.call(farm, phone, carrier, '75001'),
+      challenging(407, realm, { ...ours, password: 'changed' }),
+    ],
+  ];
+  for (const [what, call, behaviour] of refusals) {
+    test(`${what}: the call ends on both sides`, { timeout: 90_000 }, async () => {
+      const pair = await call();
+      pair.callee.onReinvite = behaviour;
+      await kill(await pair.node(farm));
+      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+      assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
+      const record = await recordOf(farm, pair.caller.callId);
+      assert.deepEqual([record.outcome, record.endedBy], ['answered', 'callee']);
+    });
+  }
+});
