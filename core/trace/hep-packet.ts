@@ -199,7 +199,8 @@ function formatAddress(bytes: Buffer | undefined): string | undefined {
   return `${groups.slice(0, start).replace(/:$/, '')}::${groups.slice(start + longest.length).replace(/^:/, '')}`;
 }
 
-function parseAddress(address: string): Buffer {
+/** 4 or 16 bytes. Throws RangeError for what is no IP address. */
+export function parseAddress(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
   if (!isIPv6(address) || address.includes('.')) throw new RangeError(`not an IP address: ${address}`);
   const [left = [], right] = address.split('::').map(half => (half === '' ? [] : half.split(':')));

@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { ports } from '../farm/farm-plan.js';
 import type { DialogLedger } from '../ledger/dialog-ledger.js';
 import type { LegCallIds } from './leg-call-ids.js';
+import type { RawRing } from './raw-ring.js';
 import { decodeHep, sipPayload, type HepEnd, type HepPacket, type HepRefusal } from './hep-packet.js';
 import { scanSip, type SipMessage } from './sip-scanner.js';
 import type { TraceFarm, TraceInstance } from './trace-farm.js';
@@ -23,8 +24,8 @@ export interface IntakeOptions {
   readonly farm: TraceFarm;
   /** Shared with the Kamailios (`hep_auth_key`); undefined: none is asked for. */
   readonly authKey?: string | undefined;
-  /** Keep whole messages too. Default false. */
-  readonly keepRaw?: boolean | undefined;
+  /** Where whole messages are kept; undefined: nowhere. */
+  readonly raw?: RawRing | undefined;
   /** Told of what an Asterisk sent or was sent. */
   readonly ledger?: DialogLedger | undefined;
   /** Told once per leg, in order. */
@@ -97,7 +98,7 @@ export class TraceIntake {
     const instance = this.#instances.get(`${sender} ${packet.captureId ?? ''}`) ?? this.#instances.get(sender);
     const sip = packet.payloadKind === sipPayload ? scanSip(packet.payload) : undefined;
     if (!sip || !instance) return 'notSip';
-    this.#log.add(describe(packet, sip, instance, this.#options.keepRaw ?? false), nowMs);
+    this.#log.add(describe(packet, sip, instance, this.#options.raw?.add(packet.payload) ?? null), nowMs);
     this.#learnLeg(packet, sip);
     this.#tellLedger(packet, sip, instance);
     return undefined;
@@ -133,9 +134,14 @@ export class TraceIntake {
   }
 }
 
-function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, keepRaw: boolean): TraceMessage {
+function describe(
+  packet: HepPacket,
+  sip: SipMessage,
+  instance: TraceInstance,
+  rawAt: number | null,
+): TraceMessage {
   const [top, next] = sip.vias;
-  const message: TraceMessage = {
+  return {
     atMs: packet.atMs,
     instance: instance.name,
     direction: instance.addresses.includes(packet.source.address) ? 'out' : 'in',
@@ -152,8 +158,9 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, k
     viaBranch: clip(top?.branch),
     nextViaBranch: clip(next?.branch),
     sizeBytes: packet.payload.length,
+    hasBody: sip.body.length > 0,
+    rawAt,
   };
-  return keepRaw ? { ...message, raw: packet.payload.toString() } : message;
 }
 
 function clip(text: string, most?: number): string;

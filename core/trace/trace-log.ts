@@ -73,6 +73,21 @@ export class TraceLog {
     return texts.map(text => JSON.parse(text) as TraceMessage);
   }
 
+  /** Call-IDs that have `text` in them or in their first message's line, those last heard of first. */
+  find(text: string, most: number, nowMs: number): string[] {
+    this.#evict(nowMs);
+    const found: string[] = [];
+    for (const { texts } of [...this.#calls.values()].reverse()) {
+      if (found.length === most) break;
+      // Looked for before it is read: reading 20,000 of them would keep the thread from listening.
+      const [first = '{}'] = texts;
+      if (!first.includes(text)) continue;
+      const { callId, startLine } = JSON.parse(first) as TraceMessage;
+      if (callId.includes(text) || startLine.includes(text)) found.push(callId);
+    }
+    return found;
+  }
+
   /** The call of this key, moved to the end of the order. */
   #heard(key: string): TracedCall {
     const known = this.#calls.get(key);

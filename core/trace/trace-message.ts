@@ -29,8 +29,15 @@ export const traceMessageSchema = z.object({
   nextViaBranch: z.string().nullable(),
   /** Size of the SIP message. */
   sizeBytes: z.number(),
-  /** The whole message, where the trace keeps it. */
-  raw: z.string().optional(),
+  /** The message has a body: an offer, an answer, digits. */
+  hasBody: z.boolean(),
+  /** Where the whole message is in the trace's ring; null where it was not kept. */
+  rawAt: z.number().nullable(),
 });
 
 export type TraceMessage = Readonly<z.infer<typeof traceMessageSchema>>;
+
+/** With the whole message in base64, where it was asked for and is still kept. */
+export const wholeTraceMessageSchema = traceMessageSchema.extend({ raw: z.string().optional() });
+
+export type WholeTraceMessage = Readonly<z.infer<typeof wholeTraceMessageSchema>>;

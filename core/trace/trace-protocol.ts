@@ -4,7 +4,7 @@ import type { TraceRefusal } from './trace-intake.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
 import { dialogSchema, openInviteSchema, type Dialog, type DialogFacts } from '../ledger/dialog.js';
-import { traceMessageSchema } from './trace-message.js';
+import { wholeTraceMessageSchema } from './trace-message.js';
 
 /** The worker's `workerData`. */
 export interface WorkerStart {
@@ -12,7 +12,8 @@ export interface WorkerStart {
   readonly port: number;
   readonly farm: TraceFarm;
   readonly authKey: string | undefined;
-  readonly keepRaw: boolean;
+  /** Size of the memory for whole messages. */
+  readonly rawBytes: number;
   readonly limits: Partial<TraceLimits>;
   /** How many leg ids are kept. */
   readonly legs: number;
@@ -20,7 +21,9 @@ export interface WorkerStart {
 
 export type ToWorker =
   | { readonly kind: 'farm'; readonly farm: TraceFarm }
-  | { readonly kind: 'messages'; readonly id: number; readonly callId: string }
+  | { readonly kind: 'messages'; readonly id: number; readonly callId: string; readonly whole: boolean }
+  /** Call-IDs that have the text in them, or in their first request's line. */
+  | { readonly kind: 'find'; readonly id: number; readonly text: string; readonly most: number }
   | { readonly kind: 'counters'; readonly id: number }
   | { readonly kind: 'dialogs'; readonly id: number; readonly node: string }
   | { readonly kind: 'dialog'; readonly id: number; readonly callId: string }
@@ -73,7 +76,8 @@ export const fromWorkerSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('listening'), port: count }),
   z.object({ kind: z.literal('failed'), code: z.string(), reason: z.string() }),
   z.object({ kind: z.literal('legs'), legs: z.array(z.tuple([z.string(), z.string()])) }),
-  z.object({ kind: z.literal('messages'), id: count, messages: z.array(traceMessageSchema) }),
+  z.object({ kind: z.literal('messages'), id: count, messages: z.array(wholeTraceMessageSchema) }),
+  z.object({ kind: z.literal('found'), id: count, callIds: z.array(z.string()) }),
   z.object({ kind: z.literal('dialogs'), id: count, dialogs: z.array(dialogSchema) }),
   z.object({ kind: z.literal('openInvites'), id: count, invites: z.array(openInviteSchema) }),
   z.object({ kind: z.literal('ledger'), changed: z.array(dialogSchema), ended: z.array(z.string()) }),

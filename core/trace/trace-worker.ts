@@ -7,7 +7,9 @@ import { DialogLedger } from '../ledger/dialog-ledger.js';
 import { Backlog } from './backlog.js';
 import { LegCallIds } from './leg-call-ids.js';
 import { TraceIntake } from './trace-intake.js';
+import { RawRing } from './raw-ring.js';
 import { TraceLog } from './trace-log.js';
+import type { WholeTraceMessage } from './trace-message.js';
 import type { FromWorker, ToWorker, TraceCounters, WorkerStart } from './trace-protocol.js';
 
 /** The kernel grants at most net.core.rmem_max; a burst has to wait there while this thread collects garbage. */
@@ -22,7 +24,8 @@ const socket = createSocket({ type: isIPv6(start.address) ? 'udp6' : 'udp4', rec
 const log = new TraceLog(start.limits);
 let newLegs: [string, string][] = [];
 const ledger = new DialogLedger();
-const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, ledger, onLeg: tellLeg });
+const raw = new RawRing(start.rawBytes);
+const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, raw, ledger, onLeg: tellLeg });
 const backlog = new Backlog(({ data, sender, atMs }) => intake.take(data, sender, atMs));
 /** How long a change of a dialog may be known to this thread only. */
 const ledgerEveryMs = 1_000;
@@ -35,6 +38,13 @@ function tellLeg(legId: string, callId: string): void {
   setImmediate(() => {
     send({ kind: 'legs', legs: newLegs });
     newLegs = [];
+  });
+}
+
+function messagesOf(callId: string, whole: boolean): WholeTraceMessage[] {
+  return log.messages(callId, performance.now()).map(message => {
+    const text = whole && message.rawAt !== null ? raw.get(message.rawAt, message.sizeBytes) : undefined;
+    return text === undefined ? message : { ...message, raw: text.toString('base64') };
   });
 }
 
@@ -73,7 +83,10 @@ port.on('message', (message: ToWorker) => {
       intake.setFarm(message.farm);
       break;
     case 'messages':
-      send({ kind: 'messages', id: message.id, messages: log.messages(message.callId, performance.now()) });
+      send({ kind: 'messages', id: message.id, messages: messagesOf(message.callId, message.whole) });
+      break;
+    case 'find':
+      send({ kind: 'found', id: message.id, callIds: log.find(message.text, message.most, performance.now()) });
       break;
     case 'counters':
       send({ kind: 'counters', id: message.id, counters: counters() });

@@ -8,7 +8,7 @@ import type { Dialog, DialogFacts, OpenInvite } from '../ledger/dialog.js';
 import { LegCallIds } from './leg-call-ids.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
-import type { TraceMessage } from './trace-message.js';
+import type { WholeTraceMessage } from './trace-message.js';
 import {
   fromWorkerSchema,
   type FromWorker,
@@ -25,8 +25,8 @@ export interface TraceOptions {
   readonly farm: TraceFarm;
   /** What every Kamailio puts in its packets (`hep_auth_key`); undefined: not asked for. */
   readonly authKey?: string | undefined;
-  /** Keep whole messages too. Default false. */
-  readonly keepRaw?: boolean;
+  /** Memory for whole messages. Default 0: none are kept. */
+  readonly rawBytes?: number;
   readonly limits?: Partial<TraceLimits>;
   readonly log: Logger;
 }
@@ -137,10 +137,16 @@ export class Trace {
     this.#post({ kind: 'farm', farm });
   }
 
-  /** The copies of one Call-ID in order of arrival; none when it is not known (any more). */
-  async messages(callId: string): Promise<readonly TraceMessage[]> {
-    const answer = await this.#ask(id => ({ kind: 'messages', id, callId }));
+  /** The copies of one Call-ID in order of arrival; none when it is not known (any more). `whole`: as far as they are kept. */
+  async messages(callId: string, whole = false): Promise<readonly WholeTraceMessage[]> {
+    const answer = await this.#ask(id => ({ kind: 'messages', id, callId, whole }));
     return answer.kind === 'messages' ? answer.messages : [];
+  }
+
+  /** Call-IDs that have `text` in them or in the line of their first request (a number), those last heard of first. */
+  async find(text: string, most: number): Promise<readonly string[]> {
+    const answer = await this.#ask(id => ({ kind: 'find', id, text, most }));
+    return answer.kind === 'found' ? answer.callIds : [];
   }
 
   async counters(): Promise<TraceCounters> {
@@ -167,9 +173,9 @@ export class Trace {
   }
 
   async #start(): Promise<void> {
-    const { address, authKey, keepRaw = false, limits = {} } = this.#options;
+    const { address, authKey, rawBytes = 0, limits = {} } = this.#options;
     const [port, farm, legs] = [this.#port, this.#farm, keptLegs];
-    const workerData: WorkerStart = { address, port, farm, authKey, keepRaw, limits, legs };
+    const workerData: WorkerStart = { address, port, farm, authKey, rawBytes, limits, legs };
     const worker = new Worker(new URL('./trace-worker.js', import.meta.url), { workerData, resourceLimits });
     try {
       this.#port = await listening(worker, this.#options);
@@ -206,6 +212,7 @@ export class Trace {
         this.#events.emit('dialogs', message.changed, message.ended);
         return;
       case 'messages':
+      case 'found':
       case 'dialogs':
       case 'openInvites':
       case 'counters':

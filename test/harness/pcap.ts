@@ -64,7 +64,10 @@ export class Capture {
   }
 }
 
-/** The UDP packets of a pcap file of an Ethernet or loopback interface. IP fragments after the first are left out. */
+/** Bytes before the IP header, by link type: Ethernet (also of the loopback interface), and none at all. */
+const linkHeaderBytes: Readonly<Record<number, number>> = { 1: 14, 101: 0 };
+
+/** The UDP packets of a pcap file of an Ethernet or loopback interface, or of bare IP packets. IP fragments after the first are left out. */
 export function readPcap(file: Buffer): readonly CapturedPacket[] {
   return new PcapReader().push(file);
 }
@@ -74,6 +77,7 @@ export class PcapReader {
   #rest: Buffer = Buffer.alloc(0);
   /** Fractions of a second in one millisecond; 0 before the file's header is there. */
   #perMs = 0;
+  #linkBytes = 0;
 
   /** The packets that are whole now. */
   push(piece: Buffer): readonly CapturedPacket[] {
@@ -85,7 +89,7 @@ export class PcapReader {
       length = this.#rest.readUInt32LE(at + 8);
       if (at + 16 + length > this.#rest.length) break;
       const atMs = this.#rest.readUInt32LE(at) * 1000 + this.#rest.readUInt32LE(at + 4) / this.#perMs;
-      const packet = readUdp(this.#rest.subarray(at + 16, at + 16 + length), atMs);
+      const packet = readUdp(this.#rest.subarray(at + 16 + this.#linkBytes, at + 16 + length), atMs);
       if (packet) packets.push(packet);
     }
     this.#rest = this.#rest.subarray(at);
@@ -98,16 +102,17 @@ export class PcapReader {
     const nanoseconds = magic === 0xa1b23c4d;
     if (magic !== 0xa1b2c3d4 && !nanoseconds) throw new Error('not a little-endian pcap file');
     const linkType = this.#rest.readUInt32LE(20);
-    if (linkType !== 1) throw new Error(`pcap link type ${linkType} is not Ethernet`);
+    const linkBytes = linkHeaderBytes[linkType];
+    if (linkBytes === undefined) throw new Error(`pcap link type ${linkType} is not known`);
+    this.#linkBytes = linkBytes;
     this.#perMs = nanoseconds ? 1e6 : 1e3;
     this.#rest = this.#rest.subarray(24);
     return true;
   }
 }
 
-function readUdp(frame: Buffer, atMs: number): CapturedPacket | undefined {
-  const ip = frame.subarray(14);
-  if (frame.length < 42 || frame.readUInt16BE(12) !== 0x0800 || ip[9] !== 17) return undefined;
+function readUdp(ip: Buffer, atMs: number): CapturedPacket | undefined {
+  if (ip.length < 28 || ip[0]! >> 4 !== 4 || ip[9] !== 17) return undefined;
   if ((ip.readUInt16BE(6) & 0x1fff) !== 0) return undefined;
   const udp = ip.subarray(4 * (ip[0]! & 0x0f), ip.readUInt16BE(2));
   if (udp.length < 8) return undefined;

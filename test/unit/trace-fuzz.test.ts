@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeHep } from '../../core/trace/hep-packet.js';
+import { RawRing } from '../../core/trace/raw-ring.js';
 import { ladder } from '../../core/trace/ladder.js';
 import { LegCallIds } from '../../core/trace/leg-call-ids.js';
 import { scanSip, type SipMessage } from '../../core/trace/sip-scanner.js';
@@ -89,7 +90,7 @@ test(`${rounds} broken packets throw nothing, are all counted, and leave memory 
   const limits = { bytes: 1_000_000, calls: 500 };
   const log = new TraceLog(limits);
   const farm = { instances: [{ name: 'kamailio-1', addresses: [kamailio] }], asterisks: { '127.9.7.31': 'call-1' } };
-  const intake = new TraceIntake(log, new LegCallIds(100), { farm, keepRaw: true, onLeg: () => undefined });
+  const intake = new TraceIntake(log, new LegCallIds(100), { farm, raw: new RawRing(100_000), onLeg: () => undefined });
   for (let i = 0; i < rounds; i++) {
     const broken = mutate(packets[i % packets.length] ?? Buffer.alloc(0), random);
     intake.take(i % 2 === 0 ? lengthMended(broken) : broken, kamailio, i);

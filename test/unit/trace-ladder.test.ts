@@ -26,6 +26,8 @@ function copy(fields: Copy): TraceMessage {
     viaBranch: 'phone',
     nextViaBranch: null,
     sizeBytes: 500,
+    hasBody: false,
+    rawAt: null,
     ...fields,
   };
 }

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { planFarm } from '../../core/farm/farm-plan.js';
 import { encodeHep, type HepFields } from '../../core/trace/hep-packet.js';
 import { LegCallIds } from '../../core/trace/leg-call-ids.js';
+import { RawRing } from '../../core/trace/raw-ring.js';
 import { traceFarmOf } from '../../core/trace/trace-farm.js';
 import { TraceIntake, type IntakeOptions } from '../../core/trace/trace-intake.js';
 import { TraceLog } from '../../core/trace/trace-log.js';
@@ -27,6 +28,8 @@ function message(callId: string, startLine = 'INVITE sip:a@h SIP/2.0'): TraceMes
     viaBranch: 'b',
     nextViaBranch: null,
     sizeBytes: 500,
+    hasBody: false,
+    rawAt: null,
   };
 }
 
@@ -61,9 +64,21 @@ describe('the trace log', () => {
 
   test('stays within its bytes whatever it is given', () => {
     const log = new TraceLog({ bytes: 100_000 });
-    for (let i = 0; i < 5000; i++) log.add({ ...message(`call-${i % 700}`), raw: 'x'.repeat(i % 3000) }, i);
+    for (let i = 0; i < 5000; i++) log.add({ ...message(`call-${i % 700}`), reason: 'x'.repeat(i % 3000) }, i);
     assert.ok(log.bytes <= 100_000, `${log.bytes}`);
     assert.ok(log.calls > 10);
+  });
+
+  test('finds calls by a part of the Call-ID or by who was called first, the latest first', () => {
+    const log = new TraceLog();
+    log.add(message('one@host'), 0);
+    log.add(message('two@host', 'INVITE sip:70001@h SIP/2.0'), 1);
+    log.add(message('two@host', 'SIP/2.0 200 OK'), 2);
+    log.add(message('three@other'), 3);
+    assert.deepEqual(log.find('@host', 10, 4), ['two@host', 'one@host']);
+    assert.deepEqual(log.find('@host', 1, 4), ['two@host']);
+    assert.deepEqual(log.find('70001', 10, 4), ['two@host']);
+    assert.deepEqual(log.find('kamailio-1', 10, 4), [], 'only what an operator may look for');
   });
 
   test('finds a Call-ID as long as a datagram', () => {
@@ -137,7 +152,7 @@ describe('the intake', () => {
     assert.deepEqual([sent?.instance, sent?.direction, sent?.destination], ['kamailio-2', 'out', '127.9.8.200:5062']);
     assert.equal(received?.viaBranch, 'z9hG4bK1');
     assert.equal(received.nextViaBranch, null);
-    assert.equal(received.raw, undefined);
+    assert.equal(received.rawAt, null);
   });
 
   test('takes copies from Kamailios only, also after the farm has changed', () => {
@@ -187,8 +202,10 @@ describe('the intake', () => {
   });
 
   test('keeps whole messages where it is told to', () => {
-    const { take, log } = intake({ keepRaw: true });
+    const raw = new RawRing(10_000);
+    const { take, log } = intake({ raw });
     take(inviteOf());
-    assert.equal(log.messages('c1', 0)[0]?.raw, inviteOf());
+    const [kept] = log.messages('c1', 0);
+    assert.equal(raw.get(kept?.rawAt ?? -1, kept?.sizeBytes ?? 0)?.toString(), inviteOf());
   });
 });
