@@ -134,12 +134,7 @@ export class TraceIntake {
   }
 }
 
-function describe(
-  packet: HepPacket,
-  sip: SipMessage,
-  instance: TraceInstance,
-  rawAt: number | null,
-): TraceMessage {
+function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, rawAt: number | null): TraceMessage {
   const [top, next] = sip.vias;
   return {
     atMs: packet.atMs,
