@@ -34,8 +34,9 @@ export class KamailioFarm implements EdgeFarm {
   async apply(state: EdgeState): Promise<readonly InstanceReport[]> {
     const content = renderContent(state, this.#options.secrets);
     this.#content = content;
-    const dead = new Set(state.nodes.filter(node => node.state === 'dead').map(node => node.name));
-    return Promise.all(this.#all().map(instance => this.#applyOne(instance, content, dead.has(instance.name))));
+    return Promise.all(
+      this.#all().map(instance => this.#applyOne(instance, content, state.fenced.includes(instance.name))),
+    );
   }
 
   async dispatcher(): Promise<readonly DispatcherReport[]> {
@@ -83,10 +84,10 @@ export class KamailioFarm implements EdgeFarm {
     this.#instances.clear();
   }
 
-  async #applyOne(instance: EdgeInstance, content: EdgeContent, isDead: boolean): Promise<InstanceReport> {
+  async #applyOne(instance: EdgeInstance, content: EdgeContent, isFenced: boolean): Promise<InstanceReport> {
     try {
-      // Nobody waits for what a dead one does not answer.
-      if (isDead) throw new HoldfastError('RPC_TIMEOUT', `${instance.name} is dead`);
+      // Nobody waits for what cannot arrive.
+      if (isFenced) throw new HoldfastError('RPC_TIMEOUT', `${instance.name} is fenced`);
       await instance.apply(content);
       if (!this.#equal.has(instance.name)) await this.#pushPins(instance);
       this.#equal.add(instance.name);

@@ -52,7 +52,7 @@ export interface EdgeState {
   readonly policies: readonly TranscodingPolicy[];
   /** Policy of a leg for which nothing else names one. */
   readonly defaultPolicy: string;
-  /** Names of fenced Asterisk nodes: nothing they send is passed on. */
+  /** Names of fenced nodes: nothing they send is passed on, and nothing is sent to them. */
   readonly fenced: readonly string[];
 }
 
@@ -85,7 +85,7 @@ export interface InstanceReport {
 export interface EdgeFarm {
   /**
    * Makes every running instance hold exactly `state` (lists and tables), one operation at a time per instance, reading
-   * back. An instance that `state` calls dead is passed over. Refuses (DISPATCHER_REFUSED) a state that would leave a
+   * back. An instance that is down is reported, a fenced one not even asked. Refuses (DISPATCHER_REFUSED) a state that would leave a
    * set empty or broken; the last good one stays.
    */
   apply(state: EdgeState, signal?: AbortSignal): Promise<readonly InstanceReport[]>;

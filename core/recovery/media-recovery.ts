@@ -76,6 +76,15 @@ export class MediaRecovery {
   }
 
   async #move(death: NodeDeath, lost: ReadonlySet<string>): Promise<void> {
+    try {
+      await this.#moveLegs(death, lost);
+    } catch (error) {
+      const { node } = death;
+      this.#options.log.error({ node, error }, `the media that ${node} had do not move: ${messageOf(error)}`);
+    }
+  }
+
+  async #moveLegs(death: NodeDeath, lost: ReadonlySet<string>): Promise<void> {
     const { log, applyEdge, done } = this.#options;
     const { node, firstSignMs, declaredMs } = death;
     const record: RecoveryRecord = {
