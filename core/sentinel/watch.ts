@@ -1,6 +1,6 @@
 // Watches one server: its process and its voices. For the sentinel's thread.
 import { readFileSync } from 'node:fs';
-import { isRunning } from '../host/process-table.js';
+import { ProcessEye } from '../host/process-table.js';
 import type { Voice } from '../ports/voices.js';
 import { askerOf, type Asker } from './askers.js';
 import { judge, type VoiceSigns, type Verdict } from './verdict.js';
@@ -16,6 +16,7 @@ export type NewVerdict = Verdict & { readonly firstSignMs: number; readonly proc
 
 export class Watch {
   readonly node: WatchedNode;
+  readonly #eye: ProcessEye;
   readonly #ears: readonly Ear[];
   readonly #openedMs = performance.now();
   readonly #startedMs: number;
@@ -28,6 +29,7 @@ export class Watch {
   /** `from` is the address that asks. */
   constructor(node: WatchedNode, from: string, streamOpen: boolean) {
     this.node = node;
+    this.#eye = new ProcessEye(node);
     this.#startedMs = this.#openedMs - ageMs(node.startTicks);
     this.#ears = node.voices.map(voice => new Ear(voice, from, streamOpen));
   }
@@ -42,7 +44,7 @@ export class Watch {
   }
 
   lookAtProcess(): void {
-    if (isRunning(this.node)) this.#seenMs = Date.now();
+    if (this.#eye.sees()) this.#seenMs = Date.now();
     else this.#processGone = true;
   }
 
@@ -74,6 +76,7 @@ export class Watch {
   }
 
   close(): void {
+    this.#eye.close();
     for (const ear of this.#ears) ear.close();
   }
 }
