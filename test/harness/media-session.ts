@@ -20,6 +20,9 @@ export interface MediaOptions {
   readonly telephoneEvent?: boolean;
   /** Whether audio (silence, until there is a tone) is sent as soon as SDP allows it, as a phone does. Default true. */
   readonly sends?: boolean;
+  /** Whole media sections of an offer beside the audio: `m=` lines with what belongs to them. Default none. */
+  readonly before?: readonly string[];
+  readonly after?: readonly string[];
 }
 
 /** What the other side may do to us, seen from our side. */
@@ -40,7 +43,7 @@ export class MediaSession {
 
   private constructor(stream: RtpStream, options: MediaOptions) {
     this.stream = stream;
-    this.#options = { codecs: ['PCMA'], direction: 'sendrecv', telephoneEvent: true, sends: true, ...options };
+    this.#options = { codecs: ['PCMA'], direction: 'sendrecv', telephoneEvent: true, sends: true, before: [], after: [], ...options };
   }
 
   static async open(address: string, options: MediaOptions = {}): Promise<MediaSession> {
@@ -59,8 +62,8 @@ export class MediaSession {
 
   offer(change: MediaOptions = {}): string {
     this.#options = { ...this.#options, ...change };
-    const { codecs, direction, telephoneEvent } = this.#options;
-    return this.#describe({ direction, codecs: offeredCodecs(codecs, telephoneEvent) });
+    const { codecs, direction, telephoneEvent, before, after } = this.#options;
+    return this.#describe({ direction, codecs: offeredCodecs(codecs, telephoneEvent), before, after });
   }
 
   /** Answers with the first offered codec that we speak, under the offer's number; throws where there is none. */
@@ -92,7 +95,7 @@ export class MediaSession {
   }
 
   /** The version rises with every change, and only then (RFC 3264 §8). */
-  #describe(media: Pick<SdpModel, 'direction' | 'codecs' | 'refused'>): string {
+  #describe(media: Pick<SdpModel, 'direction' | 'codecs' | 'refused' | 'before' | 'after'>): string {
     const { address, port } = this.stream;
     const same = { id: this.#id, version: this.#version, address, port, ...media };
     const changed = !this.#local || formatSdp(same) !== formatSdp(this.#local);

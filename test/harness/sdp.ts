@@ -21,7 +21,7 @@ export interface SdpSession {
   /** The o= line's session id and version. */
   readonly id: string;
   readonly version: string;
-  /** The first audio stream, if there is one. */
+  /** The first audio stream that is not refused, if there is one. */
   readonly audio: SdpAudio | undefined;
   /** Every m= line as it stands, e.g. `video 4000 RTP/AVP 96`. */
   readonly media: readonly string[];
@@ -39,7 +39,8 @@ export function parseSdp(text: string): SdpSession {
   const starts = lines.flatMap((line, i) => (line.startsWith('m=') ? [i] : []));
   const head = lines.slice(0, starts[0] ?? lines.length);
   const sections = starts.map((start, i) => lines.slice(start, starts[i + 1] ?? lines.length));
-  const audio = sections.find(section => section[0]?.startsWith('m=audio '));
+  const audios = sections.filter(section => section[0]?.startsWith('m=audio '));
+  const audio = audios.find(section => !section[0]?.startsWith('m=audio 0 ')) ?? audios[0];
   const [, id = '', version = ''] = value(head, 'o=')?.split(' ') ?? [];
   return {
     id,
@@ -86,6 +87,9 @@ export interface SdpModel {
   readonly codecs: readonly SdpCodec[];
   /** m= lines of the offer that are refused, by their place; the audio stream takes the first free one. */
   readonly refused?: readonly { readonly at: number; readonly line: string }[];
+  /** Of an offer: lines of other streams. */
+  readonly before?: readonly string[];
+  readonly after?: readonly string[];
 }
 
 export function formatSdp(model: SdpModel): string {
@@ -105,7 +109,7 @@ export function formatSdp(model: SdpModel): string {
   const free = Array.from({ length: media.length + 1 }, (_, i) => i).find(i => !media[i]) ?? media.length;
   media[free] = audio;
   const head = ['v=0', `o=test ${model.id} ${model.version} IN IP4 ${address}`, 's=-', `c=IN IP4 ${address}`, 't=0 0'];
-  return [...head, ...media.flat(), ''].join('\r\n');
+  return [...head, ...(model.before ?? []), ...media.flat(), ...(model.after ?? []), ''].join('\r\n');
 }
 
 /** What an offer lists for these codecs: each with its usual number, then RFC 4733 digits at each clock rate. */

@@ -238,8 +238,10 @@ export class SipEndpoint implements SipTransport {
 
   /** The endpoint's own choice of media, where a call makes none. */
   #media(over: MediaOptions): MediaOptions {
-    const { codecs, direction, telephoneEvent, sends } = { ...this.#options, ...over };
+    const { codecs, direction, telephoneEvent, sends, before, after } = { ...this.#options, ...over };
     return {
+      ...(before && { before }),
+      ...(after && { after }),
       ...(codecs && { codecs }),
       ...(direction && { direction }),
       ...(telephoneEvent === undefined ? {} : { telephoneEvent }),

@@ -14,13 +14,17 @@ export interface LadderRow {
 export class SipLadder {
   readonly #rows: LadderRow[] = [];
   readonly #sent = new Set<string>();
-  readonly #startMs = performance.now();
+  readonly #startMs: number;
 
-  add(direction: LadderRow['direction'], peer: HostPort, message: SipMessage): void {
+  constructor(startMs = performance.now()) {
+    this.#startMs = startMs;
+  }
+
+  add(direction: LadderRow['direction'], peer: HostPort, message: SipMessage, atMs = performance.now()): void {
     const text = message.toString();
     const retransmission = direction === 'sent' && this.#sent.has(text);
     if (direction === 'sent') this.#sent.add(text);
-    this.#rows.push({ atMs: performance.now(), direction, peer, message, retransmission });
+    this.#rows.push({ atMs, direction, peer, message, retransmission });
   }
 
   rows(callId?: string): readonly LadderRow[] {

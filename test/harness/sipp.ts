@@ -4,7 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from './project-root.js';
+import type { SipLadder } from './sip-ladder.js';
 import type { HostPort } from './sip-message.js';
+import type { SippScenario } from './sipp-scenario.js';
+import { readMessages } from './sipp-messages.js';
 import { waitFor } from './wait-for.js';
 
 interface CommonOptions {
@@ -15,8 +18,8 @@ interface CommonOptions {
   readonly payloadTypes?: readonly number[];
   /** The run is ended when it takes longer. Default 60 s. */
   readonly deadlineMs?: number;
-  /** Another scenario of test/harness/scenarios than `uac` or `uas`. */
-  readonly scenario?: string;
+  /** Another one than `uac` or `uas`: by its name in test/harness/scenarios, or made here. */
+  readonly scenario?: string | SippScenario;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -37,6 +40,8 @@ export interface SippUacOptions extends CommonOptions {
 export interface SippUasOptions extends CommonOptions {
   /** Between 180 and 200; not 0 behind a per-packet balancer, which may swap the two. Default 100. */
   readonly ringMs?: number;
+  /** Ends after so many calls. Default: on `stop()`. */
+  readonly calls?: number;
 }
 
 export interface SippResult {
@@ -98,7 +103,7 @@ export class Sipp {
       options.scenario ?? 'uas',
       options,
       { ringMs: options.ringMs ?? 100, waitMs: 1000 },
-      [],
+      options.calls === undefined ? [] : ['-m', `${options.calls}`],
       Sipp.#make,
     );
     try {
@@ -136,6 +141,17 @@ export class Sipp {
     return result;
   }
 
+  /** Every message so far; for `messages: true`. */
+  async ladder(peer: HostPort): Promise<SipLadder> {
+    return readMessages(await readFile(join(this.folder, 'messages.log'), 'utf8').catch(() => ''), peer);
+  }
+
+  /** What the scenario has logged so far. */
+  async marks(): Promise<readonly string[]> {
+    const log = await readFile(join(this.folder, 'marks.log'), 'utf8').catch(() => '');
+    return log.split('\n').filter(line => line !== '');
+  }
+
   async #result(exitCode: number | null): Promise<SippResult> {
     const read = async (name: string): Promise<string> => readFile(join(this.folder, name), 'utf8').catch(() => '');
     const statistics = parseStatistics(await read('statistics.csv'));
@@ -147,21 +163,20 @@ export class Sipp {
 }
 
 async function start(
-  scenario: string,
+  scenario: string | SippScenario,
   options: CommonOptions,
   values: Readonly<Record<string, number>>,
   args: readonly string[],
   make: (child: ChildProcess, folder: string, deadlineMs: number, keep: boolean) => Sipp,
 ): Promise<Sipp> {
   const { address, port = 5060, payloadTypes = [8], deadlineMs = 60_000, messages = false } = options;
-  const folder = await mkdtemp(join(tmpdir(), `holdfast-sipp-${scenario}-`));
-  const template = await readFile(join(projectRoot, 'test/harness/scenarios', `${scenario}.xml`), 'utf8');
-  const all: Readonly<Record<string, number | string>> = { ...values, payloadTypes: payloadTypes.join(' ') };
-  const xml = template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => `${all[name] ?? ''}`);
-  await writeFile(join(folder, 'scenario.xml'), xml);
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-sipp-'));
+  const all = { ...values, payloadTypes: payloadTypes.join(' ') };
+  await writeFile(join(folder, 'scenario.xml'), await xmlOf(scenario, all));
   const common = [
-    ...['-sf', 'scenario.xml', '-i', address, '-p', `${port}`, '-mi', address, '-nostdin', '-skip_rlimit'],
+    ...['-sf', 'scenario.xml', '-i', address, '-p', `${port}`, '-mi', address, '-rtp_echo', '-nostdin', '-skip_rlimit'],
     ...['-trace_stat', '-stf', 'statistics.csv', '-fd', '1', '-trace_err', '-error_file', 'errors.log'],
+    ...['-trace_logs', '-log_file', 'marks.log'],
     ...(messages ? ['-trace_msg', '-message_file', 'messages.log'] : []),
   ];
   // TERM: the screen that sipp draws is of no use here; what it says before it draws goes to a file.
@@ -171,6 +186,15 @@ async function start(
     env: { ...process.env, TERM: 'dumb' },
   });
   return make(child, folder, deadlineMs, messages);
+}
+
+async function xmlOf(
+  scenario: string | SippScenario,
+  values: Readonly<Record<string, number | string>>,
+): Promise<string> {
+  if (typeof scenario !== 'string') return scenario.xml;
+  const template = await readFile(join(projectRoot, 'test/harness/scenarios', `${scenario}.xml`), 'utf8');
+  return template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => `${values[name] ?? ''}`);
 }
 
 /** As /proc/net/udp writes a bound socket: the address's octets in the machine's (little-endian) order. */

@@ -1,0 +1,104 @@
+// Media as carriers, PBXs and phones of any make negotiate them, through a whole farm and in both directions: SIPp plays one side.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { Farm } from '../harness/farm.js';
+import { leftovers } from '../harness/leftovers.js';
+import { firstOffers, inCall, refusedOffers } from '../harness/scenarios/offers.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import type { SipCall } from '../harness/sip-call.js';
+import { SippParty } from '../harness/sipp-party.js';
+import { audioSdp, SippScenario } from '../harness/sipp-scenario.js';
+import { signallingConfig } from '../harness/signalling-config.js';
+import { waitFor } from '../harness/wait-for.js';
+
+describe('Offers and answers', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up({ config: await signallingConfig() });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+  afterEach(async () => {
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+
+  /** SIPp sends back what it hears: who hears their own tone now has audio both ways. */
+  const hearsItself = async (call: SipCall, hz: number): Promise<void> => {
+    const before = call.audio.report().packets;
+    await call.waitFor('fresh audio', () => call.audio.report().packets > before + 15);
+    await call.audio.hears(hz);
+  };
+  /** The other side of SIPp's call is up, hears itself before and after, and hangs up. */
+  const through = async (party: SippParty, call: SipCall, hz: number): Promise<void> => {
+    call.audio.sendTone(hz);
+    await call.audio.hears(hz);
+    await party.reaches('played');
+    await hearsItself(call, hz);
+    assert.equal(call.reinvites.length, 0, `nothing of it is passed on\n${call.ladder()}`);
+    assert.equal(await call.hangup(), 200, call.ladder());
+    await party.succeeds();
+  };
+  const whole = (party: SippScenario, scene: (party: SippScenario) => SippScenario): SippScenario =>
+    scene(party.pause(600)).mark('played').isHungUp();
+  const asCaller = async (scenario: SippScenario, host = 201): Promise<void> => {
+    const arriving = bob.incoming(10_000);
+    const party = await SippParty.caller(farm, scenario, '70001', { host });
+    const call = await arriving;
+    await call.answer();
+    await through(party, call, 440);
+  };
+  const asCallee = async (scenario: SippScenario, host = 209): Promise<void> => {
+    const party = await SippParty.callee(farm, scenario, { host });
+    const call = await alice.invite(farm.uri('60001'));
+    await call.answered();
+    await through(party, call, 660);
+  };
+
+  for (const [what, scene] of Object.entries(inCall)) {
+    test(`a party ${what}`, async () => {
+      await Promise.all([
+        asCaller(whole(SippScenario.caller(`a caller ${what}`).call(), scene)),
+        asCallee(whole(SippScenario.callee(`a callee ${what}`).answer(), scene)),
+      ]);
+    });
+  }
+
+  for (const [what, [offer, answer]] of Object.entries(firstOffers)) {
+    test(`of a caller's ${what} one audio stream is taken, the others get port 0`, async () => {
+      const scenario = SippScenario.caller(what)
+        .send('INVITE', { sdp: offer })
+        .expect(200, { body: answer })
+        .send('ACK');
+      await asCaller(whole(scenario, party => party));
+    });
+  }
+
+  test('an offer that nothing can be made of is refused with 488 and a reason', async () => {
+    for (const [what, offer] of Object.entries(refusedOffers)) {
+      const scenario = SippScenario.caller(what)
+        .send('INVITE', { sdp: offer })
+        .expect(488, { header: ['Warning', '30[24] holdfast'] })
+        .send('ACK');
+      const party = await SippParty.caller(farm, scenario, '70001', { host: 201 });
+      await party.succeeds();
+    }
+  });
+
+  test('a caller without an offer gets one in the 200, and answers in the ACK', async () => {
+    const scenario = SippScenario.caller('delayed offer')
+      .send('INVITE')
+      .expect(200, { body: 'm=audio [1-9][0-9]* RTP/AVP ' })
+      .send('ACK', { sdp: audioSdp() });
+    await asCaller(whole(scenario, party => party));
+  });
+});

@@ -1,0 +1,19 @@
+// The config of a farm whose signalling is tested: examples/local.yaml with gateways for parties that SIPp plays.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { projectRoot } from './project-root.js';
+
+/** 6<n>xxx rings the gateway at `.209` + n; 7xxxx the one at `.208`. */
+export async function signallingConfig(): Promise<string> {
+  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const far = Array.from({ length: 6 }, (_, n) => ({
+    trunk: `far${n}`,
+    gateway: `.${209 + n}:5060`,
+    dial: `6${n}xxx`,
+  }));
+  const trunks = far.map(({ trunk, gateway }) => `  ${trunk}: { gateways: [${gateway}] }\n`);
+  const routes = far.map(({ trunk, dial }) => `      - { dial: ${dial}, to: [{ trunk: ${trunk} }] }\n`);
+  return config
+    .replace('trunks:\n', `trunks:\n${trunks.join('')}`)
+    .replace('    routes:\n', `    routes:\n${routes.join('')}`);
+}

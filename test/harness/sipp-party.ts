@@ -1,0 +1,64 @@
+// One call that SIPp plays by a scenario of its own through a farm; when it fails its ladder is told.
+import { rm } from 'node:fs/promises';
+import type { Farm } from './farm.js';
+import { Sipp } from './sipp.js';
+import type { SippScenario } from './sipp-scenario.js';
+import { waitFor } from './wait-for.js';
+
+export interface PartyOptions {
+  /** Host number of its address in the farm's subnet. */
+  readonly host: number;
+  /** Default 15 s. */
+  readonly deadlineMs?: number;
+}
+
+export class SippParty {
+  readonly #farm: Farm;
+  readonly #sipp: Sipp;
+  readonly #scenario: SippScenario;
+
+  private constructor(farm: Farm, sipp: Sipp, scenario: SippScenario) {
+    this.#farm = farm;
+    this.#sipp = sipp;
+    this.#scenario = scenario;
+  }
+
+  /** Calls `number`. */
+  static async caller(farm: Farm, scenario: SippScenario, number: string, options: PartyOptions): Promise<SippParty> {
+    const sipp = await Sipp.uac({
+      ...{ address: farm.host(options.host), target: { address: farm.host(100), port: 5060 }, service: number },
+      ...{ calls: 1, rate: 50, scenario, messages: true, deadlineMs: options.deadlineMs ?? 15_000 },
+    });
+    return new SippParty(farm, sipp, scenario);
+  }
+
+  /** Waits for one call, and listens already. */
+  static async callee(farm: Farm, scenario: SippScenario, options: PartyOptions): Promise<SippParty> {
+    const sipp = await Sipp.uas({
+      ...{ address: farm.host(options.host), calls: 1, scenario, messages: true },
+      deadlineMs: options.deadlineMs ?? 15_000,
+    });
+    return new SippParty(farm, sipp, scenario);
+  }
+
+  /** Waits until the scenario has come to this mark. */
+  async reaches(mark: string, deadlineMs = 10_000): Promise<void> {
+    const isThere = async (): Promise<boolean> => (await this.#sipp.marks()).includes(mark);
+    await waitFor(`${this.#scenario.name} to reach "${mark}"`, isThere, {
+      ...{ deadlineMs, everyMs: 20, describe: () => this.#describe() },
+    });
+  }
+
+  /** Waits until the call is over; throws where it did not go as its scenario says. */
+  async succeeds(): Promise<void> {
+    const { successful, failed, errors, exitCode } = await this.#sipp.finished();
+    if (successful !== 1 || failed !== 0) {
+      throw new Error(`${this.#scenario.name} failed (${exitCode ?? 'killed'}): ${errors}\n${await this.#describe()}`);
+    }
+    await rm(this.#sipp.folder, { recursive: true, force: true });
+  }
+
+  async #describe(): Promise<string> {
+    return (await this.#sipp.ladder({ address: this.#farm.host(100), port: 5060 })).print();
+  }
+}
