@@ -1,6 +1,6 @@
 // Media as carriers, PBXs and phones of any make negotiate them, through a whole farm and in both directions: SIPp plays one side.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import { firstOffers, inCall, refusedOffers } from '../harness/scenarios/offers.js';
@@ -25,13 +25,6 @@ describe('Offers and answers', () => {
     await Promise.allSettled([alice.close(), bob.close()]);
     await farm.down();
   });
-  afterEach(async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
-  });
-
   /** SIPp sends back what it hears: who hears their own tone now has audio both ways. */
   const hearsItself = async (call: SipCall, hz: number): Promise<void> => {
     const before = call.audio.report().packets;
@@ -100,5 +93,91 @@ describe('Offers and answers', () => {
       .expect(200, { body: 'm=audio [1-9][0-9]* RTP/AVP ' })
       .send('ACK', { sdp: audioSdp() });
     await asCaller(whole(scenario, party => party));
+  });
+
+  test('reliable provisional responses: a caller that requires them gets them, its PRACK may bear the answer', async () => {
+    const require = ['Require', '100rel'] as const;
+    const reliable = { header: ['RSeq', '[0-9]+'] as const };
+    const prack = (party: SippScenario, bearing: { sdp?: string } = {}): SippScenario =>
+      party.send('PRACK', { headers: [['RAck', '[$rseq] 1 INVITE']], ...bearing }).expect(200);
+    const withOffer = SippScenario.caller('100rel with an offer')
+      .send('INVITE', { sdp: audioSdp(), headers: [require] })
+      .expect(183, { ...reliable, body: 'm=audio [1-9]', keep: { rseq: 'RSeq' } });
+    const delayed = SippScenario.caller('100rel without an offer')
+      .send('INVITE', { headers: [require] })
+      .expect(183, { ...reliable, body: 'm=audio [1-9]', keep: { rseq: 'RSeq' } });
+    for (const scenario of [prack(withOffer), prack(delayed, { sdp: audioSdp() })]) {
+      const arriving = bob.incoming(10_000);
+      const party = await SippParty.caller(
+        farm,
+        scenario.mark('pracked').expect(200).send('ACK').mark('played').isHungUp(),
+        '70001',
+        { host: 201 },
+      );
+      const call = await arriving;
+      call.progress();
+      call.audio.sendTone(440);
+      await party.reaches('pracked');
+      await call.answer();
+      await party.reaches('played');
+      await hearsItself(call, 440);
+      await call.hangup();
+      await party.succeeds();
+    }
+  });
+
+  test('a callee that sends its 183 reliably gets PRACK', async () => {
+    const scenario = SippScenario.callee('reliable 183')
+      .respond(183, {
+        toInvite: true,
+        sdp: audioSdp(),
+        headers: [
+          ['Require', '100rel'],
+          ['RSeq', '7'],
+        ],
+      })
+      .expect('PRACK', { header: ['RAck', '7 [0-9]+ INVITE'] })
+      .respond(200)
+      .respond(200, { toInvite: true })
+      .expect('ACK');
+    await asCallee(whole(scenario, party => party));
+  });
+
+  test('a caller that requires what nobody knows hears 420 and what it is', async () => {
+    const scenario = SippScenario.caller('Require: teleport')
+      .send('INVITE', { sdp: audioSdp(), headers: [['Require', 'teleport']] })
+      .expect(420, { header: ['Unsupported', 'teleport'] })
+      .send('ACK');
+    await (await SippParty.caller(farm, scenario, '70001', { host: 201 })).succeeds();
+  });
+
+  test('session timers: an interval that is too short hears 422, one that is not is agreed to', async () => {
+    const offer = (seconds: string) => ({
+      sdp: audioSdp(),
+      headers: [
+        ['Supported', 'timer'],
+        ['Session-Expires', seconds],
+      ] as const,
+    });
+    const short = SippScenario.caller('60 s')
+      .send('INVITE', offer('60'))
+      .expect(422, { header: ['Min-SE', '90'] })
+      .send('ACK');
+    await (await SippParty.caller(farm, short, '70001', { host: 201 })).succeeds();
+    for (const refresher of ['uac', 'uas']) {
+      const value = `120;refresher=${refresher}`;
+      const scenario = SippScenario.caller(value)
+        .send('INVITE', offer(value))
+        .expect(200, { header: ['Session-Expires', value] })
+        .send('ACK');
+      await asCaller(whole(scenario, party => party));
+    }
+  });
+
+  test('nothing is left of all these calls', async () => {
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
   });
 });

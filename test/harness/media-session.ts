@@ -43,7 +43,15 @@ export class MediaSession {
 
   private constructor(stream: RtpStream, options: MediaOptions) {
     this.stream = stream;
-    this.#options = { codecs: ['PCMA'], direction: 'sendrecv', telephoneEvent: true, sends: true, before: [], after: [], ...options };
+    this.#options = {
+      codecs: ['PCMA'],
+      direction: 'sendrecv',
+      telephoneEvent: true,
+      sends: true,
+      before: [],
+      after: [],
+      ...options,
+    };
   }
 
   static async open(address: string, options: MediaOptions = {}): Promise<MediaSession> {

@@ -17,6 +17,8 @@ export interface Expected {
   readonly optional?: boolean;
   readonly header?: readonly [name: string, value: string];
   readonly body?: string;
+  /** Variables of SIPp's to keep header values in, by name: `{ rseq: 'RSeq' }` gives `[$rseq]`. */
+  readonly keep?: Readonly<Record<string, string>>;
 }
 
 /** Responses that may come before any final one, in any number. */
@@ -34,6 +36,7 @@ export class SippScenario {
   #isRefused = false;
   #hasDialog = false;
   #checks = 0;
+  readonly #kept = new Set<string>();
 
   private constructor(name: string, isCaller: boolean) {
     this.name = name;
@@ -156,7 +159,7 @@ export class SippScenario {
   get xml(): string {
     const references = this.#isCaller ? [] : ['via1', 'via2', 'route', 'from', 'to', 'cseq'];
     const checks = Array.from({ length: this.#checks }, (_, i) => `check${i + 1}`);
-    const variables = [...references, ...checks].join(',');
+    const variables = [...references, ...this.#kept, ...checks].join(',');
     return `<?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="${this.name}">
 ${this.#steps.join('\n')}
@@ -174,12 +177,16 @@ ${variables === '' ? '' : `<Reference variables="${variables}"/>`}
     ];
   }
 
-  #actionsOf({ header, body }: Expected): string {
+  #actionsOf({ header, body, keep = {} }: Expected): string {
+    for (const name of Object.keys(keep)) this.#kept.add(name);
     const check = (where: string, regexp: string): string =>
       `<ereg regexp="${escaped(regexp)}" ${where} check_it="true" assign_to="check${++this.#checks}"/>`;
     return [
       ...(header ? [check(`search_in="hdr" header="${header[0]}:"`, header[1])] : []),
       ...(body === undefined ? [] : [check('search_in="body"', body)]),
+      ...Object.entries(keep).map(
+        ([variable, name]) => `<ereg regexp="[^ ]+" search_in="hdr" header="${name}:" assign_to="${variable}"/>`,
+      ),
     ].join('');
   }
 }
