@@ -21,7 +21,7 @@ export interface Expected {
   readonly keep?: Readonly<Record<string, string>>;
 }
 
-/** Responses that may come before any final one, in any number. */
+/** Responses that may come before a later one, in any number. */
 const provisional = [100, 180, 183];
 
 export class SippScenario {
@@ -103,8 +103,9 @@ export class SippScenario {
   /** Waits for a request, or for a response to the request sent last. Any other message fails the call. */
   expect(what: number | string, expected: Expected = {}): this {
     const isResponse = typeof what === 'number';
-    if (isResponse && what >= 200) {
-      for (const status of provisional) this.#steps.push(`<recv response="${status}" optional="true"/>`);
+    if (isResponse && what > 100) {
+      const earlier = provisional.filter(status => status < what);
+      for (const status of earlier) this.#steps.push(`<recv response="${status}" optional="true"/>`);
     }
     const { withinMs = 10_000, optional = false } = expected;
     const attributes = [
