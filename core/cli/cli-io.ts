@@ -7,6 +7,8 @@ export interface CliIo {
   /** True where somebody can be asked. */
   readonly interactive: boolean;
   readonly colours: boolean;
+  /** Width of the terminal; undefined where lines may be of any length. */
+  readonly columns?: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Asks one question; undefined when `signal` aborts or the input ends. */
   ask(question: string, signal: AbortSignal): Promise<string | undefined>;
@@ -25,6 +27,7 @@ export function processIo(): CliIo {
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),
     interactive: process.stdin.isTTY && process.stdout.isTTY,
+    ...(process.stdout.isTTY ? { columns: process.stdout.columns } : {}),
     colours: process.stdout.isTTY && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb',
     env: process.env,
     ask: askOnTerminal,

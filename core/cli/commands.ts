@@ -1,5 +1,6 @@
 // All commands, in the order of the help.
 import type { Command } from './command.js';
+import { callCommand } from './commands/call.js';
 import { callsCommand } from './commands/calls.js';
 import { checkCommand } from './commands/check.js';
 import { conferencesCommand } from './commands/conferences.js';
@@ -9,6 +10,7 @@ import { diffCommand } from './commands/diff.js';
 import { dispatcherCommand } from './commands/dispatcher.js';
 import { downCommand } from './commands/down.js';
 import { drainCommand } from './commands/drain.js';
+import { findCommand } from './commands/find.js';
 import { nodesCommand } from './commands/nodes.js';
 import { recoveriesCommand } from './commands/recoveries.js';
 import { recoveryCommand } from './commands/recovery.js';
@@ -31,6 +33,8 @@ export const commands: readonly Command[] = [
   statusCommand,
   nodesCommand,
   callsCommand,
+  callCommand,
+  findCommand,
   conferencesCommand,
   registrationsCommand,
   recoveriesCommand,

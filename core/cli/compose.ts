@@ -20,13 +20,14 @@ import { loadConfig } from '../config/load-config.js';
 import { ControlServer } from '../control/control-server.js';
 import { daemonOperations } from '../control/daemon-operations.js';
 import { Daemon, type LiveConfig } from '../daemon.js';
+import { CallInspector } from '../inspect/call-inspector.js';
 import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
 import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '../farm/farm-rendering.js';
-import { ports, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
+import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
 import { MediaSweep } from '../farm/media-sweep.js';
 import { ReloadPlanner, type TrialSettings } from '../farm/reload-planner.js';
@@ -101,6 +102,7 @@ const tokens = {
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
   cdr: token<CallRecords>('cdr'),
+  inspector: token<CallInspector>('inspector'),
   daemon: token<Daemon>('daemon'),
   planner: token<ReloadPlanner>('reload planner'),
 };
@@ -240,6 +242,7 @@ function wireCalls(given: Given, make: Make): void {
   });
   make(tokens.planner, get => reloadPlanner(given, get));
   make(tokens.cdr, () => new CallRecords({ store, log, ...recordsGoTo(live.config) }));
+  make(tokens.inspector, get => inspector(given, get));
   make(
     tokens.daemon,
     get =>
@@ -319,12 +322,42 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     events: {
       started: call => plugins.emit('call.started', call),
       answered: call => plugins.emit('call.answered', call),
-      ended: record => plugins.emit('call.ended', record),
+      ended: record => {
+        get(tokens.inspector).noteEnded(record);
+        plugins.emit('call.ended', record);
+      },
     },
     finish: async (call, record) => {
       await store.transaction([calls.deleting(call.id), ...get(tokens.cdr).writes(record)]);
     },
   });
+}
+
+function inspector({ live, stateFolder }: Given, get: Get): CallInspector {
+  const trace = (): Trace | undefined => get(tokens.daemon).trace;
+  return new CallInspector({
+    calls: () => get(tokens.engine).list(),
+    sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
+    conference: id =>
+      get(tokens.conferences)
+        .list()
+        .find(one => one.id === id) ?? null,
+    file: () => pathBelow(stateFolder, live.config.cdr.file),
+    trace: {
+      messages: async (callId, whole) => (await trace()?.messages(callId, whole)) ?? [],
+      find: async (text, most) => (await trace()?.find(text, most)) ?? [],
+    },
+    ends: () => namesOf(live.plan, get(tokens.states).nodes()),
+  });
+}
+
+/** The farm's own addresses by name, those of nodes that are just leaving too. */
+function namesOf({ daemonAddress }: FarmPlan, nodes: readonly FarmNode[]): Readonly<Record<string, string>> {
+  const named = nodes.flatMap(({ name, address, external }) => [
+    [address, name] as const,
+    ...(external === undefined ? [] : [[external, name] as const]),
+  ]);
+  return { ...Object.fromEntries(named), [daemonAddress]: 'holdfast' };
 }
 
 function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
@@ -435,6 +468,7 @@ function openTrace({ live, secrets, log }: Given): Promise<Trace> {
     port: ports.hep,
     farm: traceFarmOf(live.plan),
     authKey: edgeSecrets(secrets).hepKey,
+    rawBytes: live.config.trace.rawMegabytes * 1024 * 1024,
     log,
   });
 }
@@ -480,6 +514,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     bindings: graph.resolve(tokens.bindings),
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
+    inspector: graph.resolve(tokens.inspector),
     rememberDrain: (node, draining) => daemon.rememberDrain(node, draining),
     diff: path => graph.resolve(tokens.planner).plan(path),
     reload: progress => daemon.reload(progress),

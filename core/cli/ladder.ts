@@ -1,38 +1,110 @@
-// A demo call as a ladder: each message with its time, its ends, and the Kamailio that carried it. Pure.
+// Draws SIP messages as a ladder: a lane for each end, a rung for each message, and the Kamailio that carried it. Pure.
 import type { DemoCall, DemoReport } from './composition.js';
 import { printable } from './table.js';
 import type { Style } from './style.js';
 
-const laneWidth = 24;
+export interface Lane {
+  readonly key: string;
+  /** Two lines over it: who, and where. */
+  readonly title: readonly [string, string];
+}
 
-export function formatLadder(call: DemoCall, style: Style): string {
-  const lanes = [...new Set(call.messages.flatMap(({ from, to }) => [from, to]))];
-  const head = lanes
-    .map(name => printable(name).padEnd(laneWidth))
+export interface Rung {
+  readonly atMs: number;
+  /** Keys of lanes. */
+  readonly from: string;
+  readonly to: string;
+  readonly text: string;
+  /** Name of the Kamailio; null where it is not known. */
+  readonly via: string | null;
+  /** The same message was there before. */
+  readonly again: boolean;
+}
+
+/** Widest and narrowest distance between two lanes. */
+const lane = { most: 26, least: 17 } as const;
+const timeWidth = 10;
+const viaWidth = 14;
+/** Where a line does not end at the edge of a terminal. */
+const unlimited = Number.POSITIVE_INFINITY;
+
+/** Lines, times in seconds since the first message; undefined where so many lanes do not fit into `columns`. */
+export function drawLadder(
+  lanes: readonly Lane[],
+  rungs: readonly Rung[],
+  style: Style,
+  columns: number = unlimited,
+): string[] | undefined {
+  const gaps = Math.max(1, lanes.length - 1);
+  const width = Math.min(lane.most, Math.floor((columns - timeWidth - viaWidth - 4) / gaps));
+  if (width < lane.least) return undefined;
+  const indexes = new Map(lanes.map(({ key }, index) => [key, index]));
+  const [names, places] = [0, 1].map(line => titles(lanes, line as 0 | 1, width));
+  const firstMs = rungs[0]?.atMs ?? 0;
+  return [
+    `${' '.repeat(timeWidth)}${style('bold', names ?? '')}`,
+    ...(places === '' ? [] : [`${' '.repeat(timeWidth)}${style('dim', places ?? '')}`]),
+    ...rungs.map(rung => {
+      const at = ((rung.atMs - firstMs) / 1000).toFixed(3).padStart(timeWidth - 2);
+      const line = drawRung(indexes.get(rung.from) ?? 0, indexes.get(rung.to) ?? 0, rung, lanes.length, width);
+      return `${at}  ${rung.again ? style('dim', line) : line}  ${style('cyan', rung.via ?? '?')}`;
+    }),
+  ];
+}
+
+function titles(lanes: readonly Lane[], line: 0 | 1, width: number): string {
+  return lanes
+    .map(({ title }) =>
+      printable(title[line])
+        .slice(0, width - 1)
+        .padEnd(width),
+    )
     .join('')
     .trimEnd();
+}
+
+/** One line: a bar at each lane, and an arrow from one to the other. */
+function drawRung(from: number, to: number, { text, again }: Rung, lanes: number, width: number): string {
+  const label = `${printable(text)}${again ? ' (again)' : ''}`;
+  const [left, right] = [Math.min(from, to), Math.max(from, to)];
+  const between = '│'.padEnd(width);
+  if (left === right) {
+    const room = left === lanes - 1 ? 0 : width;
+    const own = `┼ ${cut(label, Math.max(room, width) - 3)}`.padEnd(Math.max(1, room));
+    return `${between.repeat(left)}${own}${between.repeat(Math.max(0, lanes - 2 - left))}${left === lanes - 1 ? '' : '│'}`;
+  }
+  const inner = (right - left) * width - 1;
+  const shaft = centred(` ${cut(label, inner - 6)} `, inner - 1);
+  const arrow = from < to ? `│${shaft}►` : `│◄${shaft}`;
+  return `${between.repeat(left)}${arrow}${between.repeat(lanes - 1 - right)}│`;
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
+
+function centred(text: string, width: number): string {
+  const arms = Math.max(0, width - text.length);
+  return `${'─'.repeat(Math.floor(arms / 2))}${text}${'─'.repeat(Math.ceil(arms / 2))}`;
+}
+
+export function formatDemoCall(call: DemoCall, style: Style, columns?: number): string {
+  const lanes = [...new Set(call.messages.flatMap(({ from, to }) => [from, to]))].map((name): Lane => ({
+    key: name,
+    title: [name, ''],
+  }));
+  const rungs = call.messages.map(({ atMs, from, to, via, summary }) => ({
+    ...{ atMs, from, to, via },
+    text: summary.replace(/ \(again\)$/, ''),
+    again: summary.endsWith(' (again)'),
+  }));
   const { sentHz, heardHz } = call.tone;
   const heard = heardHz === null ? style('red', 'nothing heard') : `${Math.round(heardHz)} Hz heard`;
   return [
     `${style('bold', 'Call')} ${printable(call.callId)}: ${call.ok ? style('green', 'ok') : style('red', 'failed')}`,
     `, tone of ${sentHz} Hz sent, ${heard}\n`,
-    `${' '.repeat(11)}${style('bold', head)}\n`,
-    ...call.messages.map(({ atMs, from, to, via, summary }) => {
-      const rung = drawRung(lanes.indexOf(from), lanes.indexOf(to), printable(summary), lanes.length);
-      return `${atMs.toFixed(1).padStart(7)} ms ${rung} ${style('cyan', via ?? '?')}\n`;
-    }),
+    ...(drawLadder(lanes, rungs, style, columns) ?? drawLadder(lanes, rungs, style) ?? []).map(line => `${line}\n`),
   ].join('');
-}
-
-/** One line of the ladder, as wide as all lanes. */
-function drawRung(from: number, to: number, summary: string, lanes: number): string {
-  const [left, right] = [Math.min(from, to), Math.max(from, to)];
-  const inner = Math.max(4, (right - left) * laneWidth - 3);
-  const text = ` ${summary.slice(0, inner - 4)} `;
-  const arms = inner - text.length;
-  const line = `${'─'.repeat(Math.floor(arms / 2))}${text}${'─'.repeat(Math.ceil(arms / 2))}`;
-  const arrow = from === to ? `↻ ${summary.slice(0, laneWidth - 3)}` : from < to ? `├${line}►` : `◄${line}┤`;
-  return `${' '.repeat(left * laneWidth)}${arrow}`.padEnd(lanes * laneWidth);
 }
 
 /** How many messages each Kamailio carried, and how the calls went. */

@@ -90,6 +90,15 @@ const webhook = z.strictObject({
   timeoutSeconds: z.number().min(0.1).max(300).default(10).describe('How long the receiver may take for one request.'),
 });
 
+const trace = z.strictObject({
+  rawMegabytes: z
+    .int()
+    .min(0)
+    .max(4096)
+    .default(32)
+    .describe('Memory for whole SIP messages, for `holdfast call show --pcap`: the latest are kept. 0: none.'),
+});
+
 const cdr = z.strictObject({
   file: z
     .string()
@@ -107,6 +116,7 @@ export const configSchema = z.strictObject({
     .describe('Realm of the subscribers, and host part of their addresses.'),
   log: log.prefault({}).describe('What the daemon logs, and where.'),
   cdr: cdr.prefault({}).describe('Call records.'),
+  trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
   plugins: z

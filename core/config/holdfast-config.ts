@@ -56,6 +56,8 @@ export interface HoldfastConfig {
   readonly log: { readonly level: LogLevel; readonly file?: string };
   /** `file` is relative to the state folder. */
   readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
+  /** What is kept of SIP messages. */
+  readonly trace: { readonly rawMegabytes: number };
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
   /** In the order in which their hooks are asked. */

@@ -41,7 +41,7 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log } = this.#file;
+    const { domain, log, trace } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
     const trunks = this.#trunks();
@@ -55,7 +55,7 @@ class ConfigBuilder {
     const warnings = [...this.#source.warnings, ...this.#warnings];
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
-      ...{ file, farm, domain, log: level, cdr, subscribers, trunks, warnings },
+      ...{ file, farm, domain, log: level, cdr, trace, subscribers, trunks, warnings },
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
   }

@@ -8,6 +8,7 @@ import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-pl
 import type { NodeStates } from '../farm/node-states.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
+import type { CallInspector } from '../inspect/call-inspector.js';
 import type { Recoveries } from '../recovery/recoveries.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { Bindings } from '../registrations/bindings.js';
@@ -41,6 +42,7 @@ export interface DaemonOperationsOptions {
   readonly sipCallIdOf: (legId: string) => string | undefined;
   /** What the Kamailios showed of a Call-ID. */
   readonly trace: (callId: string) => Promise<ResultOf<'trace'>>;
+  readonly inspector: CallInspector;
   /** Keeps what was drained across restarts of the daemon. */
   readonly rememberDrain: (node: string, draining: boolean) => Promise<void>;
   /** What a reload of this config file, or of the daemon's own, would change. */
@@ -66,6 +68,9 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     recoveries: async () => options.recoveries.list().map(recoveryStatus),
     recoveryPlan: ({ node }) => recoveryPlan(options, node),
     trace: ({ callId }) => options.trace(callId),
+    find: ({ text, most }) => options.inspector.find(text, most),
+    callShow: ({ id, whole }) => options.inspector.show(id, whole),
+    callHangup: ({ id }) => hangup(options, id),
     dispatcherList: () => edge.dispatcher(),
     dispatcherDiff: () => edge.dispatcher(),
     dispatcherReload: () => sync.apply('asked for by the operator'),
@@ -201,6 +206,23 @@ async function recoveryPlan(options: DaemonOperationsOptions, node: string): Pro
         action === 'recover' && target === undefined ? `${reason}; it would wait for a call node to come up` : reason,
     })),
   };
+}
+
+/** How long the command waits for the other ends to have hung up. */
+const hangupPatienceMs = 5_000;
+
+async function hangup({ engine, inspector }: DaemonOperationsOptions, wanted: string): Promise<ResultOf<'callHangup'>> {
+  const id = inspector.liveCall(wanted)?.id;
+  if (id === undefined) {
+    throw new HoldfastError('CALL_NOT_FOUND', `no call is up with the id or SIP Call-ID "${wanted}"`, {
+      remedy: '`holdfast calls` lists those that are; `holdfast find` finds those that were',
+    });
+  }
+  engine.hangup(id, 'hung up by the operator');
+  for (const endMs = Date.now() + hangupPatienceMs; engine.record(id) !== undefined && Date.now() < endMs;) {
+    await new Promise(resolve => setTimeout(resolve, 50));
+  }
+  return { id, over: engine.record(id) === undefined };
 }
 
 async function setDraining(options: DaemonOperationsOptions, node: string, draining: boolean): Promise<void> {

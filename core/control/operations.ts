@@ -1,12 +1,15 @@
 // What the daemon can be asked over its control socket: every operation with its parameters, result and deadline.
 import { z } from 'zod';
 import { needs } from '../config/changed-parts.js';
+import { foundCallSchema, shownCallSchema } from '../inspect/call-view.js';
 import { traceMessageSchema } from '../trace/trace-message.js';
 
 const farm = z.enum(['kamailio', 'call', 'conference', 'registrar', 'rtpengine']);
 const nodeState = z.enum(['up', 'suspect', 'dead', 'draining']);
 const list = <T extends z.ZodType>(element: T) => z.array(element).readonly();
 const none = z.strictObject({});
+/** An id of ours or a SIP Call-ID. */
+const callId = z.string().min(1).max(1024);
 
 /** A node as `status` and `nodes` show it. `pid` is null while its process does not run. */
 const nodeStatus = z.object({
@@ -152,10 +155,31 @@ export const operationTable = {
   },
   /** Copies of a Call-ID's messages, as every Kamailio received and sent them. */
   trace: {
-    params: z.strictObject({ callId: z.string().min(1).max(1024) }),
+    params: z.strictObject({ callId }),
     result: list(traceMessageSchema),
     deadlineMs: 5_000,
     survivesCaller: false,
+  },
+  /** Calls that have the text in an id, a number or a target, the latest first. */
+  find: {
+    params: z.strictObject({ text: z.string().min(1).max(1024), most: z.int().min(1).max(200) }),
+    result: list(foundCallSchema),
+    deadlineMs: 20_000,
+    survivesCaller: false,
+  },
+  /** By our id or a leg's SIP Call-ID; `whole`: with the messages themselves. */
+  callShow: {
+    params: z.strictObject({ id: callId, whole: z.boolean() }),
+    result: shownCallSchema,
+    deadlineMs: 20_000,
+    survivesCaller: false,
+  },
+  /** Answers when the call is over, or after a few seconds. */
+  callHangup: {
+    params: z.strictObject({ id: callId }),
+    result: z.object({ id: z.string(), over: z.boolean() }),
+    deadlineMs: 10_000,
+    survivesCaller: true,
   },
   dispatcherList: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
   dispatcherDiff: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },

@@ -14,6 +14,8 @@ export interface Hop {
   readonly callId: string;
   /** e.g. `INVITE`, `re-INVITE`, `180 Ringing`, `200 OK (BYE)`. */
   readonly summary: string;
+  /** Of its body; null without one. */
+  readonly contentType: string | null;
   /** The same message of the same transaction was seen before. */
   readonly retransmission: boolean;
 }
@@ -42,6 +44,7 @@ export function hopsOf(messages: readonly TraceMessage[]): Hop[] {
         to: made ? message.destination : (sentOf.get(message)?.destination ?? null),
         callId,
         summary: summarize(message),
+        contentType: message.contentType,
         retransmission,
       },
     ];

@@ -153,7 +153,7 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, r
     viaBranch: clip(top?.branch),
     nextViaBranch: clip(next?.branch),
     sizeBytes: packet.payload.length,
-    hasBody: sip.body.length > 0,
+    contentType: sip.body.length > 0 ? clip(sip.contentType ?? '') : null,
     rawAt,
   };
 }

@@ -29,8 +29,8 @@ export const traceMessageSchema = z.object({
   nextViaBranch: z.string().nullable(),
   /** Size of the SIP message. */
   sizeBytes: z.number(),
-  /** The message has a body: an offer, an answer, digits. */
-  hasBody: z.boolean(),
+  /** Of its body; null for a message without one. */
+  contentType: z.string().nullable(),
   /** Where the whole message is in the trace's ring; null where it was not kept. */
   rawAt: z.number().nullable(),
 });

@@ -10,6 +10,7 @@ import { commands } from '../../core/cli/commands.js';
 import type { Composition } from '../../core/cli/composition.js';
 import { ControlServer } from '../../core/control/control-server.js';
 import type { FarmStatus, Operations } from '../../core/control/operations.js';
+import type { FoundCall, ShownCall } from '../../core/inspect/call-view.js';
 import { HoldfastError } from '../../core/errors.js';
 
 const status: FarmStatus = {
@@ -33,6 +34,19 @@ const status: FarmStatus = {
   recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
 };
 
+const found: FoundCall = {
+  ...{ id: 'c-1', state: 'ended', startedAt: '2025-01-01T00:00:00.000Z', callerNumber: '100', dialled: '70001' },
+  ...{ outcome: 'busy', sipStatus: 486, sipCallIds: ['abc@phone'] },
+};
+
+const shown: ShownCall = {
+  ...found,
+  ...{ source: 'trunk lab', route: '7xxxx', answeredAt: null, endedAt: '2025-01-01T00:00:01.500Z', endedBy: 'callee' },
+  ...{ reason: 'every target failed', limit: null, nodes: ['call-1'], recoveries: 0, conference: null, legs: [] },
+  messages: [],
+  ends: {},
+};
+
 const row = { setid: 1, destination: 'sip:127.66.0.31:5060', flags: 'AP', priority: 0 };
 const asked: unknown[] = [];
 
@@ -54,6 +68,15 @@ const operations: Operations = {
     { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
   ],
   trace: async () => [],
+  find: async ({ text }) => {
+    asked.push({ text });
+    return text === 'nothing' ? [] : [found];
+  },
+  callShow: async ({ id, whole }) => {
+    asked.push({ id, whole });
+    return { ...shown, id };
+  },
+  callHangup: async ({ id }) => ({ id, over: true }),
   registrations: async () => [],
   recoveries: async () => [],
   recoveryPlan: async ({ node }) => ({
@@ -194,6 +217,33 @@ describe('the command line', () => {
     assert.match(err, /holdfast dispatcher <action>/);
   });
 
+  it('finds calls by what was typed, with leading zeros and signs, and fails where there is none', async () => {
+    assert.equal(await onFarm('find 70001'), 0);
+    assert.match(out, /^c-1 +ended +2025-01-01 00:00:00\.000 +100 +70001 +busy 486 +abc@phone$/m);
+    for (const text of ['0800', '+49301234', '1e5', '0x10']) {
+      assert.equal(await onFarm(`find ${text}`), 0);
+      assert.deepEqual(asked.at(-1), { text });
+    }
+    assert.equal(await onFarm('find nothing'), 1);
+    assert.equal(out, 'No call found.\n');
+    assert.equal(await onFarm('find x --most 0'), 2);
+    assert.equal(await onFarm('find'), 2);
+  });
+
+  it('shows one call, and hangs one up', async () => {
+    assert.equal(await onFarm('call show 0123'), 0);
+    assert.deepEqual(asked.at(-1), { id: '0123', whole: false });
+    assert.match(out, /^Call 0123: ended \(busy, 486\)\n {2}from {4}100 \(trunk lab\)$/m);
+    assert.match(out, /^ {2}lasted {2}1\.500 s, not answered$/m);
+    assert.match(out, /no longer kept/);
+    assert.equal(await onFarm(`call show c-1 --pcap ${folder}/x.pcap`), 1);
+    assert.match(err, /no whole message of this call is kept any more[^]*trace\.rawMegabytes/);
+    assert.equal(await onFarm('call hangup c-1'), 0);
+    assert.equal(out, 'Call c-1 is over.\n');
+    assert.equal(await onFarm('call hold c-1'), 2);
+    assert.equal(await onFarm('call show'), 2);
+  });
+
   it('drains a node, showing progress unless JSON is wanted', async () => {
     assert.equal(await onFarm('drain call-1 --wait'), 0);
     assert.equal(out, '2 calls left\ncall-1 is draining; 1 call is on it.\n');
@@ -283,8 +333,8 @@ describe('the command line', () => {
   it('shows demo calls as ladders with the Kamailio of each message', async () => {
     assert.equal(await onFarm('demo call --calls 1'), 0);
     assert.match(out, /placing calls\nCall demo-0: ok, tone of 440 Hz sent, 440 Hz heard/);
-    assert.match(out, /^ {4}0\.0 ms ├─+ INVITE ─+► +kamailio-2$/m);
-    assert.match(out, /^ {3}12\.3 ms ◄─+ 200 OK ─+┤ +kamailio-1$/m);
+    assert.match(out, /^ {3}0\.000 {2}│─+ INVITE ─+►│ {2}kamailio-2$/m);
+    assert.match(out, /^ {3}0\.012 {2}│◄─+ 200 OK ─+│ {2}kamailio-1$/m);
     assert.match(out, /1 of 1 calls ok\. Messages carried: kamailio-1 1, kamailio-2 1\./);
     assert.equal(await onFarm('demo call --calls 2'), 1);
     assert.match(out, /nothing heard/);

@@ -26,7 +26,7 @@ function copy(fields: Copy): TraceMessage {
     viaBranch: 'phone',
     nextViaBranch: null,
     sizeBytes: 500,
-    hasBody: false,
+    contentType: null,
     rawAt: null,
     ...fields,
   };

@@ -28,7 +28,7 @@ function message(callId: string, startLine = 'INVITE sip:a@h SIP/2.0'): TraceMes
     viaBranch: 'b',
     nextViaBranch: null,
     sizeBytes: 500,
-    hasBody: false,
+    contentType: null,
     rawAt: null,
   };
 }

@@ -1,6 +1,6 @@
 // `holdfast demo call` and `holdfast demo recovery`: calls with audio through the farm, and what became of them.
 import { exitCodes, usage, type Command } from '../command.js';
-import { formatDemoSummary, formatLadder } from '../ladder.js';
+import { formatDemoCall, formatDemoSummary } from '../ladder.js';
 import { formatRecoveryDemo } from '../tables.js';
 
 export const demoCommand: Command = {
@@ -28,7 +28,7 @@ export const demoCommand: Command = {
     }
     const report = await composition.demoCall(options, line => context.progress(line));
     context.show(report, () => {
-      const ladders = report.calls.map(call => `${formatLadder(call, context.style)}\n`);
+      const ladders = report.calls.map(call => `${formatDemoCall(call, context.style, context.io.columns)}\n`);
       return `${ladders.join('')}${formatDemoSummary(report)}`;
     });
     return report.calls.length > 0 && report.calls.every(({ ok }) => ok) ? exitCodes.done : exitCodes.failed;
