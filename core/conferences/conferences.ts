@@ -331,13 +331,20 @@ export class Conferences {
     });
   }
 
-  /** A new inner leg beside the old one, in the bridge that the participant never left. */
+  /**
+   * A new inner leg in the old one's place, in the bridge that the participant never left. With both in it, the new one would begin
+   * with sequence numbers of that bridge's mixing and go on with the phone's own: where those are lower, the conference node would
+   * take all that the phone says for late (main/translate.c), for minutes.
+   */
   async #reattach(conference: ConferenceRecord, now: Participant, was: Participant | undefined): Promise<boolean> {
     // One whose call node died as well comes by `attach`, when it is recovered.
     if (this.#options.nodes.state(now.callNode) === 'dead') return true;
     const { ari } = this.#options.asterisks.node(now.callNode);
+    const bridgeId = innerBridgeId(now.legId);
     try {
-      await this.#makeInner(conference, now);
+      // The order is there first, and is done long before the new leg is answered.
+      const left = was && ignoreGone(ari.bridges.removeChannel({ bridgeId, channel: innerLegId(was) }));
+      await Promise.all([left, this.#makeInner(conference, now)]);
       if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
       return true;
     } catch (error) {
