@@ -45,7 +45,7 @@ describe('a TestHost', () => {
 
   test('names file, line and column of what is wrong in the config, those of the text', async () => {
     const wrong = { folder, config: `\n\nplugins:\n  routing: { route: [] }\n` };
-    for (const run of [TestHost.start(wrong), TestHost.check(wrong)]) {
+    for (const run of [() => TestHost.start(wrong), () => TestHost.check(wrong)]) {
       await assert.rejects(run, (error: unknown) => {
         assert.ok(HoldfastError.is(error, 'CONFIG_INVALID'));
         assert.match(error.message, /test\.yaml:4:\d+: plugins\.routing\.route: unknown key/);
