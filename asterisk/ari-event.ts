@@ -7,6 +7,7 @@ const channel = z.looseObject({
   name: z.string(),
   state: z.string(),
   caller: z.looseObject({ name: z.string(), number: z.string() }),
+  channelvars: z.record(z.string(), z.string()).optional(),
 });
 const bridge = z.looseObject({ id: z.string() });
 const args = z.array(z.string());

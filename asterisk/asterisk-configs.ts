@@ -1,6 +1,6 @@
 // The configs that all three roles share: folders, identity, logging, HTTP and ARI.
 import { ports, rtpPorts, type FarmNode } from '../core/farm/farm-plan.js';
-import { stasisApp } from '../core/ports/asterisk.js';
+import { receivedEnd, stasisApp } from '../core/ports/asterisk.js';
 
 /** Every Asterisk on a host takes the MAC address for its entity id unless it is given one. */
 function entityId(node: FarmNode): string {
@@ -58,6 +58,7 @@ export function renderAriConf(password: string): string {
   return `[general]
 enabled = yes
 pretty = no
+channelvars = ${receivedEnd}
 websocket_write_timeout = 1000
 
 [${stasisApp}]

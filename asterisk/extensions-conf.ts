@@ -1,8 +1,8 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
-import { bridgeVariable, conferenceHeader, stasisApp } from '../core/ports/asterisk.js';
+import { bridgeVariable, conferenceHeader, receivedInvite, stasisApp } from '../core/ports/asterisk.js';
 
 /** The arguments save the daemon a request for each. */
-const inbound = `Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})})`;
+const inbound = `Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})},\${${receivedInvite}})`;
 
 /**
  * After Stasis() a call is over, or no daemon listens: 503, so that a trunk tries elsewhere. `h` runs after each hang-up

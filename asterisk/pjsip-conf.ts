@@ -50,7 +50,6 @@ direct_media = no
 rtp_symmetric = no
 force_rport = yes
 rewrite_contact = no
-dtmf_mode = rfc4733
 t38_udptl = no
 sdp_session = Holdfast
 `;
@@ -72,7 +71,7 @@ ${addresses.map(address => `match = ${address}`).join('\n')}
 
 /**
  * A way to the outside: over the private VIP, with nothing of the inside in From and Contact. Reliable provisional responses and
- * session timers are for those who ask for them.
+ * session timers are for those who ask for them; digits go out as INFO to whoever has agreed on no telephone-event.
  */
 function outward(name: string, plan: FarmPlan, node: FarmNode, domain: string): string {
   return `[${name}]
@@ -82,12 +81,13 @@ context = from-edge
 outbound_proxy = sip:${plan.privateVip}:${ports.sip}\\;lr
 from_domain = ${domain}
 contact_user = holdfast
-trust_id_inbound = yes
+trust_id_inbound = no
 trust_id_outbound = yes
 inband_progress = no
 allow_subscribe = no
 identify_by = ip
-${media(node)}100rel = yes
+${media(node)}dtmf_mode = auto_info
+100rel = yes
 timers = yes
 `;
 }
@@ -125,7 +125,8 @@ transport = udp
 context = ${context}
 allow_subscribe = no
 identify_by = ip
-${media(node)}100rel = no
+${media(node)}dtmf_mode = rfc4733
+100rel = no
 timers = no
 `;
 }

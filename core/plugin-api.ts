@@ -7,6 +7,8 @@ import type {
   IncomingCall,
   OutgoingLeg,
   Placement,
+  RedirectAnswer,
+  Redirection,
   RouteAnswer,
 } from './calls/call-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
@@ -41,6 +43,11 @@ export interface Hooks {
    * about the same thing that of the plugin which comes first in the config. A plugin that fails here fails the leg: the next target is tried.
    */
   dial(leg: OutgoingLeg, signal: AbortSignal): Promise<DialAnswer | undefined> | DialAnswer | undefined;
+  /** A target sends the call elsewhere (3xx): who is called in its place? No answer: nobody, the target has failed. */
+  redirect(
+    redirection: Redirection,
+    signal: AbortSignal,
+  ): Promise<RedirectAnswer | undefined> | RedirectAnswer | undefined;
   /** Where is this conference mixed? No answer: on the call node. */
   place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
   /** Is this call, whose node died, to be recovered, and how? No answer: yes, as the recovery policy says. */

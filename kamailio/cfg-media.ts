@@ -1,5 +1,6 @@
 // The media side of kamailio.cfg: when RTPEngine is told offer, answer and delete, and the reply route.
 import { ports } from '../core/farm/farm-plan.js';
+import { bodyRoute } from './cfg-bodies.js';
 import { offerRoute } from './cfg-offers.js';
 import type { EdgeModel } from './edge-model.js';
 
@@ -9,12 +10,13 @@ import type { EdgeModel } from './edge-model.js';
  * like the Route parameter: nobody outside can end a call's media by a reply that answers nothing.
  */
 export function mediaRoutes(model: EdgeModel): string {
-  return [requestMedia, offerRoute, replies(model), replyMedia(model)].join('\n');
+  return [requestMedia, bodyRoute, offerRoute, replies(model), replyMedia(model)].join('\n');
 }
 
 const common = 'replace-origin replace-session-connection replace-SDP-version ICE=remove RTP/AVP port-latching';
 
 const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
+  if (is_method("INVITE|UPDATE|PRACK|ACK")) route(BODY);
   if (is_method("INVITE|UPDATE") && has_body("application/sdp")) {
     route(ACCEPTABLE);
     # A PCMU that the policy refuses, and the phone offers, would be taken for the PCMU of the inside: struck before RTPEngine sees it.
@@ -109,6 +111,7 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
     $fsn = "int";
     subst_hf("Record-Route", "/${publicVip}:${ports.sip}/${privateVip}:${ports.sip}/", "a");
     remove_hf_re("^(X-Holdfast-|TH$)");
+    route(BODY);
   }
   if ($var(via) != "") route(REPLY_MEDIA);
   return 1;

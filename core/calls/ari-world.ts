@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import { stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
-import type { DialAnswer, IncomingCall, OutgoingLeg, RouteAnswer } from './call-facts.js';
+import { sendEnd, stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
+import type { DialAnswer, IncomingCall, OutgoingLeg, RedirectAnswer, Redirection, RouteAnswer } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import {
   callerLeg,
@@ -12,11 +12,15 @@ import {
   flowSchema,
   incomingCall,
   targetOf,
+  targetsSchema,
   type CallRecord,
   type LegRecord,
 } from './call-record.js';
+import type { HeaderField } from './leg-headers.js';
 import { legVariables, outgoingLeg } from './outgoing-leg.js';
 import type { CallWorld } from './live-call.js';
+import type { PassingRules } from './passed-headers.js';
+import { writeFields } from './sip-fields.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
 export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed'> {
@@ -30,6 +34,8 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly abandon: (legId: string) => boolean;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
+  readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
+  readonly passing: () => PassingRules;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
@@ -47,8 +53,9 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     finish: options.finish,
     changed: options.changed,
     route: call => route(call, options),
+    redirect: (call, legId) => redirect(call, legId, options),
     askDial: async (call, legId) => {
-      const leg = outgoingLeg(call, legId);
+      const leg = outgoingLeg(call, legId, options.passing());
       return leg === undefined ? [] : options.askDial(leg);
     },
     dial: (call, legId, answers) => dial(call, legId, answers, ariOf(call), options),
@@ -62,14 +69,27 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       return options.conferences.join({ callId: call.id, legs, ...room });
     },
     leave: call => options.conferences.leave(call.id),
-    hangup: async (call, legId, cause) => {
+    hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;
+      await tellHeaders(ariOf(call), legId, headers);
       await ariOf(call).channels.hangup({ channelId: legId, reason_code: String(cause) });
     },
     // ARI's hang-up takes a cause and no SIP status: the dialplan's PJSIPHangup() sends exactly this one.
-    reject: (call, sipStatus) =>
-      ariOf(call).channels.continueInDialplan({ ...caller(call), context: 'reject', extension: String(sipStatus) }),
+    reject: async (call, sipStatus, headers) => {
+      await tellHeaders(ariOf(call), caller(call).channelId, headers);
+      await ariOf(call).channels.continueInDialplan({
+        ...caller(call),
+        context: 'reject',
+        extension: String(sipStatus),
+      });
+    },
   };
+}
+
+/** Headers for the BYE, CANCEL or response that ends a leg. Most end without any, and without this request. */
+async function tellHeaders(ari: AriClient, channelId: string, headers: readonly HeaderField[]): Promise<void> {
+  if (headers.length === 0) return;
+  await ari.channels.setChannelVar({ channelId, variable: sendEnd, value: writeFields(headers) });
 }
 
 async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Promise<CallEvent> {
@@ -82,6 +102,23 @@ async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Prom
   } catch (error) {
     log.error({ call: call.id, error }, `no route: ${messageOf(error)}`);
     return { type: 'routeFailed', reason: messageOf(error) };
+  }
+}
+
+/** A plugin that fails has not answered: the target has failed, and the call may go on to the next one. */
+async function redirect(call: CallRecord, legId: string, options: AriWorldOptions): Promise<CallEvent> {
+  const leg = call.legs.find(one => one.id === legId);
+  const target = leg && targetOf(call, leg);
+  const nobody = { type: 'redirected', leg: legId, targets: [] } as const;
+  if (!target) return nobody;
+  try {
+    const { sipStatus, redirect: contacts } = leg;
+    const question = { call: incomingCall(call), target, sipStatus: sipStatus ?? 302, contacts: contacts ?? [] };
+    const answer = await options.askRedirect(question);
+    return { ...nobody, targets: targetsSchema.parse(answer?.targets ?? []) };
+  } catch (error) {
+    options.log.error({ call: call.id, leg: legId, error }, `redirection not followed: ${messageOf(error)}`);
+    return nobody;
   }
 }
 
@@ -101,7 +138,7 @@ async function dial(
       appArgs: 'leg',
       channelId: leg.id,
       formats: 'ulaw',
-      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, answers, options.policyFor),
+      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, answers, options.policyFor, options.passing()),
     });
   try {
     await options.arrivals.create(leg.id, create);

@@ -2,19 +2,37 @@
 import { messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import type { AriChannel, AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import {
+  receivedEnd,
+  type AriChannel,
+  type AriEvent,
+  type AriSnapshot,
+  type AsteriskFarm,
+  type AsteriskListener,
+} from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import type { Conferences } from '../conferences/conferences.js';
-import type { CallDetailRecord, DialAnswer, IncomingCall, OutgoingLeg, RouteAnswer } from './call-facts.js';
+import type {
+  CallDetailRecord,
+  DialAnswer,
+  IncomingCall,
+  OutgoingLeg,
+  RedirectAnswer,
+  Redirection,
+  RouteAnswer,
+} from './call-facts.js';
 import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
-import { callerLeg, callRecordSchema, echoPeer, isLive, type CallRecord } from './call-record.js';
+import { callerLeg, callRecordSchema, echoPeer, incomingCall, isLive, type CallRecord } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
 import { LiveCall, type CallWorld } from './live-call.js';
+import { endHeaders, type PassingRules } from './passed-headers.js';
+import { contactsOf } from './redirections.js';
+import { readFields } from './sip-fields.js';
 import { finalStatus } from './sip-status.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
@@ -27,8 +45,10 @@ export interface CallEngineOptions {
   /** True for a trunk that challenges our INVITEs. */
   readonly hasCredentials: (trunk: string) => boolean;
   readonly log: Logger;
+  readonly passing: () => PassingRules;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
+  readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
@@ -225,15 +245,22 @@ export class CallEngine {
         if (event.channel.state === 'Up') this.#answered(event.channel.id);
         return;
       case 'ChannelDestroyed':
-        this.#dispatch(event.channel.id, {
-          type: 'legEnded',
-          leg: event.channel.id,
-          sipStatus: finalStatus(event.tech_cause, event.cause),
-        });
+        this.#dispatch(event.channel.id, this.#legEnded(event));
         return;
       default:
         return;
     }
+  }
+
+  #legEnded({ channel, cause, tech_cause }: Extract<AriEvent, { type: 'ChannelDestroyed' }>): CallEvent {
+    const fields = readFields(channel.channelvars?.[receivedEnd]);
+    return {
+      type: 'legEnded',
+      leg: channel.id,
+      sipStatus: finalStatus(tech_cause, cause),
+      headers: endHeaders(fields, this.#options.passing()),
+      contacts: contactsOf(fields),
+    };
   }
 
   /** True for a leg that has been recovered on another node: what its old one may still say of it is of no account. */
@@ -295,7 +322,7 @@ export class CallEngine {
 
   #incoming(node: string, channel: AriChannel, args: readonly string[]): void {
     if (this.#callOf(channel.id)) return;
-    const invite = readInvite(args, channel);
+    const invite = readInvite(args, channel, this.#options.passing());
     if (!invite) {
       this.#log.warn({ node, channel: channel.id, args }, `${node} reported an INVITE without its Call-ID or source`);
       void this.#options.asterisks
@@ -310,8 +337,7 @@ export class CallEngine {
       this.#refuseMerged(node, channel.id, invite.sipCallId, twin);
       return;
     }
-    const facts: IncomingCall = { id: newCallId(), ...invite };
-    const call = newCallRecord(facts, node, channel.id, Date.now());
+    const call = newCallRecord({ id: newCallId(), ...invite }, node, channel.id, Date.now());
     const live = this.#adopt(call);
     this.#log.info(
       {
@@ -324,7 +350,7 @@ export class CallEngine {
       },
       `call from ${invite.callerNumber} to ${invite.dialled} on ${node}`,
     );
-    this.#options.events.started(facts);
+    this.#options.events.started(incomingCall(call));
     live.dispatch({ type: 'started' });
   }
 

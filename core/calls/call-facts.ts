@@ -27,10 +27,12 @@ export interface IncomingCall {
   readonly source: CallSource;
   /** User part of the Request-URI: what was dialled. */
   readonly dialled: string;
-  /** User part of who calls, as the INVITE says; of a trunk's call it is the trunk's word. */
+  /** User part of who calls: what a trusted trunk asserts (RFC 3325), else what the INVITE's From says. */
   readonly callerNumber: string;
   /** Display name, empty where there is none. */
   readonly callerName: string;
+  /** What its Privacy header asks for, in lower case: `id`, `user`, `header`, `history`, `none`, … */
+  readonly privacy: readonly string[];
   /** Those headers of its INVITE that are passed on; nothing else of the message is kept. */
   readonly headers: SipHeaders;
 }
@@ -95,6 +97,7 @@ export interface OutgoingLeg {
   /** What routed the call. */
   readonly routeName: string;
   readonly target: ConnectTarget;
+  /** As the callee would see them: of a caller who wants privacy, `anonymous`. */
   readonly callerNumber: string;
   readonly callerName: string;
   /** Passed on from the caller, and changed as the route said. */
@@ -106,6 +109,22 @@ export interface DialAnswer {
   readonly callerNumber?: string;
   readonly callerName?: string;
   readonly headers?: HeaderChanges;
+}
+
+/** A target has answered with a 3xx: it names others to be called in its place. */
+export interface Redirection {
+  readonly call: IncomingCall;
+  /** Who redirects. */
+  readonly target: ConnectTarget;
+  /** 301, 302, … */
+  readonly sipStatus: number;
+  /** SIP URIs, best first, as it named them: they may point anywhere. */
+  readonly contacts: readonly string[];
+}
+
+/** Who is called in its place, next or, in a step that rings all at once, now. None: the target has failed. */
+export interface RedirectAnswer {
+  readonly targets: readonly ConnectTarget[];
 }
 
 /** Where a conference is to be mixed: on its call node, or on the conference farm. */

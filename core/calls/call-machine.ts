@@ -1,7 +1,9 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
-import type { ConnectStep, RouteAnswer } from './call-facts.js';
+import type { ConnectStep, ConnectTarget, RouteAnswer } from './call-facts.js';
 import { callerLeg, echoPeer, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
 import { noTimes, withLegTimes } from './leg-times.js';
+import { isRedirection, mayFollow, withRedirected } from './redirections.js';
+import type { HeaderField } from './leg-headers.js';
 import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 
 /** What can happen to a call. */
@@ -14,7 +16,17 @@ export type CallEvent =
   | { readonly type: 'legAnswered'; readonly leg: string }
   | { readonly type: 'legCallId'; readonly leg: string; readonly sipCallId: string }
   /** `notBeforeMs`: earliest time it can have ended, where we were blind meanwhile. */
-  | { readonly type: 'legEnded'; readonly leg: string; readonly sipStatus: number; readonly notBeforeMs?: number }
+  | {
+      readonly type: 'legEnded';
+      readonly leg: string;
+      readonly sipStatus: number;
+      readonly notBeforeMs?: number;
+      /** Of the message that ended it, for the other legs. */
+      readonly headers?: readonly HeaderField[];
+      /** Whom a 3xx named. */
+      readonly contacts?: readonly string[];
+    }
+  | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
   | { readonly type: 'ringTimeout'; readonly leg: string }
   /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */
   | { readonly type: 'legsMoved'; readonly legs: readonly string[]; readonly node: string; readonly epoch: string }
@@ -23,16 +35,19 @@ export type CallEvent =
   | { readonly type: 'joinFailed'; readonly reason: string }
   | { readonly type: 'hangup'; readonly reason: string };
 
+type LegEnded = Extract<CallEvent, { type: 'legEnded' }>;
+
 /** What is to be done for a call, in this order, after the record is in the store. */
 export type CallAction =
   | { readonly do: 'route' }
   | { readonly do: 'dial'; readonly legs: readonly string[] }
+  | { readonly do: 'redirect'; readonly leg: string }
   | { readonly do: 'ring' }
   | { readonly do: 'progress' }
   | { readonly do: 'answer' }
   | { readonly do: 'join'; readonly legs: readonly string[] }
-  | { readonly do: 'hangup'; readonly leg: string; readonly cause: number }
-  | { readonly do: 'reject'; readonly sipStatus: number }
+  | { readonly do: 'hangup'; readonly leg: string; readonly cause: number; readonly headers?: readonly HeaderField[] }
+  | { readonly do: 'reject'; readonly sipStatus: number; readonly headers?: readonly HeaderField[] }
   | { readonly do: 'leave' }
   | { readonly do: 'finish' };
 
@@ -81,7 +96,9 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
     case 'legCallId':
       return legCallId(call, event.leg, event.sipCallId);
     case 'legEnded':
-      return legEnded(call, event.leg, event.sipStatus, nowMs, event.notBeforeMs ?? nowMs);
+      return legEnded(call, event, nowMs);
+    case 'redirected':
+      return redirected(call, event.leg, event.targets, nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
     case 'legsMoved':
@@ -143,7 +160,10 @@ function nextStep(call: CallRecord, status: number, nowMs: number): Transition {
 function dialTargets(call: CallRecord, step: ConnectStep, nowMs: number): Transition {
   const tried = new Set(call.legs.filter(leg => leg.step === call.step).map(leg => leg.targetIndex));
   const next = step.targets.findIndex((_, index) => !tried.has(index));
-  const indexes = step.strategy === 'at-once' ? step.targets.map((_, index) => index) : [next];
+  return dialIndexes(call, step, step.strategy === 'at-once' ? step.targets.map((_, index) => index) : [next], nowMs);
+}
+
+function dialIndexes(call: CallRecord, step: ConnectStep, indexes: readonly number[], nowMs: number): Transition {
   const legs = indexes.map((targetIndex, offset) => {
     const target = step.targets[targetIndex];
     const seconds = target?.ringTimeoutSeconds ?? step.ringTimeoutSeconds ?? defaultRingSeconds;
@@ -166,6 +186,8 @@ function outboundLeg(
     state: 'trying',
     sipCallId: null,
     sipStatus: null,
+    endHeaders: [],
+    redirect: null,
     ending: false,
     recovering: null,
     times: noTimes,
@@ -244,9 +266,18 @@ function legRecovered(call: CallRecord, legId: string): CallRecord {
   return waiting ? up : { ...up, recoveries: up.recoveries + 1 };
 }
 
-function hangupLegs(call: CallRecord, legIds: readonly string[], cause: number): Transition {
+function hangupLegs(
+  call: CallRecord,
+  legIds: readonly string[],
+  cause: number,
+  headers: readonly HeaderField[] = [],
+): Transition {
   const marked = legIds.reduce((next, id) => withLeg(next, id, { ending: true }), call);
-  return { call: marked, actions: legIds.map(leg => ({ do: 'hangup', leg, cause })) };
+  return { call: marked, actions: legIds.map(leg => ({ do: 'hangup', leg, cause, ...some(headers) })) };
+}
+
+function some(headers: readonly HeaderField[]): { readonly headers?: readonly HeaderField[] } {
+  return headers.length === 0 ? {} : { headers };
 }
 
 function ringTimeout(call: CallRecord, legId: string): Transition {
@@ -256,7 +287,8 @@ function ringTimeout(call: CallRecord, legId: string): Transition {
   return hangupLegs(timedOut, [legId], noAnswer);
 }
 
-function legEnded(call: CallRecord, legId: string, status: number, nowMs: number, notBeforeMs: number): Transition {
+function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition {
+  const { leg: legId, sipStatus: status, headers = [], notBeforeMs = nowMs } = event;
   const leg = call.legs.find(one => one.id === legId);
   if (!leg || leg.state === 'terminated') return unchanged(call);
   const wasUp = leg.state === 'confirmed';
@@ -265,13 +297,30 @@ function legEnded(call: CallRecord, legId: string, status: number, nowMs: number
     recovering: null,
     ringUntilMs: null,
     sipStatus: wasUp ? null : (leg.sipStatus ?? status),
+    endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
   if (call.ending) return finishIfEmpty(gone);
   if (leg.direction === 'inbound') {
-    return end(gone, 'caller', wasUp ? 'caller hung up' : 'caller cancelled', nowMs, notBeforeMs);
+    return end(gone, 'caller', wasUp ? 'caller hung up' : 'caller cancelled', nowMs, notBeforeMs, headers);
   }
-  if (wasUp && !leg.ending) return end(gone, 'callee', 'callee hung up', nowMs, notBeforeMs);
+  if (wasUp && !leg.ending) return end(gone, 'callee', 'callee hung up', nowMs, notBeforeMs, headers);
+  const { contacts = [] } = event;
+  if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {
+    return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };
+  }
   return targetFailed(gone, nowMs);
+}
+
+/** Whom a plugin wants called in a target's place; nobody: the target has failed. */
+function redirected(call: CallRecord, legId: string, targets: readonly ConnectTarget[], nowMs: number): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  if (!leg?.redirect) return unchanged(call);
+  const next = withRedirected(withLeg(call, legId, { redirect: null }), leg, targets);
+  const step = next.call.flow[leg.step];
+  const isOver = call.state === 'confirmed' || leg.step !== call.step;
+  if (isOver || step?.action !== 'connect' || next.indexes.length === 0) return targetFailed(next.call, nowMs);
+  const indexes = step.strategy === 'at-once' ? next.indexes : next.indexes.slice(0, 1);
+  return dialIndexes(next.call, step, indexes, nowMs);
 }
 
 /** A target ended unanswered: the next one, or the caller hears the best of the failures. */
@@ -285,7 +334,7 @@ function targetFailed(call: CallRecord, nowMs: number): Transition {
   if (statuses.some(isGlobalFailure)) {
     return refuse(call, bestStatus(statuses), 'a target refused for the whole call', nowMs);
   }
-  if (live.length > 0) return unchanged(call);
+  if (live.length > 0 || call.legs.some(leg => leg.redirect !== null)) return unchanged(call);
   const tried = call.legs.filter(leg => leg.step === call.step).length;
   if (step?.action === 'connect' && step.strategy === 'in-order' && tried < step.targets.length)
     return dialTargets(call, step, nowMs);
@@ -310,16 +359,26 @@ function refuse(call: CallRecord, status: number, reason: string, nowMs: number)
     liveOutbound(call).map(leg => leg.id),
     normalClearing,
   );
-  return { call: others.call, actions: [{ do: 'reject', sipStatus: status }, ...others.actions, { do: 'leave' }] };
+  const heard = call.legs.slice(1).findLast(leg => leg.sipStatus === status)?.endHeaders ?? [];
+  const reject: CallAction = { do: 'reject', sipStatus: status, ...some(heard) };
+  return { call: others.call, actions: [reject, ...others.actions, { do: 'leave' }] };
 }
 
-function end(call: CallRecord, by: CallEnding['by'], reason: string, nowMs: number, notBeforeMs: number): Transition {
+/** `headers` of what ended the call, for the other legs. */
+function end(
+  call: CallRecord,
+  by: CallEnding['by'],
+  reason: string,
+  nowMs: number,
+  notBeforeMs: number,
+  headers: readonly HeaderField[] = [],
+): Transition {
   const answered = call.answeredMs !== null;
   const outcome = answered ? 'answered' : by === 'caller' ? 'cancelled' : 'failed';
   const sipStatus = answered ? 200 : by === 'caller' ? 487 : 500;
   const ended = withEnding(call, { by, outcome, sipStatus, reason, limit: null, atMs: nowMs, notBeforeMs });
   const live = call.legs.filter(leg => isLive(leg) && !leg.ending).map(leg => leg.id);
-  const hungUp = hangupLegs(ended, live, normalClearing);
+  const hungUp = hangupLegs(ended, live, normalClearing, headers);
   const finished = finishIfEmpty(hungUp.call);
   return { call: finished.call, actions: [...hungUp.actions, { do: 'leave' }, ...finished.actions] };
 }

@@ -11,6 +11,8 @@ const headerChanges = z.object({
   remove: z.array(z.string()).optional(),
 });
 
+const headerField = z.object({ name: z.string(), value: z.string() });
+
 const connectTarget = z.object({
   uri: z.string(),
   trunk: z.string().optional(),
@@ -33,6 +35,9 @@ const flowStep = z.discriminatedUnion('action', [
   z.object({ action: z.literal('echo') }),
 ]) as unknown as z.ZodType<FlowStep>;
 
+/** Targets as plugins give them in answer to a redirection. */
+export const targetsSchema = z.array(connectTarget) as unknown as z.ZodType<readonly ConnectTarget[]>;
+
 /** A flow as plugins give it and the store keeps it. */
 export const flowSchema = z.array(flowStep);
 
@@ -53,6 +58,10 @@ const legRecord = z.object({
   ringUntilMs: z.number().nullable(),
   /** Final status of a leg that was never answered; null before, and for an answered one. */
   sipStatus: z.number().nullable(),
+  /** Headers of the failure response that ended it, as far as they are passed on. */
+  endHeaders: z.array(headerField).readonly().default([]),
+  /** Whom it named in a redirection, while a plugin is asked what becomes of that; else null. */
+  redirect: z.array(z.string()).readonly().nullable().default(null),
   /** True once we asked for its end. */
   ending: z.boolean(),
   /** The epoch (death of a node) that it is being recovered from; null when its session is whole. */
@@ -94,6 +103,10 @@ export const callRecordSchema = z.object({
   dialled: z.string(),
   callerNumber: z.string(),
   callerName: z.string(),
+  /** The caller's From, where `callerNumber` is another identity that a trunk asserts; and those assertions as they came. */
+  presented: z.object({ number: z.string(), name: z.string() }).nullable().default(null),
+  asserted: z.array(z.string()).readonly().default([]),
+  privacy: z.array(z.string()).readonly().default([]),
   /** Of the caller's INVITE: those that are passed on. */
   headers: z.record(z.string(), z.array(z.string()).readonly()).default({}),
   startedMs: z.number(),
@@ -124,8 +137,17 @@ export function callerLeg(call: CallRecord): LegRecord {
 
 /** The call as plugins see it. */
 export function incomingCall(call: CallRecord): IncomingCall {
-  const { id, source, dialled, callerNumber, callerName, headers } = call;
-  return { id, sipCallId: callerLeg(call).sipCallId ?? '', source, dialled, callerNumber, callerName, headers };
+  const { id, source, dialled, callerNumber, callerName, privacy, headers } = call;
+  return {
+    id,
+    sipCallId: callerLeg(call).sipCallId ?? '',
+    source,
+    dialled,
+    callerNumber,
+    callerName,
+    privacy,
+    headers,
+  };
 }
 
 /** The target a leg was made for, or undefined for the caller's and the echo test's. */

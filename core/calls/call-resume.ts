@@ -36,7 +36,8 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
     return [...reject, ...hangups, { do: 'leave' }, ...(call.legs.some(isLive) ? [] : [{ do: 'finish' } as const])];
   }
   if (call.step < 0) return [{ do: 'route' }];
-  if (call.answeredMs === null) return [];
+  const redirects = call.legs.filter(leg => leg.redirect !== null);
+  if (call.answeredMs === null) return redirects.map((leg): CallAction => ({ do: 'redirect', leg: leg.id }));
   const caller = channels.get(callerLeg(call).id);
   const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
   const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);

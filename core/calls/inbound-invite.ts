@@ -1,25 +1,31 @@
 // Reads what the dialplan hands over with an inbound INVITE: the arguments of StasisStart.
 import type { AriChannel } from '../ports/asterisk.js';
 import type { CallSource, IncomingCall } from './call-facts.js';
+import { readIdentity, type CallerIdentity } from './caller-identity.js';
+import { passedHeaders, type PassingRules } from './passed-headers.js';
+import { readFields } from './sip-fields.js';
 
 /** Everything of an incoming call but our own id. */
-export type InviteFacts = Omit<IncomingCall, 'id'>;
+export type InviteFacts = Omit<IncomingCall, 'id'> & CallerIdentity;
 
 /**
  * `args`: `inbound`, then URI-encoded: SIP Call-ID, source as the edge named it (`trunk:NAME` or `subscriber:NAME`) and
- * the user part of the Request-URI. Undefined where one is missing: then the INVITE did not come through the edge.
+ * the user part of the Request-URI. Undefined where one is missing: then the INVITE did not come through the edge. Last, the
+ * INVITE's header fields.
  */
-export function readInvite(args: readonly string[], channel: AriChannel): InviteFacts | undefined {
-  const [, sipCallId = '', sourceName = '', dialled = ''] = args.map(decode);
+export function readInvite(args: readonly string[], channel: AriChannel, rules: PassingRules): InviteFacts | undefined {
+  const [sipCallId = '', sourceName = '', dialled = ''] = args.slice(1, 4).map(decode);
   const source = readSource(sourceName);
   if (sipCallId === '' || dialled === '' || !source) return undefined;
+  const fields = readFields(args[4]);
+  const trusted = source.kind === 'trunk' && rules.trusts(source.trunk);
+  const identity = readIdentity(fields, source, channel.caller, trusted);
   return {
     sipCallId,
     source,
     dialled,
-    callerNumber: channel.caller.number,
-    callerName: channel.caller.name,
-    headers: {},
+    ...identity,
+    headers: passedHeaders(fields, rules, trusted),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Logger } from '../log.js';
 import type { DialAnswer } from './call-facts.js';
 import { advance, type CallAction, type CallEvent } from './call-machine.js';
 import type { CallRecord } from './call-record.js';
+import type { HeaderField } from './leg-headers.js';
 
 /** What a call acts upon; each method throws HoldfastError when the server refused or did not answer. */
 export interface CallWorld {
@@ -12,13 +13,16 @@ export interface CallWorld {
   /** Asks what the leg's INVITE is to say, in order of precedence. */
   askDial(call: CallRecord, legId: string): Promise<readonly DialAnswer[]>;
   dial(call: CallRecord, legId: string, answers: readonly DialAnswer[]): Promise<void>;
+  /** Asks what becomes of a redirection; its answer comes back as an event. */
+  redirect(call: CallRecord, legId: string): Promise<CallEvent>;
   ring(call: CallRecord): Promise<void>;
   progress(call: CallRecord): Promise<void>;
   answer(call: CallRecord): Promise<void>;
   /** Resolves with the conference's id. */
   join(call: CallRecord, legIds: readonly string[]): Promise<string>;
-  hangup(call: CallRecord, legId: string, cause: number): Promise<void>;
-  reject(call: CallRecord, sipStatus: number): Promise<void>;
+  /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
+  hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
+  reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;
   leave(call: CallRecord): Promise<void>;
   save(call: CallRecord): Promise<void>;
   /** Writes the CDR and forgets the call. */
@@ -100,6 +104,9 @@ export class LiveCall {
         // Not awaited: a caller who hangs up meanwhile must not wait for the plugin.
         void this.#world.route(call).then(event => this.dispatch(event));
         return;
+      case 'redirect':
+        void this.#world.redirect(call, action.leg).then(event => this.dispatch(event));
+        return;
       case 'dial':
         await Promise.all(action.legs.map(leg => this.#dial(leg)));
         return;
@@ -117,9 +124,9 @@ export class LiveCall {
       case 'hangup':
         // It may have ended by itself, or with its node, before its turn came.
         if (call.legs.find(leg => leg.id === action.leg)?.state === 'terminated') return;
-        return this.#world.hangup(call, action.leg, action.cause);
+        return this.#world.hangup(call, action.leg, action.cause, action.headers ?? []);
       case 'reject':
-        return this.#world.reject(call, action.sipStatus);
+        return this.#world.reject(call, action.sipStatus, action.headers ?? []);
       case 'leave':
         return this.#world.leave(call);
       case 'finish':

@@ -1,10 +1,19 @@
 // The record of a call at its beginning.
+import type { CallerIdentity } from './caller-identity.js';
 import type { IncomingCall } from './call-facts.js';
 import type { CallRecord } from './call-record.js';
 import { noTimes } from './leg-times.js';
 
+/** What is told to nobody, only presented. */
+type Presented = Partial<Pick<CallerIdentity, 'presented' | 'asserted'>>;
+
 /** A call whose INVITE has just come, by this channel. */
-export function newCallRecord(facts: IncomingCall, node: string, channelId: string, startedMs: number): CallRecord {
+export function newCallRecord(
+  facts: IncomingCall & Presented,
+  node: string,
+  channelId: string,
+  startedMs: number,
+): CallRecord {
   return {
     id: facts.id,
     state: 'trying',
@@ -12,6 +21,9 @@ export function newCallRecord(facts: IncomingCall, node: string, channelId: stri
     dialled: facts.dialled,
     callerNumber: facts.callerNumber,
     callerName: facts.callerName,
+    presented: facts.presented ?? null,
+    asserted: facts.asserted ?? [],
+    privacy: facts.privacy,
     headers: facts.headers,
     startedMs,
     answeredMs: null,
@@ -31,6 +43,8 @@ export function newCallRecord(facts: IncomingCall, node: string, channelId: stri
         targetIndex: null,
         ringUntilMs: null,
         sipStatus: null,
+        endHeaders: [],
+        redirect: null,
         ending: false,
         recovering: null,
         times: { ...noTimes, startedMs },

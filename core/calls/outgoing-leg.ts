@@ -1,14 +1,16 @@
 // What the INVITE of a leg that we dial says: pure readings of the call, the route and what plugins answered.
 import type { DialAnswer, OutgoingLeg } from './call-facts.js';
+import { presentCaller } from './caller-identity.js';
 import { incomingCall, targetOf, type CallRecord, type LegRecord } from './call-record.js';
 import { changedFields, headersOf, headerVariables, passedFields, type HeaderField } from './leg-headers.js';
+import type { PassingRules } from './passed-headers.js';
 
 /** The leg as plugins see it before it is dialled; undefined for one that is no target of a `connect`, as the echo test's. */
-export function outgoingLeg(call: CallRecord, legId: string): OutgoingLeg | undefined {
+export function outgoingLeg(call: CallRecord, legId: string, rules: PassingRules): OutgoingLeg | undefined {
   const leg = call.legs.find(one => one.id === legId);
   const target = leg === undefined ? undefined : targetOf(call, leg);
   if (leg === undefined || target === undefined) return undefined;
-  const { callerNumber, callerName, fields } = routedLeg(call, leg);
+  const { callerNumber, callerName, fields } = routedLeg(call, leg, rules);
   const routeName = call.routeName ?? '';
   return { call: incomingCall(call), routeName, target, callerNumber, callerName, headers: headersOf(fields) };
 }
@@ -21,8 +23,9 @@ export function legVariables(
   leg: LegRecord,
   answers: readonly DialAnswer[],
   policyFor: PolicyFor,
+  rules: PassingRules,
 ): Record<string, string> {
-  const { callerNumber, callerName, fields } = answeredLeg(routedLeg(call, leg), answers);
+  const { callerNumber, callerName, fromHost, fields } = routedLeg(call, leg, rules, answers);
   const { trunk, subscriber } = targetOf(call, leg) ?? {};
   const policy = policyFor({
     ...(trunk === undefined ? {} : { trunk }),
@@ -31,6 +34,7 @@ export function legVariables(
   return {
     'CONNECTEDLINE(num,i)': callerNumber,
     'CONNECTEDLINE(name,i)': callerName,
+    ...(fromHost === undefined ? {} : { SIPFROMDOMAIN: fromHost }),
     'PJSIP_HEADER(add,X-Holdfast-Call)': call.id,
     'PJSIP_HEADER(add,X-Holdfast-Leg)': leg.id,
     ...(policy === undefined ? {} : { 'PJSIP_HEADER(add,X-Holdfast-Policy)': policy }),
@@ -57,13 +61,36 @@ export function answeredLeg(leg: PresentedLeg, answers: readonly DialAnswer[]): 
   };
 }
 
-/** The leg as the route alone would have it. */
-function routedLeg(call: CallRecord, leg: LegRecord): PresentedLeg {
+/**
+ * The leg as the route, and plugins after it, would have it. A caller who wants privacy has it from them too: only a trusted trunk
+ * is told the number that they say.
+ */
+function routedLeg(
+  call: CallRecord,
+  leg: LegRecord,
+  rules: PassingRules,
+  answers: readonly DialAnswer[] = [],
+): PresentedLeg & { readonly fromHost?: string } {
   const step = call.flow[call.step];
   const connect = step?.action === 'connect' ? step : undefined;
+  const target = targetOf(call, leg);
+  const said = [...answers, ...(connect === undefined ? [] : [connect])];
+  const number = said.map(one => one.callerNumber).find(value => value !== undefined);
+  const name = said.map(one => one.callerName).find(value => value !== undefined);
+  const shown = presentCaller(call, {
+    trusted: target?.trunk !== undefined && rules.trusts(target.trunk),
+    domain: rules.domain,
+    ...(number === undefined ? {} : { number }),
+    ...(name === undefined ? {} : { name }),
+  });
   return {
-    callerNumber: connect?.callerNumber ?? call.callerNumber,
-    callerName: connect?.callerName ?? call.callerName,
-    fields: changedFields(passedFields(call.headers), [targetOf(call, leg)?.headers, connect?.headers]),
+    callerNumber: shown.number,
+    callerName: shown.name,
+    ...(shown.fromHost === undefined ? {} : { fromHost: shown.fromHost }),
+    fields: changedFields(passedFields(shown.headers), [
+      ...answers.map(({ headers }) => headers),
+      target?.headers,
+      connect?.headers,
+    ]),
   };
 }

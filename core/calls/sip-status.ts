@@ -31,14 +31,15 @@ export function finalStatus(techCause: number | undefined, cause: number): numbe
 
 /**
  * The one status the caller hears when every target failed (RFC 3261 §16.7 step 6): a 6xx before all, else of the lowest
- * class the last one heard.
+ * class the last one heard. A redirection is no answer (step 4 takes it out where it is followed).
  */
 export function bestStatus(statuses: readonly number[]): number {
   if (statuses.length === 0) return 480;
   const global = statuses.find(status => status >= 600);
   if (global !== undefined) return passable(global);
-  const lowest = Math.min(...statuses.map(status => Math.floor(status / 100)));
-  const candidates = statuses.filter(status => Math.floor(status / 100) === lowest);
+  const answers = statuses.filter(status => status >= 400);
+  const lowest = Math.min(...answers.map(status => Math.floor(status / 100)));
+  const candidates = answers.filter(status => Math.floor(status / 100) === lowest);
   return passable(candidates[candidates.length - 1] ?? 480);
 }
 

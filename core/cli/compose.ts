@@ -11,6 +11,7 @@ import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { CallEngine } from '../calls/call-engine.js';
+import type { PassingRules } from '../calls/passed-headers.js';
 import { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { callRecordSchema } from '../calls/call-record.js';
 import { CallRecords, type RecordDestinations } from '../cdr/call-records.js';
@@ -314,9 +315,11 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     arrivals: get(tokens.arrivals),
     hasCredentials: hasCredentials(live),
     log,
+    passing: () => passingRules(live),
     abandon: legId => get(tokens.recoveries).abandon(legId),
     askRoute: call => plugins.ask('route', call, call.id),
     askDial: leg => plugins.askAll('dial', leg, leg.call.id),
+    askRedirect: redirection => plugins.ask('redirect', redirection, redirection.call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {
@@ -362,6 +365,11 @@ function namesOf({ daemonAddress }: FarmPlan, nodes: readonly FarmNode[]): Reado
 
 function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
   return name => live.config.trunks.some(one => one.name === name && one.credentials !== undefined);
+}
+
+function passingRules({ config }: LiveConfig): PassingRules {
+  const trusted = new Set(config.trunks.filter(trunk => trunk.trusted).map(trunk => trunk.name));
+  return { headers: config.passHeaders, domain: config.domain, trusts: trunk => trusted.has(trunk) };
 }
 
 async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promise<void> {

@@ -66,6 +66,7 @@ const plainParts: readonly PlainPart[] = [
   { part: 'cdr.file', needs: [], of: config => config.cdr.file },
   { part: 'cdr.webhook', needs: [], of: config => config.cdr.webhook },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
+  { part: 'passHeaders', needs: [], of: config => config.passHeaders },
 ];
 
 const farms: readonly FarmName[] = ['kamailio', 'call', 'conference', 'registrar', 'rtpengine'];

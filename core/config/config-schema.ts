@@ -1,5 +1,7 @@
 // The shape of a config file, as it is written. What describe() says, editors show (`holdfast schema`).
 import { z } from 'zod';
+import { defaultPassHeaders } from '../calls/passed-headers.js';
+import { wrongHeaderName } from '../calls/leg-headers.js';
 import { mostNodes, type FarmName } from '../farm/farm-plan.js';
 
 /** Text that YAML may have taken for a number, such as a dialled number or a secret of digits. */
@@ -69,6 +71,17 @@ const trunk = z.strictObject({
     })
     .optional()
     .describe('What we answer with when the trunk challenges our INVITEs.'),
+  trusted: z
+    .boolean()
+    .default(true)
+    .describe('Whether its P-Asserted-Identity, Diversion and History-Info are believed, and ours sent to it.'),
+});
+
+/** Reason, and who calls, pass by rules of their own (docs/signalling.md). */
+const passedHeader = z.string().check(({ value, issues }) => {
+  const own = ['reason', 'privacy', 'p-asserted-identity'].includes(value.toLowerCase());
+  const wrong = own ? `${value} passes by a rule of its own, in any case` : wrongHeaderName(value);
+  if (wrong !== undefined) issues.push({ code: 'custom', message: wrong, input: value });
 });
 
 const log = z.strictObject({
@@ -117,6 +130,10 @@ export const configSchema = z.strictObject({
   log: log.prefault({}).describe('What the daemon logs, and where.'),
   cdr: cdr.prefault({}).describe('Call records.'),
   trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),
+  passHeaders: z
+    .array(passedHeader)
+    .default([...defaultPassHeaders])
+    .describe('Headers that pass from leg to leg, on INVITE, BYE, CANCEL and failure responses.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
   plugins: z

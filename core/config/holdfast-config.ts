@@ -18,6 +18,8 @@ export interface TrunkConfig {
   /** `host:port`, best first. */
   readonly gateways: readonly string[];
   readonly credentials?: { readonly username: string; readonly secret: string };
+  /** Of the trust domain of RFC 3325. */
+  readonly trusted: boolean;
 }
 
 /** Where call records are POSTed. */
@@ -58,6 +60,8 @@ export interface HoldfastConfig {
   readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
   /** What is kept of SIP messages. */
   readonly trace: { readonly rawMegabytes: number };
+  /** Names of headers that pass from leg to leg. */
+  readonly passHeaders: readonly string[];
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
   /** In the order in which their hooks are asked. */

@@ -41,7 +41,7 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log, trace } = this.#file;
+    const { domain, log, trace, passHeaders } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
     const trunks = this.#trunks();
@@ -55,7 +55,7 @@ class ConfigBuilder {
     const warnings = [...this.#source.warnings, ...this.#warnings];
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
-      ...{ file, farm, domain, log: level, cdr, trace, subscribers, trunks, warnings },
+      ...{ file, farm, domain, log: level, cdr, trace, subscribers, trunks, passHeaders, warnings },
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
   }
@@ -132,8 +132,8 @@ class ConfigBuilder {
         const gateway = this.#read(['trunks', name, 'gateways', i], text, readHostPort);
         return gateway === undefined ? [] : [gateway];
       });
-      const { credentials } = trunk;
-      return { name, sources, gateways, ...(credentials === undefined ? {} : { credentials }) };
+      const { credentials, trusted } = trunk;
+      return { name, sources, gateways, trusted, ...(credentials === undefined ? {} : { credentials }) };
     });
   }
 

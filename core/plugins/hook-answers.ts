@@ -20,19 +20,17 @@ const headers = z.strictObject({
 });
 const seconds = z.number().positive().max(3600);
 
+const connectTarget = z.strictObject({
+  uri: sipUri,
+  trunk: z.string().optional(),
+  subscriber: z.string().optional(),
+  ringTimeoutSeconds: seconds.optional(),
+  headers: headers.optional(),
+});
+
 const connectStep = z.strictObject({
   action: z.literal('connect'),
-  targets: z
-    .array(
-      z.strictObject({
-        uri: sipUri,
-        trunk: z.string().optional(),
-        subscriber: z.string().optional(),
-        ringTimeoutSeconds: seconds.optional(),
-        headers: headers.optional(),
-      }),
-    )
-    .min(1),
+  targets: z.array(connectTarget).min(1),
   strategy: z.enum(['in-order', 'at-once']),
   ringTimeoutSeconds: seconds.optional(),
   callerNumber: plainText.max(128).optional(),
@@ -56,6 +54,7 @@ const dial = z.strictObject({
   callerName: plainText.max(128).optional(),
   headers: headers.optional(),
 });
+const redirect = z.strictObject({ targets: z.array(connectTarget) });
 
 const place = z.strictObject({ mixing: z.enum(['call-node', 'conference-farm']) });
 
@@ -64,7 +63,7 @@ const recover = z.union([
   z.strictObject({ priority: z.number().optional(), node: z.string().optional() }),
 ]);
 
-const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, place, recover };
+const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, redirect, place, recover };
 
 export const hookNames: ReadonlySet<string> = new Set(Object.keys(schemas));
 

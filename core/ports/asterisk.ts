@@ -9,6 +9,11 @@ export const bridgeVariable = 'STASIS_BRIDGE';
 /** Bears the conference's id on an inner leg, which the conference node's dialplan takes for its bridge. */
 export const conferenceHeader = 'X-Holdfast-Conference';
 
+/** Channel variables of header fields, kept and sent by our Asterisk (patches/0006): of the INVITE, and of what ends a session. */
+export const receivedInvite = 'PJSIP_RECEIVED_INVITE';
+export const receivedEnd = 'PJSIP_RECEIVED_END';
+export const sendEnd = 'PJSIP_SEND_END';
+
 export function trunkEndpointName(trunk: string): string {
   return `trunk-${trunk}`;
 }

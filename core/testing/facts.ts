@@ -13,6 +13,7 @@ export function incomingCall(part: Partial<IncomingCall> = {}): IncomingCall {
     dialled: '70001',
     callerNumber: '+15550100',
     callerName: '',
+    privacy: [],
     headers: {},
     ...part,
   };

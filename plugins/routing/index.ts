@@ -1,6 +1,7 @@
 // Routing: matches source and dialled number, in config order, and answers with targets, a room, an echo or a rejection.
 import { definePlugin, directory, location, pluginApiVersion } from '../../core/plugin-api.js';
 import { checkRoutes } from './check-routes.js';
+import { redirectCall } from './redirect-call.js';
 import { compileRoutes, routeCall } from './route-call.js';
 import { routingConfig } from './route-config.js';
 
@@ -15,5 +16,6 @@ export default definePlugin({
     const routes = compileRoutes(config.routes);
     const facts = { directory: use(directory), location: find(location) };
     hook('route', call => routeCall(call, routes, facts));
+    hook('redirect', redirection => redirectCall(redirection, routes, facts));
   },
 });

@@ -36,10 +36,13 @@ export function routeCall(
   routes: readonly CompiledRoute[],
   facts: RoutingFacts,
 ): RouteAnswer | undefined {
-  const route = routes.find(
-    ({ patterns, config }) => mayUse(call, config) && patterns.some(fits => fits(call.dialled)),
-  );
+  const route = routeOf(call, routes);
   return route && answer(call, route, facts);
+}
+
+/** The first route that fits. */
+export function routeOf(call: IncomingCall, routes: readonly CompiledRoute[]): CompiledRoute | undefined {
+  return routes.find(({ patterns, config }) => mayUse(call, config) && patterns.some(fits => fits(call.dialled)));
 }
 
 function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {

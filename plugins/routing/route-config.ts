@@ -48,6 +48,12 @@ const route = z.strictObject({
     .optional()
     .describe('Ring all targets together; default: only where the one target is a subscriber.'),
   ringTimeoutSeconds: ringTimeout.describe('How long each target may ring.'),
+  redirects: z
+    .enum(['number', 'uri', 'refuse'])
+    .default('number')
+    .describe(
+      'A target answers 3xx: number calls whom it names, as if it had dialled that; uri calls its Contact as it stands; refuse takes it for failed.',
+    ),
   callerNumber: text.optional().describe('Number presented to the targets instead of the one of the caller.'),
 });
 

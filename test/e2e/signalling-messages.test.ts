@@ -1,19 +1,55 @@
 // What passes from one leg of a call to the other, and what is answered or refused on the way, message by message, both ways.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import { leftovers } from '../harness/leftovers.js';
-import type { OutgoingCall } from '../harness/outgoing-call.js';
+import type { InviteOptions, OutgoingCall } from '../harness/outgoing-call.js';
+import { projectRoot } from '../harness/project-root.js';
+import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
-import { SipEndpoint } from '../harness/sip-endpoint.js';
-import type { Header } from '../harness/sip-message.js';
+import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { Header, SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
+
+/** examples/local.yaml with a trunk that is not trusted (76xxx), both trunks at once (77xxx), and a header more that passes. */
+async function config(): Promise<string> {
+  const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const routes = [
+    '{ dial: 76xxx, to: [{ trunk: stranger }] }',
+    '{ dial: 79xxx, to: [{ trunk: lab }, { trunk: stranger }] }',
+    '{ dial: 78xxx, to: [{ trunk: lab }], redirects: refuse }',
+    '{ dial: 77xxx, to: [{ trunk: lab }, { trunk: stranger }], atOnce: true }',
+  ];
+  return text
+    .replace(
+      'trunks:\n',
+      `passHeaders: [Diversion, History-Info, User-to-User, Subject, X-Account]
+trunks:
+  stranger: { sources: [.210], gateways: [.209:5060], trusted: false }
+`,
+    )
+    .replace('    routes:\n', `    routes:\n${routes.map(route => `      - ${route}\n`).join('')}`);
+}
+
+/** An INVITE with another head and body; Content-Length follows. */
+function rewritten(text: string, change: (head: string, body: string) => readonly [string, string]): string {
+  const [head = '', body = ''] = text.split(/\r\n\r\n([\s\S]*)/);
+  if (!text.startsWith('INVITE') || body === '') return text;
+  const [newHead, newBody] = change(head, body);
+  return `${newHead.replace(/Content-Length: \d+/, `Content-Length: ${newBody.length}`)}\r\n\r\n${newBody}`;
+}
+
+const reason = (message: SipMessage): readonly string[] => message.all('Reason');
 
 describe('signalling: methods, statuses and headers', () => {
   let farm: Farm;
   let trunk: SipEndpoint;
   let callee: SipEndpoint;
+  let stranger: SipEndpoint;
+  let phone: SipEndpoint;
   let onCall: (call: IncomingCall) => Promise<void> | void;
 
   const answer = async (call: IncomingCall): Promise<void> => {
@@ -21,11 +57,16 @@ describe('signalling: methods, statuses and headers', () => {
     await call.answer();
   };
   /** A call that is up, from both sides. */
-  const talking = async (): Promise<readonly [OutgoingCall, IncomingCall]> => {
+  const talking = async (
+    options: InviteOptions = {},
+    from = trunk,
+    to = callee,
+    dialled = '70001',
+  ): Promise<readonly [OutgoingCall, IncomingCall]> => {
     onCall = answer;
-    const outgoing = await trunk.invite(farm.uri('70001'));
+    const outgoing = await from.invite(farm.uri(dialled), options);
     await outgoing.answered();
-    const incoming = callee.calls.at(-1);
+    const incoming = to.calls.at(-1);
     assert.ok(incoming instanceof IncomingCall);
     await incoming.confirmed();
     return [outgoing, incoming];
@@ -40,20 +81,29 @@ describe('signalling: methods, statuses and headers', () => {
   };
 
   before(async () => {
-    farm = await Farm.up();
+    farm = await Farm.up({ config: await config() });
     trunk = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     callee = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
-    callee.onInvite(call => onCall(call));
+    stranger = await SipEndpoint.open({ address: farm.host(209), codecs: ['PCMA'] });
+    phone = await SipEndpoint.open({
+      address: farm.host(211),
+      user: '1001',
+      domain: 'holdfast.test',
+      codecs: ['PCMA'],
+      credentials: { username: '1001', password: 'alice-secret' },
+    });
+    for (const one of [callee, stranger, phone]) one.onInvite(call => onCall(call));
+    assert.equal((await phone.register(`sip:${farm.host(100)}:5060`, 600)).status, 200);
+    await waitFor('the binding', async () => (await farm.json<unknown[]>('registrations')).length === 1);
   });
   after(async () => {
-    await Promise.allSettled([trunk.close(), callee.close()]);
+    await Promise.allSettled([trunk, callee, stranger, phone].map(one => one.close()));
     await farm.down();
   });
   afterEach(async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    // A call that a failed test left up is not to fail the next one.
+    const left = [trunk, callee, stranger, phone].flatMap(one => one.calls).filter(call => call.state === 'confirmed');
+    await Promise.all(left.map(call => call.hangup()));
   });
 
   test('outside of a dialog every method has its answer from the edge', async () => {
@@ -102,6 +152,365 @@ describe('signalling: methods, statuses and headers', () => {
         const response = await side.request(method, [['Contact', trunk.contact], ...headers], body);
         assert.equal(response.status, status, `${method} ${headers.join()}: ${response.startLine}\n${side.ladder()}`);
       }
+    });
+  });
+
+  test('each final status passes as it came, with its Reason and without one', async () => {
+    const reasons: readonly (readonly string[])[] = [
+      [],
+      ['Q.850;cause=17;text="User busy"'],
+      ['SIP;cause=600;text="Grüße, \\"x\\""', 'Q.850;cause=21'],
+    ];
+    const statuses = [404, 408, 480, 484, 486, 487, 488, 500, 503, 600, 603];
+    for (const [i, status] of statuses.entries()) {
+      const expected = reasons[i % reasons.length] ?? [];
+      const headers = expected.map((value): Header => ['Reason', value]);
+      onCall = call => call.reject(status, undefined, headers);
+      // To the trunk and to a phone.
+      for (const dialled of ['70001', '1001']) {
+        const call = await trunk.invite(farm.uri(dialled));
+        assert.equal(await call.rejected(), status);
+        assert.ok(call.final);
+        assert.deepEqual(reason(call.final), expected, `${status}\n${call.ladder()}`);
+      }
+    }
+  });
+
+  test('a phone that calls hears a status with its Reason too', async () => {
+    onCall = call => call.reject(603, undefined, [['Reason', 'Q.850;cause=21;text="no"']]);
+    const call = await phone.invite(farm.uri('70001'));
+    assert.equal(await call.rejected(), 603);
+    assert.deepEqual(call.final && reason(call.final), ['Q.850;cause=21;text="no"']);
+  });
+
+  test('a redirection is followed to the number that it names, or refused, as the route says', async () => {
+    const moved = (call: IncomingCall): Promise<void> =>
+      call.reject(302, undefined, [['Contact', '<sip:70005@192.0.2.1>;q=0.9, <tel:70006>, <sip:5550@192.0.2.1>']]);
+    onCall = call => (call.invite.requestUri.includes('1001@') ? moved(call) : answer(call));
+    const call = await trunk.invite(farm.uri('1001'));
+    await call.answered();
+    const followed = callee.calls.at(-1);
+    assert.ok(followed instanceof IncomingCall);
+    assert.match(followed.invite.requestUri, /^sip:70005@/);
+    assert.equal(followed.invite.get('Diversion'), '<sip:1001@holdfast.test>;reason=unknown');
+    await call.hangup();
+
+    onCall = moved;
+    const refused = await trunk.invite(farm.uri('78001'));
+    assert.equal(await refused.rejected(), 480);
+  });
+
+  test('a 6xx ends the search for somebody who answers', async () => {
+    onCall = call => call.reject(603);
+    const before = stranger.calls.length;
+    const call = await trunk.invite(farm.uri('79001'));
+    assert.equal(await call.rejected(), 603);
+    assert.equal(stranger.calls.length, before, 'the next target was not rung');
+  });
+
+  test('of 181, 182 and 199 the caller hears nothing, and of what follows everything', async () => {
+    let heard: () => Promise<unknown> = () => Promise.resolve();
+    onCall = async call => {
+      for (const status of [181, 182, 199]) call.provisional(status);
+      call.ring();
+      await heard();
+      await call.answer();
+    };
+    for (const dialled of ['70001', '1001']) {
+      const call = await trunk.invite(farm.uri(dialled));
+      heard = () => call.ringing();
+      await call.answered();
+      assert.deepEqual(
+        call.provisional.map(({ status }) => status),
+        [100, 180],
+      );
+      await call.hangup();
+    }
+  });
+
+  test('CANCEL passes with its Reason, and whoever is too late hears that the call was completed elsewhere', async () => {
+    onCall = call => call.ring();
+    const call = await trunk.invite(farm.uri('70001'));
+    await call.ringing();
+    assert.equal(await call.cancel([['Reason', 'SIP;cause=200;text="Call completed elsewhere"']]), 487);
+    const cancelled = callee.calls.at(-1);
+    assert.ok(cancelled instanceof IncomingCall);
+    assert.deepEqual(reason(await cancelled.cancelled()), ['SIP;cause=200;text="Call completed elsewhere"']);
+
+    onCall = one => (one.invite.requestUri.includes(callee.address) ? one.ring() : answer(one));
+    const forked = await trunk.invite(farm.uri('77001'));
+    await forked.answered();
+    const late = callee.calls.at(-1);
+    assert.ok(late instanceof IncomingCall);
+    assert.ok(reason(await late.cancelled()).includes('SIP;cause=200;text="Call completed elsewhere"'), late.ladder());
+    await forked.hangup();
+  });
+
+  test('BYE passes why, and the headers of the list, from either side', async () => {
+    const headers: readonly Header[] = [
+      ['Reason', 'Q.850;cause=31;text="normal, unspecified"'],
+      ['Reason', 'SIP;cause=503;text="x"'],
+      ['User-to-User', '56a390;encoding=hex'],
+      ['X-Account', '77'],
+      ['X-Other', 'stays'],
+      ['X-Holdfast-Call', 'forged'],
+    ];
+    for (const caller of [trunk, phone]) {
+      for (const ends of ['caller', 'callee']) {
+        const [outgoing, incoming] = await talking({}, caller);
+        const [ender, other] = ends === 'caller' ? [outgoing, incoming] : [incoming, outgoing];
+        assert.equal(await ender.hangup(headers), 200);
+        const { bye } = await other.ended();
+        assert.deepEqual(reason(bye), ['Q.850;cause=31;text="normal, unspecified"', 'SIP;cause=503;text="x"']);
+        assert.deepEqual([bye.get('User-to-User'), bye.get('X-Account')], ['56a390;encoding=hex', '77']);
+        assert.deepEqual([bye.get('X-Other'), bye.get('X-Holdfast-Call')], ['', '']);
+      }
+    }
+  });
+
+  const asserted: readonly Header[] = [
+    ['P-Asserted-Identity', '"Real" <sip:+4930@carrier.example>'],
+    ['P-Asserted-Identity', '<tel:+4930>'],
+    ['Diversion', '<sip:555@x>;reason=unconditional'],
+    ['Diversion', '<sip:556@x>;reason=no-answer'],
+    ['History-Info', '<sip:1@x>;index=1'],
+    ['User-to-User', 'abcd;encoding=hex'],
+    ['X-Account', '77'],
+    ['X-Other', 'stays'],
+    ['X-Holdfast-Call', 'forged'],
+  ];
+  const told = (invite: SipMessage, ...names: string[]): readonly (readonly string[])[] =>
+    names.map(name => invite.all(name));
+  const fromOf = (invite: SipMessage): string => invite.get('From').replace(/;tag=.*/, '');
+
+  test('INVITE passes the headers of the list, and among trusted trunks who calls and who diverted', async () => {
+    const from = `"Shop" <sip:5@${farm.host(200)}>;tag=1`;
+    const [outgoing, { invite }] = await talking({ from, headers: asserted });
+    assert.equal(fromOf(invite), '"Shop" <sip:5@holdfast.test>');
+    assert.deepEqual(told(invite, 'P-Asserted-Identity', 'Diversion', 'History-Info', 'User-to-User', 'X-Account'), [
+      ['"Real" <sip:+4930@carrier.example>', '<tel:+4930>'],
+      ['<sip:555@x>;reason=unconditional', '<sip:556@x>;reason=no-answer'],
+      ['<sip:1@x>;index=1'],
+      ['abcd;encoding=hex'],
+      ['77'],
+    ]);
+    assert.deepEqual(told(invite, 'X-Other', 'X-Holdfast-Call', 'X-Holdfast-Source'), [[], [], []]);
+    await outgoing.hangup();
+    const [toPhone, rung] = await talking({ from, headers: asserted }, trunk, phone, '1001');
+    assert.equal(fromOf(rung.invite), '"Shop" <sip:5@holdfast.test>');
+    assert.deepEqual(told(rung.invite, 'P-Asserted-Identity', 'X-Account'), [[], ['77']]);
+    await toPhone.hangup();
+  });
+
+  test('a phone or an untrusted trunk cannot say that it is somebody else', async () => {
+    const [byPhone, { invite }] = await talking({ headers: asserted }, phone);
+    assert.equal(fromOf(invite), '<sip:1001@holdfast.test>');
+    assert.deepEqual(told(invite, 'P-Asserted-Identity', 'Diversion', 'History-Info', 'X-Account'), [
+      ['<sip:1001@holdfast.test>'],
+      [],
+      [],
+      ['77'],
+    ]);
+    await byPhone.hangup();
+    const outsider = await SipEndpoint.open({ address: farm.host(210), user: '9', codecs: ['PCMA'] });
+    const [byStranger, heard] = await talking({ headers: asserted }, outsider);
+    assert.deepEqual(told(heard.invite, 'P-Asserted-Identity', 'Diversion'), [['<sip:9@holdfast.test>'], []]);
+    await byStranger.hangup();
+    await outsider.close();
+  });
+
+  test('a caller who wants privacy is known to trusted trunks, and to nobody else', async () => {
+    const headers: readonly Header[] = [...asserted, ['Privacy', 'id;critical']];
+    const anonymous = '"Anonymous" <sip:anonymous@anonymous.invalid>';
+    const [first, { invite }] = await talking({ headers });
+    assert.equal(fromOf(invite), anonymous);
+    assert.deepEqual(told(invite, 'P-Asserted-Identity', 'Privacy'), [
+      ['"Real" <sip:+4930@carrier.example>', '<tel:+4930>'],
+      ['id;critical'],
+    ]);
+    await first.hangup();
+    for (const [to, dialled] of [
+      [stranger, '76001'],
+      [phone, '1001'],
+    ] as const) {
+      const [call, rung] = await talking({ headers }, trunk, to, dialled);
+      assert.equal(fromOf(rung.invite), anonymous);
+      assert.doesNotMatch(rung.invite.toString(), /4930|Privacy|P-Asserted/);
+      await call.hangup();
+    }
+    const [second, hidden] = await talking({ headers: [['Privacy', 'id']] }, phone);
+    assert.equal(fromOf(hidden.invite), anonymous);
+    assert.deepEqual(told(hidden.invite, 'P-Asserted-Identity'), [['<sip:1001@holdfast.test>']]);
+    await second.hangup();
+  });
+
+  test('display names pass as they are: quoted, escaped, UTF-8, tokens, none', async () => {
+    const names = ['"J\\"o\\\\e, Ünal"', '"日本語"', '"a;b<c>@d"', `"${'x'.repeat(80)}"`, 'Two Tokens', ''];
+    for (const name of names) {
+      const [call, { invite }] = await talking({ from: `${name} <sip:100@${farm.host(200)}>;tag=1` });
+      const quoted = name === 'Two Tokens' ? '"Two Tokens" ' : name === '' ? '' : `${name} `;
+      assert.equal(fromOf(invite), `${quoted}<sip:100@holdfast.test>`);
+      await call.hangup();
+    }
+  });
+
+  /** One call of an endpoint that writes its messages in its own way. */
+  const calledBy = async (writes: EndpointOptions['writes'], options: InviteOptions = {}): Promise<SipMessage> => {
+    const odd = await SipEndpoint.open({
+      address: farm.host(201),
+      user: '100',
+      codecs: ['PCMA'],
+      ...(writes && { writes }),
+    });
+    const [call, incoming] = await talking(options, odd);
+    incoming.audio.sendTone(440);
+    await call.audio.hears(440);
+    await call.hangup();
+    await incoming.ended();
+    await odd.close();
+    return incoming.invite;
+  };
+
+  test('compact names and folded headers are what they stand for', async () => {
+    const compact: readonly (readonly [string, string])[] = [
+      ...[['Via', 'v'] as const, ['From', 'f'] as const, ['To', 't'] as const, ['Call-ID', 'i'] as const],
+      ...[['Contact', 'm'] as const, ['Content-Type', 'c'] as const, ['Content-Length', 'l'] as const],
+      ...[['Subject', 's'] as const, ['Supported', 'k'] as const],
+    ];
+    const shorten = (text: string): string =>
+      compact.reduce((made, [long, short]) => made.replaceAll(`\r\n${long}: `, `\r\n${short}:`), text);
+    const headers: readonly Header[] = [['Subject', 'short']];
+    assert.equal((await calledBy(shorten, { headers })).get('Subject'), 'short');
+
+    const fold = (text: string): string =>
+      text.replace(/\r\n(Subject|User-to-User|From|Contact): /g, (_, name: string) => `\r\n${name}:\r\n \t `);
+    const folded = await calledBy(fold, {
+      headers: [
+        ['Subject', 'one\r\n two'],
+        ['User-to-User', 'ff;encoding=hex'],
+      ],
+    });
+    assert.deepEqual(
+      [folded.get('Subject').replace(/\s+/g, ' '), folded.get('User-to-User')],
+      ['one two', 'ff;encoding=hex'],
+    );
+  });
+
+  test('long headers and many of them pass, up to what is kept of an INVITE', async () => {
+    const long = 'ab'.repeat(1500);
+    assert.equal((await calledBy(undefined, { headers: [['User-to-User', long]] })).get('User-to-User'), long);
+    const many = Array.from({ length: 60 }, (_, i): Header => [`X-Header-${i}`, `value ${i}`]);
+    const invite = await calledBy(undefined, { headers: [...many, ['X-Account', 'last']] });
+    assert.equal(invite.get('X-Account'), 'last');
+    const tooLong = await calledBy(undefined, {
+      headers: [
+        ['User-to-User', 'ab'.repeat(3000)],
+        ['X-Account', 'kept'],
+      ],
+    });
+    assert.deepEqual([tooLong.get('User-to-User'), tooLong.get('X-Account')], ['', 'kept'], 'whole or not at all');
+  });
+
+  test('URIs and SDP with IPv6 addresses do no harm', async () => {
+    await calledBy(undefined, {
+      from: '"six" <sip:100@[2001:db8::1]>;tag=6',
+      headers: [['To', '<sip:70001@[2001:db8::2]>']],
+    });
+    const six = await SipEndpoint.open({
+      address: farm.host(201),
+      user: '100',
+      codecs: ['PCMA'],
+      writes: text =>
+        rewritten(text, (head, body) => [
+          head.replace(/Contact: [^\r]*/, 'Contact: <sip:100@[2001:db8::1]:5060>'),
+          body.replace(/ IN IP4 \S+/g, ' IN IP6 2001:db8::1'),
+        ]),
+    });
+    const [call, incoming] = await talking({}, six);
+    assert.equal(parseSdp(incoming.invite.body).audio?.address.includes(':'), false);
+    assert.equal(await call.hangup(), 200);
+    await six.close();
+  });
+
+  test('of a body in parts the SDP is taken, and one without any is refused with 415', async () => {
+    const parts =
+      (partsOf: (body: string) => readonly string[]) =>
+      (text: string): string =>
+        rewritten(text, (head, body) => [
+          `${head.replace('application/sdp', 'multipart/mixed;boundary=b1')}\r\nMIME-Version: 1.0`,
+          `${partsOf(body)
+            .map(part => `--b1\r\n${part}\r\n`)
+            .join('')}--b1--\r\n`,
+        ]);
+    const isup =
+      'Content-Type: application/isup;version=itu\r\nContent-Disposition: signal;handling=optional\r\n\r\nxyz';
+    const sdp = (body: string): string => `Content-Type: application/sdp\r\n\r\n${body}`;
+    for (const order of [(body: string) => [sdp(body), isup], (body: string) => [isup, sdp(body)]]) {
+      const invite = await calledBy(parts(order));
+      assert.equal(invite.get('Content-Type'), 'application/sdp');
+    }
+    const odd = await SipEndpoint.open({
+      address: farm.host(201),
+      user: '100',
+      codecs: ['PCMA'],
+      writes: parts(() => [isup]),
+    });
+    const call = await odd.invite(farm.uri('70001'));
+    assert.equal(await call.rejected(), 415);
+    await odd.close();
+  });
+
+  test('digits reach the other side as it speaks them: telephone-event, or INFO', async () => {
+    const press = async (side: SipCall, digit: string): Promise<void> => {
+      const body = `Signal=${digit}\r\nDuration=160\r\n`;
+      const response = await side.request('INFO', [['Content-Type', 'application/dtmf-relay']], body);
+      assert.equal(response.status, 200);
+    };
+    for (const [callerEvents, calleeEvents] of [
+      [true, true],
+      [true, false],
+      [false, true],
+      [false, false],
+    ] as const) {
+      onCall = async call => {
+        call.ring();
+        await call.answer({ telephoneEvent: calleeEvents });
+      };
+      const outgoing = await trunk.invite(farm.uri('70001'), { telephoneEvent: callerEvents });
+      await outgoing.answered();
+      const incoming = callee.calls.at(-1);
+      assert.ok(incoming);
+      await incoming.confirmed();
+      outgoing.audio.sendTone(440);
+      incoming.audio.sendTone(660);
+      await Promise.all([outgoing.audio.hears(660), incoming.audio.hears(440)]);
+      const sides = [
+        [outgoing, incoming, callerEvents, calleeEvents, '1#'],
+        [incoming, outgoing, calleeEvents, callerEvents, '9*'],
+      ] as const;
+      for (const [side, other, hasEvents, wantsEvents, digits] of sides) {
+        let heard = '';
+        other.onRequest = ({ method, body }) => {
+          if (method === 'INFO') heard += /Signal=(.)/.exec(body)?.[1] ?? '?';
+          return 200;
+        };
+        if (hasEvents) await side.audio.sendDigits(digits);
+        else for (const digit of digits) await press(side, digit);
+        const got = (): string => (wantsEvents ? other.audio.report().digits : heard);
+        await waitFor(`the digits ${digits}`, () => got() === digits, {
+          describe: () => `${got()}\n${other.ladder()}`,
+        });
+        assert.equal(wantsEvents ? heard : other.audio.report().digits, '', 'in one form only');
+      }
+      await outgoing.hangup();
+      await incoming.ended();
+    }
+  });
+
+  test('of all these calls nothing is left', async () => {
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      describe: async () => (await leftovers(farm)).join('\n'),
     });
   });
 });

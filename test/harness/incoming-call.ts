@@ -43,6 +43,11 @@ export class IncomingCall extends SipCall {
     this.#respond(180, { headers });
   }
 
+  /** Any other provisional response, e.g. 181 (Call Is Being Forwarded). */
+  provisional(status: number): void {
+    this.#respond(status);
+  }
+
   /** 183 with SDP: early media flows from here. */
   progress(media: MediaOptions = {}): void {
     this.setState('early');

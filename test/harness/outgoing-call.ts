@@ -88,9 +88,9 @@ export class OutgoingCall extends SipCall {
    * Sends CANCEL, once there is a provisional response (§9.1), and waits for the INVITE's final response. A 2xx that
    * crossed it is acknowledged and hung up, as a phone does; its status is given all the same.
    */
-  async cancel(deadlineMs = 5000): Promise<number> {
+  async cancel(headers: readonly Header[] = [], deadlineMs = 5000): Promise<number> {
     await this.waitFor('a response to INVITE', () => this.#final ?? this.#provisional[0], deadlineMs);
-    if (!this.#final) this.#sendCancel();
+    if (!this.#final) this.#sendCancel(headers);
     const final = await this.waitFor('the final response to a cancelled INVITE', () => this.#final, deadlineMs);
     if (final.status < 300) await this.hangup();
     return final.status;
@@ -110,12 +110,12 @@ export class OutgoingCall extends SipCall {
     this.#transaction = this.transport.transact(invite, this.#to, response => this.#onResponse(response));
   }
 
-  #sendCancel(): void {
+  #sendCancel(more: readonly Header[]): void {
     if (this.#cancelled) return;
     this.#cancelled = true;
     const { headers, requestUri, cseq, branch } = this.invite;
     const copied = headers.filter(([name]) => /^(max-forwards|route|from|to|call-id)$/i.test(name));
-    const cancel = new SipMessage(`CANCEL ${requestUri} SIP/2.0`, [...copied, ['CSeq', `${cseq} CANCEL`]]);
+    const cancel = new SipMessage(`CANCEL ${requestUri} SIP/2.0`, [...copied, ['CSeq', `${cseq} CANCEL`], ...more]);
     // §9.1: the branch of what it cancels.
     this.transport.transact(cancel, this.#to, () => undefined, branch);
   }

@@ -81,7 +81,9 @@ export class SipDialog {
       ],
       body,
     );
-    return headers.reduce((made, [name, value]) => made.with(name, value), message);
+    const names = new Set(headers.map(([name]) => name));
+    const valuesOf = (name: string): string[] => headers.filter(([key]) => key === name).map(([, value]) => value);
+    return [...names].reduce((made, name) => made.with(name, ...valuesOf(name)), message);
   }
 
   /** Target refresh (§12.2): the Contact of a re-INVITE or UPDATE, or of its 2xx. */

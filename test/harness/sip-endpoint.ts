@@ -21,6 +21,8 @@ export interface EndpointOptions extends MediaOptions {
   /** Host part of From. Default: the address. */
   readonly domain?: string;
   readonly credentials?: Credentials;
+  /** Changes each message's text before it is sent: compact names, folded headers, other bodies. */
+  readonly writes?: (text: string) => string;
 }
 
 export interface RequestOptions {
@@ -283,7 +285,8 @@ export class SipEndpoint implements SipTransport {
   #send(message: SipMessage, to: HostPort): void {
     if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return;
     this.ladder.add('sent', to, message);
-    this.#socket.send(message.toString(), to.port, to.address);
+    const { writes = (text: string): string => text } = this.#options;
+    this.#socket.send(writes(message.toString()), to.port, to.address);
   }
 
   #isLost(row: Omit<LadderRow, 'atMs'>): boolean {

@@ -15,6 +15,9 @@ const incoming: CallRecord = {
   dialled: '70001',
   callerNumber: '100',
   callerName: '',
+  presented: null,
+  asserted: [],
+  privacy: [],
   headers: {},
   startedMs: 1_000,
   answeredMs: null,
@@ -34,6 +37,8 @@ const incoming: CallRecord = {
       targetIndex: null,
       ringUntilMs: null,
       sipStatus: null,
+      endHeaders: [],
+      redirect: null,
       ending: false,
       recovering: null,
       times: { startedMs: 1_000, ringingMs: null, answeredMs: null, endedMs: null },
@@ -50,7 +55,11 @@ const connect = (...uris: string[]): ConnectStep => ({
   strategy: 'in-order',
 });
 const routed = (...flow: FlowStep[]): CallEvent => ({ type: 'routed', answer: { flow, routeName: 'r' } });
-const ended = (leg: string, sipStatus = 480): CallEvent => ({ type: 'legEnded', leg, sipStatus });
+const ended = (leg: string, sipStatus = 480): Extract<CallEvent, { type: 'legEnded' }> => ({
+  type: 'legEnded',
+  leg,
+  sipStatus,
+});
 const answered = (leg: string): CallEvent => ({ type: 'legAnswered', leg });
 
 /** Runs events one after the other, 1 s apart; returns the call and the actions of the last event. */
@@ -149,6 +158,107 @@ describe('a call to one target', () => {
     const { call } = play(routed(connect('sip:a')), answered('c1-1'));
     assert.deepEqual(advance(call, answered('c1-1'), 9_000).actions, []);
     assert.equal(advance(call, answered('c1-1'), 9_000).call, call);
+  });
+});
+
+describe('why a leg ended', () => {
+  const busy = [{ name: 'Reason', value: 'Q.850;cause=17' }];
+  const other = [{ name: 'Reason', value: 'SIP;cause=503' }];
+
+  test('goes to the caller with the status that it came with, also after a failover', () => {
+    const { all } = play(
+      routed(connect('sip:a', 'sip:b')),
+      { ...ended('c1-1', 486), headers: busy },
+      { ...ended('c1-2', 503), headers: other },
+    );
+    assert.deepEqual(
+      all.find(action => action.do === 'reject'),
+      { do: 'reject', sipStatus: 486, headers: busy },
+    );
+  });
+
+  test('goes to the other leg of a call that is up', () => {
+    const { actions } = play(routed(connect('sip:a')), answered('c1-1'), {
+      ...ended('c1-1'),
+      headers: other,
+    });
+    assert.deepEqual(actions[0], { do: 'hangup', leg: 'caller', cause: 16, headers: other });
+  });
+
+  test('goes to a callee that still rings', () => {
+    const { actions } = play(routed(connect('sip:a')), { ...ended('caller', 487), headers: busy });
+    assert.deepEqual(actions[0], { do: 'hangup', leg: 'c1-1', cause: 16, headers: busy });
+  });
+
+  test('is ours where we ended it: the answer to our CANCEL explains nothing', () => {
+    const { all } = play(
+      routed(connect('sip:a')),
+      { type: 'ringTimeout', leg: 'c1-1' },
+      { ...ended('c1-1', 487), headers: busy },
+    );
+    assert.deepEqual(
+      all.find(action => action.do === 'reject'),
+      { do: 'reject', sipStatus: 480 },
+    );
+  });
+});
+
+describe('a redirection', () => {
+  const moved = (leg: string, ...contacts: string[]): CallEvent => ({ ...ended(leg, 302), contacts });
+  const targets = (leg: string, ...uris: string[]): CallEvent => ({
+    type: 'redirected',
+    leg,
+    targets: uris.map(uri => ({ uri })),
+  });
+  const dialled = (all: readonly CallAction[]): string[] => all.flatMap(one => (one.do === 'dial' ? one.legs : []));
+  const peers = (call: CallRecord): string[] => call.legs.slice(1).map(leg => leg.peer);
+
+  test('is asked about, and whom it names is called before the next target', () => {
+    const { call, all } = play(
+      routed(connect('sip:a', 'sip:z')),
+      moved('c1-1', 'sip:b', 'sip:c'),
+      targets('c1-1', 'sip:b', 'sip:c'),
+      ended('c1-2', 486),
+      ended('c1-3', 486),
+      ended('c1-4', 486),
+    );
+    assert.deepEqual(all[1], { do: 'redirect', leg: 'c1-1' });
+    assert.deepEqual(peers(call), ['sip:a', 'sip:b', 'sip:c', 'sip:z']);
+    assert.deepEqual([call.ending?.sipStatus, dialled(all).length], [486, 4]);
+  });
+
+  test('that nobody follows is a target that failed', () => {
+    const { call } = play(routed(connect('sip:a')), moved('c1-1', 'sip:b'), targets('c1-1'));
+    assert.equal(call.ending?.sipStatus, 480);
+    assert.equal(play(routed(connect('sip:a')), moved('c1-1')).call.ending?.sipStatus, 480);
+  });
+
+  test('rings at once where all ring at once, and the call waits for its answer', () => {
+    const both: FlowStep = { ...connect('sip:a', 'sip:z'), strategy: 'at-once' };
+    const waiting = play(routed(both), moved('c1-1', 'sip:b'), ended('c1-2', 486));
+    assert.equal(waiting.call.ending, null);
+    assert.deepEqual(resumeActions(waiting.call, new Map()), [{ do: 'redirect', leg: 'c1-1' }]);
+    const { call } = play(routed(both), moved('c1-1', 'sip:b', 'sip:c'), targets('c1-1', 'sip:b', 'sip:c'));
+    assert.deepEqual(peers(call), ['sip:a', 'sip:z', 'sip:b', 'sip:c']);
+  });
+
+  test('in a circle ends: nobody is called twice, and not more than five times on', () => {
+    const twice = play(routed(connect('sip:a')), moved('c1-1', 'sip:a'), targets('c1-1', 'sip:a'));
+    assert.equal(twice.call.ending?.sipStatus, 480);
+    const events = [0, 1, 2, 3, 4, 5].flatMap(i => [
+      moved(`c1-${i + 1}`, `sip:${i}`),
+      targets(`c1-${i + 1}`, `sip:${i}`),
+    ]);
+    const { call, all } = play(routed(connect('sip:a')), ...events);
+    assert.deepEqual([call.ending?.sipStatus, dialled(all).length], [480, 6]);
+  });
+
+  test('that is answered about too late changes nothing', () => {
+    const both: FlowStep = { ...connect('sip:a', 'sip:z'), strategy: 'at-once' };
+    const up = play(routed(both), moved('c1-1', 'sip:b'), answered('c1-2'), targets('c1-1', 'sip:b'));
+    assert.deepEqual(up.actions, []);
+    const gone = play(routed(connect('sip:a')), moved('c1-1', 'sip:b'), ended('caller', 487), targets('c1-1', 'sip:b'));
+    assert.deepEqual(gone.actions, []);
   });
 });
 

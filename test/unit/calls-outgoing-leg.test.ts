@@ -17,8 +17,9 @@ function dialled(step: Partial<ConnectStep>): CallRecord {
   const flow = [{ action: 'connect', strategy: 'in-order', targets, ...step }] as const;
   return advance(incoming, { type: 'routed', answer: { flow, routeName: 'r' } }, 2_000).call;
 }
+const rules = { headers: [], domain: 'a.test', trusts: () => false };
 const variablesOf = (call: CallRecord, answers: Parameters<typeof legVariables>[2] = []): Record<string, string> =>
-  legVariables(call, call.legs[1]!, answers, ({ trunk }) => trunk);
+  legVariables(call, call.legs[1]!, answers, ({ trunk }) => trunk, rules);
 
 describe("a leg's INVITE", () => {
   test('bears the caller and the headers that are passed on', () => {
@@ -44,10 +45,10 @@ describe("a leg's INVITE", () => {
   });
 
   test('is shown to plugins as the route would have it', () => {
-    const leg = outgoingLeg(dialled({ callerNumber: '+1' }), 'c1-1');
+    const leg = outgoingLeg(dialled({ callerNumber: '+1' }), 'c1-1', rules);
     assert.equal(leg?.callerNumber, '+1');
     assert.equal(leg.call.callerNumber, '100');
     assert.deepEqual(leg.headers, { 'x-b': ['b'], 'x-account': ['target'] });
-    assert.equal(outgoingLeg(dialled({}), 'caller'), undefined);
+    assert.equal(outgoingLeg(dialled({}), 'caller', rules), undefined);
   });
 });

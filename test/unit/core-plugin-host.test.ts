@@ -64,7 +64,7 @@ async function plugins(definitions: Record<string, string>): Promise<ReturnType<
 }
 
 const call: IncomingCall = {
-  ...{ id: 'c1', sipCallId: 'x@y', dialled: '1', callerNumber: '2', callerName: '', headers: {} },
+  ...{ id: 'c1', sipCallId: 'x@y', dialled: '1', callerNumber: '2', callerName: '', privacy: [], headers: {} },
   source: { kind: 'trunk', trunk: 'lab' },
 };
 
@@ -135,7 +135,10 @@ describe('loading plugins', () => {
       `setup: ({provide}) => provide(serviceToken('s'), 1)`,
       /it provides s without naming it in "provides"/,
     ],
-    'that answers an unknown hook': [`setup: ({hook}) => hook('rout', () => 1)`, /no hook "rout": route, dial, place/],
+    'that answers an unknown hook': [
+      `setup: ({hook}) => hook('rout', () => 1)`,
+      /no hook "rout": route, dial, redirect, place/,
+    ],
     'that answers a hook twice': [
       `setup: ({hook}) => { hook('route', () => {}); hook('route', () => {}); }`,
       /the hook route twice/,

@@ -24,7 +24,7 @@ subscribers: {"1001": {secret: a}}
 trunks: {lab: {sources: [.200], gateways: [.208]}}
 `;
 const call: IncomingCall = {
-  ...{ id: 'c1', sipCallId: 'x@y', callerNumber: '2', callerName: '', dialled: '7000', headers: {} },
+  ...{ id: 'c1', sipCallId: 'x@y', callerNumber: '2', callerName: '', dialled: '7000', privacy: [], headers: {} },
   source: { kind: 'trunk', trunk: 'lab' },
 };
 

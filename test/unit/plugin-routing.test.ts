@@ -1,9 +1,17 @@
 // The routing plugin: patterns, the choice of a route, and what it answers.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { CallSource, Directory, IncomingCall, RouteAnswer } from '../../core/plugin-api.js';
+import type {
+  CallSource,
+  ConnectTarget,
+  Directory,
+  IncomingCall,
+  RedirectAnswer,
+  RouteAnswer,
+} from '../../core/plugin-api.js';
 import { checkRoutes } from '../../plugins/routing/check-routes.js';
 import { compileDialPattern } from '../../plugins/routing/dial-pattern.js';
+import { redirectCall } from '../../plugins/routing/redirect-call.js';
 import { compileRoutes, routeCall } from '../../plugins/routing/route-call.js';
 import { routingConfig } from '../../plugins/routing/route-config.js';
 
@@ -20,7 +28,16 @@ const contacts: Record<string, string[]> = { '1001': ['sip:1001@192.0.2.11', 'si
 const location = { contacts: (subscriber: string): string[] => contacts[subscriber] ?? [] };
 
 function call(dialled: string, source: CallSource = { kind: 'subscriber', subscriber: '1001' }): IncomingCall {
-  return { id: 'c1', sipCallId: 'x@y', source, dialled, callerNumber: '1001', callerName: 'alice', headers: {} };
+  return {
+    id: 'c1',
+    sipCallId: 'x@y',
+    source,
+    dialled,
+    callerNumber: '1001',
+    callerName: 'alice',
+    privacy: [],
+    headers: {},
+  };
 }
 
 function route(routes: unknown[], dialled: string, source?: CallSource): RouteAnswer | undefined {
@@ -176,5 +193,38 @@ describe('a routing config', () => {
 
   test('that is right has no problems', () => {
     assert.deepEqual(problems([{ dial: '7xxxx', to: [{ trunk: 'lab' }], from: { subscribers: ['1001'] } }]), []);
+  });
+});
+
+describe('a redirection', () => {
+  const redirected = (
+    target: ConnectTarget,
+    contacts: readonly string[],
+    redirects?: string,
+  ): RedirectAnswer | undefined => {
+    const { routes } = routingConfig.parse({
+      routes: [
+        { dial: '100x', to: [{ subscriber: 'dialled' }], redirects },
+        { dial: '7.', from: { subscribers: ['1001'] }, to: [{ trunk: 'lab' }] },
+        { dial: '9', echo: true },
+      ],
+    });
+    const question = { call: call('1001'), target, sipStatus: 302, contacts };
+    return redirectCall(question, compileRoutes(routes), { directory, location });
+  };
+  const alice = { uri: 'sip:1001@192.0.2.11', subscriber: '1001' };
+  const uris = (answer: RedirectAnswer | undefined): string[] | undefined => answer?.targets.map(({ uri }) => uri);
+
+  test('goes where the one who redirects may call, host or not', () => {
+    const answer = redirected(alice, ['sip:70@192.0.2.99', 'sip:9@a.test', 'sip:555@a.test']);
+    assert.deepEqual(uris(answer), ['sip:70@192.0.2.1:5060', 'sip:70@192.0.2.2:5060']);
+    assert.equal(answer?.targets[0]?.headers?.set?.['Diversion'], '<sip:1001@a.test>;reason=unknown');
+    assert.deepEqual(uris(redirected({ uri: 'sip:1002@h', subscriber: '1002' }, ['sip:70@a.test'])), []);
+    assert.deepEqual(uris(redirected({ uri: 'sip:x@h' }, ['sip:70@a.test'])), []);
+  });
+
+  test('goes to the Contact as it stands, or nowhere, where the route says so', () => {
+    assert.deepEqual(uris(redirected(alice, ['sip:70@192.0.2.99'], 'uri')), ['sip:70@192.0.2.99']);
+    assert.equal(redirected(alice, ['sip:70@192.0.2.99'], 'refuse'), undefined);
   });
 });
