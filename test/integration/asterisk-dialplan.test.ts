@@ -44,7 +44,9 @@ describe('The dialplan of a call node', () => {
       const call = await edge.invite(target(user), { callId: id, headers: [['X-Holdfast-Source', 'a,b)${EXTEN}']] });
       const isIt = (args: readonly string[]): boolean => args[1] !== undefined && decodeURIComponent(args[1]) === id;
       const { args, channel } = await events.of('StasisStart', event => isIt(event.args));
-      assert.deepEqual(args.map(decodeURIComponent), ['inbound', id, 'a,b)${EXTEN}', decodeURIComponent(user)]);
+      const [headers = '', ...others] = args.map(decodeURIComponent).reverse();
+      assert.deepEqual(others.reverse(), ['inbound', id, 'a,b)${EXTEN}', decodeURIComponent(user)]);
+      assert.match(headers, /^From: .*\nX-Holdfast-Source: a,b\)\$\{EXTEN\}\n$/);
       assert.equal(await call.cancel(), 487);
       await events.of('ChannelDestroyed', event => event.channel.id === channel.id);
       assert.equal(events.events.filter(event => event.type === 'StasisStart' && isIt(event.args)).length, 1);

@@ -23,7 +23,7 @@ describe('SIPp', () => {
       rate: 40,
       holdMs: 200,
     });
-    const { failures, errors: _, ...outcome } = await uac.finished();
+    const { failures, errors: _, ringingMs: _ringing, answeredMs: _answered, ...outcome } = await uac.finished();
     assert.deepEqual(outcome, { exitCode: 0, total: 20, successful: 20, failed: 0, retransmissions: 0 });
     assert.deepEqual(failures, []);
     const callee = await uas.stop();
