@@ -14,6 +14,7 @@ import type { KnownProcesses } from './farm/known-processes.js';
 import type { NodeStates } from './farm/node-states.js';
 import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
+import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
@@ -50,6 +51,7 @@ export interface DaemonParts {
   /** What the death of a node asks for. */
   readonly nodeDied: (death: NodeDeath) => Promise<void>;
   readonly bindings: Bindings;
+  readonly metrics: Metrics;
   readonly balancer: Balancer;
   /** Opened by the start, as it owns a thread and a socket. */
   readonly openTrace: () => Promise<Trace>;
@@ -111,6 +113,7 @@ export class Daemon {
     await engine.load(lastLivedMs);
     await this.#parts.recoveries.load();
     await cdr.start();
+    await this.#parts.metrics.start(live.config.metrics);
     const progress = (line: string): void => log.info({}, line);
     const died = (node: string): void => {
       const reason = 'it died while the daemon was away';
@@ -160,6 +163,7 @@ export class Daemon {
     log.setLevel(next.log.level);
     log.reopen();
     await cdr.redirect(this.#parts.recordsGoTo(next));
+    await this.#parts.metrics.serve(next.metrics);
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
     if (allNeeds(changes).includes('endpoint-reload')) await keeper.provision(live.plan.nodes);
@@ -196,6 +200,7 @@ export class Daemon {
     const { keeper, plugins, cdr, store, log } = this.#parts;
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
+      () => this.#parts.metrics.close(),
       async () => this.#parts.recoveries.close(),
       async () => this.#parts.mediaRecovery.close(),
       async () => this.#parts.standIn.close(),

@@ -57,6 +57,8 @@ export interface CallEngineOptions {
     started(call: IncomingCall): void;
     answered(call: { readonly id: string; readonly answeredBy: string }): void;
     ended(record: CallDetailRecord): void;
+    /** Told of each change of a call, at once: it must do next to nothing. */
+    changed(before: CallRecord, after: CallRecord): void;
   };
   /** Ends a leg that is being recovered, in its own way; false for any other. */
   readonly abandon: (legId: string) => boolean;
@@ -98,6 +100,7 @@ export class CallEngine {
       changed: (before, after) => {
         if (before.answeredMs === null && after.answeredMs !== null) this.#tellAnswered(after);
         this.#askMissingCallIds(before, after);
+        options.events.changed(before, after);
       },
     });
     options.conferences.onLost((callId, reason) => this.#calls.get(callId)?.dispatch({ type: 'joinFailed', reason }));

@@ -43,6 +43,7 @@ import { DialogBook } from '../ledger/dialog-book.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
+import { Metrics } from '../metrics/metrics.js';
 import { PluginHost } from '../plugins/plugin-host.js';
 import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
@@ -104,6 +105,7 @@ const tokens = {
   bindings: token<Bindings>('bindings'),
   cdr: token<CallRecords>('cdr'),
   inspector: token<CallInspector>('inspector'),
+  metrics: token<Metrics>('metrics'),
   daemon: token<Daemon>('daemon'),
   planner: token<ReloadPlanner>('reload planner'),
 };
@@ -244,6 +246,7 @@ function wireCalls(given: Given, make: Make): void {
   make(tokens.planner, get => reloadPlanner(given, get));
   make(tokens.cdr, () => new CallRecords({ store, log, ...recordsGoTo(live.config) }));
   make(tokens.inspector, get => inspector(given, get));
+  make(tokens.metrics, get => metrics(given, get));
   make(
     tokens.daemon,
     get =>
@@ -266,6 +269,7 @@ function wireCalls(given: Given, make: Make): void {
         dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, live, death),
         bindings: get(tokens.bindings),
+        metrics: get(tokens.metrics),
         balancer: get(tokens.balancer),
         openTrace: () => openTrace(given),
         checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),
@@ -323,10 +327,15 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {
-      started: call => plugins.emit('call.started', call),
+      started: call => {
+        get(tokens.metrics).calls.started();
+        plugins.emit('call.started', call);
+      },
+      changed: (before, after) => get(tokens.metrics).calls.changed(before, after, Date.now()),
       answered: call => plugins.emit('call.answered', call),
       ended: record => {
         get(tokens.inspector).noteEnded(record);
+        get(tokens.metrics).calls.ended(record);
         plugins.emit('call.ended', record);
       },
     },
@@ -351,6 +360,24 @@ function inspector({ live, stateFolder }: Given, get: Get): CallInspector {
       find: async (text, most) => (await trace()?.find(text, most)) ?? [],
     },
     ends: () => namesOf(live.plan, get(tokens.states).nodes()),
+  });
+}
+
+function metrics({ log, store, stateFolder }: Given, get: Get): Metrics {
+  const states = get(tokens.states);
+  return new Metrics({
+    store,
+    log,
+    socketPath: socket => pathBelow(stateFolder, socket),
+    nodes: () => states.nodes(),
+    stateOf: node => states.state(node),
+    calls: () => get(tokens.engine).list(),
+    conferences: () => get(tokens.conferences).list(),
+    edgeCounters: node => get(tokens.edge).counters(node),
+    engineSessions: async node => (await get(tokens.media).statistics(node)).sessions,
+    recoveries: () => get(tokens.recoveries).list(),
+    trace: async () => get(tokens.daemon).trace?.counters(),
+    records: get(tokens.cdr),
   });
 }
 

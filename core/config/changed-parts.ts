@@ -65,6 +65,7 @@ const plainParts: readonly PlainPart[] = [
   { part: 'log.file', needs: ['daemon-restart'], of: config => config.log.file },
   { part: 'cdr.file', needs: [], of: config => config.cdr.file },
   { part: 'cdr.webhook', needs: [], of: config => config.cdr.webhook },
+  { part: 'metrics', needs: [], of: config => config.metrics },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
 ];

@@ -24,6 +24,27 @@ export function readHostPort(text: string, subnet: string, defaultPort = 5060): 
   return 'wrong' in address ? address : { value: `${address.value}:${port}` };
 }
 
+/** Loopback, private use (RFC 1918), shared (RFC 6598) and link-local (RFC 3927) addresses. */
+const privateNetworks = [
+  '127.0.0.0/8',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+];
+
+/** True for an IPv4 address that nobody on the Internet can reach. */
+export function isPrivateAddress(address: string): boolean {
+  const number = ipv4ToNumber(address);
+  return privateNetworks.some(network => {
+    const [base = '', bits] = network.split('/');
+    const size = 2 ** (32 - Number(bits));
+    const low = ipv4ToNumber(base) ?? 0;
+    return number !== undefined && number >= low && number < low + size;
+  });
+}
+
 /** No more addresses than this may one entry stand for: each becomes a row at the edge. */
 const mostAddresses = 4096;
 

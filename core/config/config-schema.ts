@@ -103,6 +103,15 @@ const webhook = z.strictObject({
   timeoutSeconds: z.number().min(0.1).max(300).default(10).describe('How long the receiver may take for one request.'),
 });
 
+const metrics = z.strictObject({
+  listen: z
+    .string()
+    .min(1)
+    .describe(
+      'Where Prometheus asks for /metrics: a private address:port, or unix:NAME, a socket in the state folder.',
+    ),
+});
+
 const trace = z.strictObject({
   rawMegabytes: z
     .int()
@@ -129,6 +138,7 @@ export const configSchema = z.strictObject({
     .describe('Realm of the subscribers, and host part of their addresses.'),
   log: log.prefault({}).describe('What the daemon logs, and where.'),
   cdr: cdr.prefault({}).describe('Call records.'),
+  metrics: metrics.optional().describe('Metrics for Prometheus; without this block there are none.'),
   trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),
   passHeaders: z
     .array(passedHeader)

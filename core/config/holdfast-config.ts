@@ -29,6 +29,9 @@ export interface WebhookConfig {
   readonly timeoutMs: number;
 }
 
+/** Where metrics are served. `socket` is relative to the state folder. */
+export type MetricsConfig = { readonly host: string; readonly port: number } | { readonly socket: string };
+
 /** One plugin's block. Its config is checked by the plugin's own schema. */
 export interface PluginBlock {
   readonly name: string;
@@ -58,6 +61,7 @@ export interface HoldfastConfig {
   readonly log: { readonly level: LogLevel; readonly file?: string };
   /** `file` is relative to the state folder. */
   readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
+  readonly metrics?: MetricsConfig;
   /** What is kept of SIP messages. */
   readonly trace: { readonly rawMegabytes: number };
   /** Names of headers that pass from leg to leg. */

@@ -2,11 +2,11 @@
 import { dirname, resolve } from 'node:path';
 import { farmNames, planFarm, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { HoldfastError } from '../errors.js';
-import { readAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
+import { isPrivateAddress, readAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
 import { configInvalid, type ConfigPath, type ConfigProblem } from './config-problem.js';
 import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
-import type { HoldfastConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
+import type { HoldfastConfig, MetricsConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
 import { schemaProblems } from './schema-problems.js';
 
 export interface LoadOptions {
@@ -44,6 +44,7 @@ class ConfigBuilder {
     const { domain, log, trace, passHeaders } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
+    const metrics = this.#metrics();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
       name,
@@ -56,6 +57,7 @@ class ConfigBuilder {
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
       ...{ file, farm, domain, log: level, cdr, trace, subscribers, trunks, passHeaders, warnings },
+      ...(metrics === undefined ? {} : { metrics }),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
   }
@@ -113,6 +115,23 @@ class ConfigBuilder {
     return { file, webhook: { url: webhook.url, secret: webhook.secret, timeoutMs: webhook.timeoutSeconds * 1000 } };
   }
 
+  #metrics(): MetricsConfig | undefined {
+    const listen = this.#file.metrics?.listen;
+    if (listen === undefined) return undefined;
+    const socket = /^unix:(.*)$/.exec(listen)?.[1];
+    if (socket !== undefined) {
+      if (/^[\w.-]+$/.test(socket)) return { socket };
+      this.#problem(['metrics', 'listen'], `"${socket}" is not the name of a socket, as in unix:metrics.sock`);
+      return undefined;
+    }
+    const read = (text: string, subnet: string): AddressReading<string> => readHostPort(text, subnet, metricsPort);
+    const [host = '', port] = this.#read(['metrics', 'listen'], listen, read)?.split(':') ?? [];
+    if (host !== '' && !isPrivateAddress(host)) {
+      this.#problem(['metrics', 'listen'], `${host} is not a private address: anybody could read how you are doing`);
+    }
+    return { host, port: Number(port) };
+  }
+
   #trunks(): readonly TrunkConfig[] {
     const owners = new Map<string, string>();
     return Object.entries(this.#file.trunks).map(([name, trunk]) => {
@@ -166,6 +185,9 @@ class ConfigBuilder {
 function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 }
+
+/** Of the Prometheus exporters of OpenTelemetry. */
+const metricsPort = 9464;
 
 const fewest = { kamailio: 1, call: 1, conference: 1, registrar: 1, rtpengine: 1 } as const;
 

@@ -27,11 +27,17 @@ interface ChangeEvents {
   readonly change: [StoreChange<unknown>];
 }
 
+interface CommitEvents {
+  readonly commit: [ms: number];
+}
+
 /** A Store over raw operations. Versions are given out in the order in which writes are handed to `commit`. */
 export class RecordStore implements Store {
   readonly #raw: RawStore;
   readonly #log: Logger;
   readonly #watchers = new Map<string, Emitter<ChangeEvents>>();
+  readonly #tables = new Set<string>();
+  readonly #commits: Emitter<CommitEvents>;
   #lastVersion: number;
   #closed = false;
 
@@ -39,11 +45,13 @@ export class RecordStore implements Store {
   constructor(raw: RawStore, log: Logger, lastVersion = 0) {
     this.#raw = raw;
     this.#log = log;
+    this.#commits = new Emitter(log);
     this.#lastVersion = lastVersion;
   }
 
   table<T>(name: string, schema: ZodType<T>): Table<T> {
     if (!/^[a-z][a-z0-9-]*$/.test(name)) throw new TypeError(`store table "${name}" must be a kebab-case word`);
+    this.#tables.add(name);
     return new RecordTable(name, schema, this.#raw, this.#log, {
       write: writes => this.transaction(writes),
       watch: listener => this.#watcher(name).on('change', `watch of ${name}`, listener),
@@ -54,12 +62,24 @@ export class RecordStore implements Store {
     if (this.#closed) throw new HoldfastError('STORE_FAILED', 'the store is closed');
     if (writes.length === 0) return this.#lastVersion;
     const version = ++this.#lastVersion;
-    if (!(await this.#raw.commit(writes, version))) {
+    const startMs = performance.now();
+    const held = await this.#raw.commit(writes, version);
+    this.#commits.emit('commit', performance.now() - startMs);
+    if (!held) {
       const places = writes.map(write => `${write.table}/${write.key}`).join(', ');
       throw new HoldfastError('STORE_CONFLICT', `store: ${places} changed meanwhile`, { details: { places } });
     }
     for (const { table, key, value } of writes) this.#watchers.get(table)?.emit('change', { key, value, version });
     return version;
+  }
+
+  async counts(wanted: (table: string) => boolean): Promise<ReadonlyMap<string, number>> {
+    const names = [...this.#tables].filter(wanted).sort();
+    return new Map(names.map(name => [name, this.#raw.count(name)]));
+  }
+
+  onCommit(listener: (ms: number) => void): () => void {
+    return this.#commits.on('commit', 'store', listener);
   }
 
   async close(): Promise<void> {

@@ -56,5 +56,9 @@ export interface Store {
   table<T>(name: string, schema: ZodType<T>): Table<T>;
   /** All of the writes or, when one `ifVersion` does not hold (STORE_CONFLICT), none. Resolves with their version. */
   transaction(writes: readonly StoreWrite[]): Promise<number>;
+  /** How many records the tables have that were opened and are wanted, by name. */
+  counts(wanted: (table: string) => boolean): Promise<ReadonlyMap<string, number>>;
+  /** Told how long each transaction took until it was committed, ms. */
+  onCommit(listener: (ms: number) => void): () => void;
   close(): Promise<void>;
 }

@@ -117,6 +117,14 @@ trunks: {lab: {sources: [.200-.202, 10.1.0.0/30, 192.0.2.7], gateways: [.208, ".
     ]);
   });
 
+  test('takes an address or a socket for metrics, and none where none is named', async () => {
+    const of = async (listen: string): Promise<unknown> => (await load(`${least}metrics: {listen: ${listen}}`)).metrics;
+    assert.deepEqual(await of('.2'), { host: '127.40.0.2', port: 9464 });
+    assert.deepEqual(await of('"10.9.8.7:9000"'), { host: '10.9.8.7', port: 9000 });
+    assert.deepEqual(await of('unix:metrics.sock'), { socket: 'metrics.sock' });
+    assert.equal((await load(least)).metrics, undefined);
+  });
+
   test('follows aliases', async () => {
     const config = await load(`domain: a.test\nplugins:\n  a: &same {x: 1}\n  b: *same\n`);
     assert.deepEqual(config.plugins[1]?.config, { x: 1 });
@@ -183,6 +191,14 @@ describe('a mistake in a config file is told with file, line, column and a hint'
     'a password in the URL of a webhook': [
       `${least}cdr:\n  webhook: {url: "https://me:pw@x.test/", secret: 0123456789abcdef}\n`,
       'test.yaml:4:18: cdr.webhook.url: must bear no user and password: a record is known by its signature',
+    ],
+    'metrics on an address that anybody reaches': [
+      `${least}metrics: {listen: "203.0.113.9:9464"}\n`,
+      'test.yaml:3:19: metrics.listen: 203.0.113.9 is not a private address: anybody could read how you are doing',
+    ],
+    'metrics on a socket elsewhere': [
+      `${least}metrics: {listen: unix:../x}\n`,
+      'test.yaml:3:19: metrics.listen: "../x" is not the name of a socket, as in unix:metrics.sock',
     ],
     'a trunk that no call could use': [
       `${least}trunks: {a: {}}\n`,
