@@ -320,6 +320,18 @@ describe('Channels and bridges', () => {
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'right');
   });
 
+  it('meet by STASIS_BRIDGE in a bridge of an id that was used before', async () => {
+    for (const channelId of ['first', 'second']) {
+      await create(channelId, { [bridgeVariable]: 'again' });
+      const again = (await ari.bridges.list()).find(bridge => bridge.id === 'again');
+      assert.deepEqual(again?.channels, [channelId]);
+      await ari.channels.hangup({ channelId });
+      await events.of('ChannelDestroyed', ({ channel }) => channel.id === channelId);
+      await ari.bridges.destroy({ bridgeId: 'again' });
+      await events.of('BridgeDestroyed', ({ bridge }) => bridge.id === 'again');
+    }
+  });
+
   it('join by STASIS_BRIDGE before they are dialled as well', async () => {
     const variables = { [bridgeVariable]: 'early' };
     await create('dialled-later', variables);
