@@ -188,7 +188,7 @@ export class FarmMetrics {
         name: 'holdfast_cdr_waiting_records',
         type: 'gauge',
         help: 'Call records in the store that are not yet at their destination.',
-        samples: Object.entries<number>(waiting).map(([destination, value]) => ({ labels: { destination }, value })),
+        samples: Object.entries({ ...waiting }).map(([destination, value]) => ({ labels: { destination }, value })),
       },
       {
         name: 'holdfast_cdr_webhook_records_total',
