@@ -1,8 +1,17 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
 import { bridgeVariable, conferenceHeader, receivedInvite, stasisApp } from '../core/ports/asterisk.js';
 
-/** The arguments save the daemon a request for each. */
-const inbound = `Stasis(${stasisApp},inbound,\${URIENCODE(\${CHANNEL(pjsip,call-id)})},\${URIENCODE(\${PJSIP_HEADER(read,X-Holdfast-Source)})},\${URIENCODE(\${EXTEN})},\${${receivedInvite}})`;
+/**
+ * What the daemon would have to ask for. In one argument, as a caller's bracket that is never closed makes one of all that
+ * follow (main/app.c, __ast_app_separate_args; URIENCODE leaves round brackets alone); `&` is in none of the values.
+ */
+const invite = [
+  '${URIENCODE(${CHANNEL(pjsip,call-id)})}',
+  '${URIENCODE(${PJSIP_HEADER(read,X-Holdfast-Source)})}',
+  '${URIENCODE(${EXTEN})}',
+  `\${${receivedInvite}}`,
+].join('&');
+const inbound = `Stasis(${stasisApp},inbound,${invite})`;
 
 /**
  * After Stasis() a call is over, or no daemon listens: 503, so that a trunk tries elsewhere. `h` runs after each hang-up

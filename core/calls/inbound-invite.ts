@@ -8,16 +8,22 @@ import { readFields } from './sip-fields.js';
 /** Everything of an incoming call but our own id. */
 export type InviteFacts = Omit<IncomingCall, 'id'> & CallerIdentity;
 
+/** The parts of an `inbound` StasisStart's one argument, URI-encoded: see `readInvite`. */
+export function inviteParts(args: readonly string[]): readonly string[] {
+  return (args[1] ?? '').split('&');
+}
+
 /**
- * `args`: `inbound`, then URI-encoded: SIP Call-ID, source as the edge named it (`trunk:NAME` or `subscriber:NAME`) and
- * the user part of the Request-URI. Undefined where one is missing: then the INVITE did not come through the edge. Last, the
- * INVITE's header fields.
+ * `args`: `inbound`, and between `&`s: SIP Call-ID, source as the edge named it (`trunk:NAME` or `subscriber:NAME`), the user
+ * part of the Request-URI, and the INVITE's header fields. Undefined where one of the first three is missing: then the INVITE
+ * did not come through the edge.
  */
 export function readInvite(args: readonly string[], channel: AriChannel, rules: PassingRules): InviteFacts | undefined {
-  const [sipCallId = '', sourceName = '', dialled = ''] = args.slice(1, 4).map(decode);
+  const parts = inviteParts(args);
+  const [sipCallId = '', sourceName = '', dialled = ''] = parts.slice(0, 3).map(decode);
   const source = readSource(sourceName);
   if (sipCallId === '' || dialled === '' || !source) return undefined;
-  const fields = readFields(args[4]);
+  const fields = readFields(parts[3]);
   const trusted = source.kind === 'trunk' && rules.trusts(source.trunk);
   const identity = readIdentity(fields, source, channel.caller, trusted);
   return {

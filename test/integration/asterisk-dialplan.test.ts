@@ -1,6 +1,7 @@
 // What a caller may write into its INVITE reaches the daemon as it is, or not at all: nothing of it is run by the dialplan.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { inviteParts } from '../../core/calls/inbound-invite.js';
 import type { AriClient } from '../../core/ports/asterisk.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -32,6 +33,7 @@ describe('The dialplan of a call node', () => {
     ['a variable', '7%24%7BEXTEN%7D', 'a${EXTEN}b'],
     ['a function', '7%24%7BSHELL(id)%7D', 'x)y,z("q"){${SHELL(id)}}[1]?/\\<>'],
     ['commas and brackets', '7)a,b(c', '(,)'],
+    ['a bracket that is never closed', '7(a', '('],
     ['an expression', '7%24%5B1+1%5D', '$[1+1]'],
     ['percent signs', '7&=%2525', '%41%'],
     ['the name of a special extension', 's', 's'],
@@ -42,10 +44,11 @@ describe('The dialplan of a call node', () => {
     it(`hands over ${what} as it is`, async () => {
       const id = `${callId}@${Math.random()}`;
       const call = await edge.invite(target(user), { callId: id, headers: [['X-Holdfast-Source', 'a,b)${EXTEN}']] });
-      const isIt = (args: readonly string[]): boolean => args[1] !== undefined && decodeURIComponent(args[1]) === id;
+      const isIt = (args: readonly string[]): boolean => decodeURIComponent(inviteParts(args)[0] ?? '') === id;
       const { args, channel } = await events.of('StasisStart', event => isIt(event.args));
-      const [headers = '', ...others] = args.map(decodeURIComponent).reverse();
-      assert.deepEqual(others.reverse(), ['inbound', id, 'a,b)${EXTEN}', decodeURIComponent(user)]);
+      const [headers = '', ...others] = inviteParts(args).map(decodeURIComponent).reverse();
+      assert.deepEqual(others.reverse(), [id, 'a,b)${EXTEN}', decodeURIComponent(user)]);
+      assert.deepEqual([args.length, args[0]], [2, 'inbound']);
       assert.match(headers, /^From: .*\nX-Holdfast-Source: a,b\)\$\{EXTEN\}\n$/);
       assert.equal(await call.cancel(), 487);
       await events.of('ChannelDestroyed', event => event.channel.id === channel.id);

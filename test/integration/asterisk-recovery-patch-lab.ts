@@ -1,6 +1,7 @@
 // Two call nodes from our configs and a far end, for the tests of patches/0002.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { inviteParts } from '../../core/calls/inbound-invite.js';
 import { stasisApp, type AriClient, type AriEvent } from '../../core/ports/asterisk.js';
 import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -66,7 +67,7 @@ export class RecoveryLab {
     const invited = this.phone.invite();
     const { channel } = await this.events(node).of(
       'StasisStart',
-      ({ args }) => args[1] === encodeURIComponent(this.phone.callId),
+      ({ args }) => inviteParts(args)[0] === encodeURIComponent(this.phone.callId),
     );
     await this.ari(node).channels.answer({ channelId: channel.id });
     const answer = await invited;

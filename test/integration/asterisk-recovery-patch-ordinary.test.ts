@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import { inviteParts } from '../../core/calls/inbound-invite.js';
 import { stasisApp } from '../../core/ports/asterisk.js';
 import { projectRoot } from '../harness/project-root.js';
 import { SipMessage } from '../harness/sip-message.js';
@@ -44,7 +45,7 @@ async function sippCalls(): Promise<readonly SipMessage[]> {
   const target = { address: lab.asterisk.node(node).address, port: 5060 };
   const common = { address, target, payloadTypes: [0], messages: true, deadlineMs: 20_000 };
   const sipp = await Sipp.uac({ ...common, service: '70001', calls: 1, rate: 1, holdMs: 100 });
-  const { channel } = await lab.events(node).of('StasisStart', ({ args }) => args[3] === '70001');
+  const { channel } = await lab.events(node).of('StasisStart', ({ args }) => inviteParts(args)[2] === '70001');
   await lab.ari(node).channels.answer({ channelId: channel.id });
   assert.equal((await sipp.finished()).successful, 1);
   return traceOf(sipp);

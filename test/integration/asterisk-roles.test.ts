@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { inviteParts } from '../../core/calls/inbound-invite.js';
 import type { AriClient } from '../../core/ports/asterisk.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -45,7 +46,10 @@ describe('A conference node from our configs', () => {
   async function callerAt(name: string, id: string): Promise<{ caller: OutgoingCall; member: string }> {
     const { ari, events } = callNodes.get(name)!;
     const caller = await edge.invite(`sip:8001@${lab.node(name).address}:5060`);
-    const started = await events.of('StasisStart', ({ args }) => args[1] === encodeURIComponent(caller.callId));
+    const started = await events.of(
+      'StasisStart',
+      ({ args }) => inviteParts(args)[0] === encodeURIComponent(caller.callId),
+    );
     const endpoint = `PJSIP/conference/sip:${id}@${lab.node('conference-1').address}:5060`;
     await ari.channels.create({ endpoint, app, appArgs: 'leg', channelId: id, formats: 'ulaw' });
     await events.of('StasisStart', ({ channel }) => channel.id === id);

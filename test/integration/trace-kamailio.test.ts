@@ -197,6 +197,8 @@ describe('the trace of a real Kamailio', () => {
         toTag: null,
         viaBranch: 'z9hG4bK-outside-in',
         nextViaBranch: null,
+        contentType: null,
+        rawAt: null,
       },
     );
     assert.deepEqual([sent.direction, sent.source, sent.destination], ['out', `${internal}:5060`, `${call1}:5060`]);
