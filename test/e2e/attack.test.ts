@@ -32,8 +32,8 @@ describe('a farm under attack', () => {
   });
 
   const allPids = async (): Promise<Map<string, number>> => {
-    const status = await farm.status();
-    return new Map([['daemon', status.daemon.pid], ...status.nodes.map(node => [node.name, node.pid] as const)]);
+    const { daemon } = await farm.status();
+    return new Map([['daemon', daemon.pid], ...(await farm.pids())]);
   };
   const counter = async (name: string): Promise<number> =>
     (await farm.status()).nodes.reduce((sum, node) => sum + (node.counters?.[name] ?? 0), 0);

@@ -5,13 +5,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeStatus } from '../../core/control/operations.js';
 import { isRunning, readProcess, sessionOf } from '../../core/host/process-table.js';
 import { tableName } from '../../core/host/nft-ruleset.js';
-import { Farm, type FarmStatus } from '../harness/farm.js';
+import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
 import { waitFor } from '../harness/wait-for.js';
-
-type NodeStatus = FarmStatus['nodes'][number];
 
 describe('frozen servers of a farm', () => {
   let farm: Farm;
@@ -53,7 +52,8 @@ describe('frozen servers of a farm', () => {
 
   test('stay dead and fenced with killFrozen off, also under another daemon', { timeout: 150_000 }, async () => {
     await farm.reload(config.replace('  session-recovery:\n', '  session-recovery: { killFrozen: false }\n'));
-    const { pid, address } = await node('call-2');
+    const { address } = await node('call-2');
+    const pid = await farm.pid('call-2');
     process.kill(pid, 'SIGSTOP');
     await become('call-2', one => one.state === 'dead');
     assert.ok(fenceSet().includes(address));

@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { callDaemon } from '../../core/control/control-client.js';
+import type { CallStatus, FarmStatus } from '../../core/control/operations.js';
+import { statePaths } from '../../core/host/state-folder.js';
 import { freeSubnet, type Subnet } from './free-subnet.js';
 import { projectRoot } from './project-root.js';
 import { waitFor } from './wait-for.js';
@@ -12,36 +15,6 @@ export interface FarmOptions {
   readonly config?: string;
   /** Default 60 s. */
   readonly upMs?: number;
-}
-
-/** What `holdfast status --json` gives. */
-export interface FarmStatus {
-  readonly ready: boolean;
-  readonly daemon: { readonly pid: number };
-  readonly edge: { readonly public: string; readonly private: string };
-  readonly nodes: readonly {
-    readonly name: string;
-    readonly farm: 'kamailio' | 'call' | 'conference' | 'registrar' | 'rtpengine';
-    readonly state: 'up' | 'suspect' | 'dead' | 'draining';
-    readonly pid: number;
-    readonly address: string;
-    /** Of a Kamailio, by name. */
-    readonly counters?: Readonly<Record<string, number>>;
-  }[];
-  readonly calls: { readonly active: number };
-}
-
-export interface CallRow {
-  readonly id: string;
-  readonly state: string;
-  readonly conference: string;
-  readonly legs: readonly {
-    readonly callId: string;
-    readonly direction: 'inbound' | 'outbound';
-    readonly node: string;
-    readonly state: string;
-    readonly peer: string;
-  }[];
 }
 
 export interface CliResult {
@@ -139,19 +112,27 @@ export class Farm {
     return JSON.parse(stdout) as T;
   }
 
+  /** What `status --json` shows, without a process for each time that a test asks: under load these would be most of the load. */
   async status(): Promise<FarmStatus> {
-    return this.json<FarmStatus>('status');
+    return callDaemon(statePaths(this.state).controlSocket, 'status', {});
   }
 
-  async calls(): Promise<readonly CallRow[]> {
-    return this.json<readonly CallRow[]>('calls');
+  /** What `calls --json` shows. */
+  async calls(): Promise<readonly CallStatus[]> {
+    return callDaemon(statePaths(this.state).controlSocket, 'calls', {});
   }
 
   /** The process of a node, as `status` names it. */
   async pid(node: string): Promise<number> {
-    const found = (await this.status()).nodes.find(({ name }) => name === node);
-    if (!found) throw new Error(`no node is called ${node}`);
-    return found.pid;
+    const pid = (await this.pids()).get(node);
+    if (pid === undefined) throw new Error(`no node called ${node} has a process`);
+    return pid;
+  }
+
+  /** The processes of all nodes that have one, by name. */
+  async pids(): Promise<Map<string, number>> {
+    const { nodes } = await this.status();
+    return new Map(nodes.flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid] as const])));
   }
 
   /** Writes another config and has the daemon take it. */

@@ -38,8 +38,8 @@ export class BenchFarm {
 
   static async up(): Promise<BenchFarm> {
     const farm = await Farm.up({ config: await configOf('call-node') });
-    const { nodes, daemon } = await farm.status();
-    const bench = new BenchFarm(farm, new Map(nodes.map(node => [node.name, node.pid])), daemon.pid);
+    const { daemon } = await farm.status();
+    const bench = new BenchFarm(farm, await farm.pids(), daemon.pid);
     // Its modules are the same whoever has the calls.
     await bench.#requester(callNode).send({ operation: 'load', method: 'POST', path: '/asterisk/modules/app_dial.so' });
     return bench;
