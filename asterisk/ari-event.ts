@@ -16,6 +16,8 @@ const known = {
   StasisStart: z.looseObject({ channel, args }),
   StasisEnd: z.looseObject({ channel }),
   ChannelStateChange: z.looseObject({ channel }),
+  ChannelHold: z.looseObject({ channel }),
+  ChannelUnhold: z.looseObject({ channel }),
   ChannelHangupRequest: z.looseObject({ channel }),
   ChannelDestroyed: z.looseObject({ channel, cause: z.number(), tech_cause: z.number().optional() }),
   Dial: z.looseObject({ peer: channel, dialstatus: z.string() }),

@@ -22,6 +22,7 @@ import {
   renderConferencePjsip,
   renderRegistrarPjsip,
   type RegistrarSubscriber,
+  type RtpTimeout,
   type TrunkCredentials,
 } from './pjsip-conf.js';
 
@@ -34,9 +35,13 @@ export interface AsteriskRendererOptions {
   readonly domain: () => string;
   readonly ariPassword: (node: string) => string;
   readonly subscribers: () => readonly RegistrarSubscriber[];
+  /** Of phones and trunks; never where it is left out. */
+  readonly rtpTimeout?: () => RtpTimeout;
   /** Trunks that challenge our INVITEs; none where it is left out. */
   readonly trunks?: () => readonly TrunkCredentials[];
 }
+
+const noTimeout = (): RtpTimeout => ({ seconds: 0, onHoldSeconds: 0 });
 
 const folders = ['run', 'log', 'lib', 'spool'];
 
@@ -87,10 +92,10 @@ export class AsteriskRenderer implements NodeRenderer {
   }
 
   #pjsip(node: FarmNode): string {
-    const { plan, domain, subscribers, trunks } = this.#options;
+    const { plan, domain, subscribers, trunks, rtpTimeout = noTimeout } = this.#options;
     if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers());
     if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
-    return renderCallPjsip(plan(), node, domain(), trunks?.() ?? []);
+    return renderCallPjsip({ plan: plan(), node, domain: domain(), rtpTimeout: rtpTimeout() }, trunks?.() ?? []);
   }
 }
 

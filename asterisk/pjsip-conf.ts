@@ -18,6 +18,21 @@ export interface TrunkCredentials {
   readonly secret: string;
 }
 
+/** A phone that has sent no RTP for so long is hung up; 0: never. */
+export interface RtpTimeout {
+  readonly seconds: number;
+  /** Of one that has put us on hold. */
+  readonly onHoldSeconds: number;
+}
+
+/** What the endpoints of a call node are made of. */
+export interface CallNodeFacts {
+  readonly plan: FarmPlan;
+  readonly node: FarmNode;
+  readonly domain: string;
+  readonly rtpTimeout: RtpTimeout;
+}
+
 /** The endpoint that calls to a trunk with credentials are dialled by: `PJSIP/trunk-NAME/sip:…`. */
 const global = `[global]
 type = global
@@ -73,7 +88,7 @@ ${addresses.map(address => `match = ${address}`).join('\n')}
  * A way to the outside: over the private VIP, with nothing of the inside in From and Contact. Reliable provisional responses and
  * session timers are for those who ask for them; digits go out as INFO to whoever has agreed on no telephone-event.
  */
-function outward(name: string, plan: FarmPlan, node: FarmNode, domain: string): string {
+function outward(name: string, { plan, node, domain, rtpTimeout }: CallNodeFacts): string {
   return `[${name}]
 type = endpoint
 transport = udp
@@ -89,18 +104,20 @@ identify_by = ip
 ${media(node)}dtmf_mode = auto_info
 100rel = yes
 timers = yes
+rtp_timeout = ${rtpTimeout.seconds}
+rtp_timeout_hold = ${rtpTimeout.onHoldSeconds}
 `;
 }
 
-function edgeEndpoint(plan: FarmPlan, node: FarmNode, domain: string): string {
-  return `${outward('edge', plan, node, domain)}
-${identify('edge', edgeAddresses(plan))}`;
+function edgeEndpoint(facts: CallNodeFacts): string {
+  return `${outward('edge', facts)}
+${identify('edge', edgeAddresses(facts.plan))}`;
 }
 
 /** Outgoing only: what comes from the trunk comes over the edge. */
-function trunkEndpoint(trunk: TrunkCredentials, plan: FarmPlan, node: FarmNode, domain: string): string {
+function trunkEndpoint(trunk: TrunkCredentials, facts: CallNodeFacts): string {
   const name = trunkEndpointName(trunk.name);
-  return `${outward(name, plan, node, domain)}outbound_auth = ${name}
+  return `${outward(name, facts)}outbound_auth = ${name}
 
 [${name}]
 type = auth
@@ -131,17 +148,13 @@ timers = no
 `;
 }
 
-export function renderCallPjsip(
-  plan: FarmPlan,
-  node: FarmNode,
-  domain: string,
-  trunks: readonly TrunkCredentials[],
-): string {
+export function renderCallPjsip(facts: CallNodeFacts, trunks: readonly TrunkCredentials[]): string {
+  const { node } = facts;
   return [
     global,
     transport(node),
-    edgeEndpoint(plan, node, domain),
-    ...trunks.map(trunk => trunkEndpoint(trunk, plan, node, domain)),
+    edgeEndpoint(facts),
+    ...trunks.map(trunk => trunkEndpoint(trunk, facts)),
     innerEndpoint('conference', 'nowhere', node),
   ].join('\n');
 }

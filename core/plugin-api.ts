@@ -5,6 +5,7 @@ import type {
   ConferenceFacts,
   DialAnswer,
   IncomingCall,
+  Limits,
   OutgoingLeg,
   Placement,
   RedirectAnswer,
@@ -119,6 +120,7 @@ export interface Directory {
   readonly domain: string;
   /** Full form of an address as the config writes it: `.208:5060` is host 208 of the farm's subnet. */
   address(text: string): string;
+  readonly limits: Limits;
   /** Gateways as `host:port`, best first. */
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];

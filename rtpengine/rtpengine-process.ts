@@ -1,4 +1,5 @@
 // Renders one RTPEngine's configuration file, process and voices from plain values. Pure.
+import { longestLimitSeconds, offerTimeoutSeconds } from '../core/calls/limits.js';
 import { ports, rtpPorts, type FarmNode } from '../core/farm/farm-plan.js';
 import type { NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
 import type { Voice } from '../core/ports/voices.js';
@@ -54,11 +55,10 @@ endpoint-learning = heuristic
 # A deleted session is gone at once: its Call-ID may come back, re-anchored.
 delete-delay = 0
 
-# No packet at all from either side. A call that is held both ways sends none, but it is signalled as muted: silent-timeout.
-timeout = 600
-silent-timeout = 14400
-# An offer without an answer: longer than the longest ringing (RFC 3261 Timer C is three minutes).
-offer-timeout = 300
+# Nobody would find these ends in a call record: they are longer than any limit that does.
+timeout = ${2 * longestLimitSeconds}
+silent-timeout = ${2 * longestLimitSeconds}
+offer-timeout = ${offerTimeoutSeconds}
 
 foreground = true
 log-stderr = true

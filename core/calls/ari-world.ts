@@ -4,7 +4,15 @@ import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import { sendEnd, stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
-import type { DialAnswer, IncomingCall, OutgoingLeg, RedirectAnswer, Redirection, RouteAnswer } from './call-facts.js';
+import type {
+  DialAnswer,
+  IncomingCall,
+  Limits,
+  OutgoingLeg,
+  RedirectAnswer,
+  Redirection,
+  RouteAnswer,
+} from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
 import {
   callerLeg,
@@ -36,13 +44,14 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly passing: () => PassingRules;
+  readonly limits: () => Limits;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
 const routeAnswer = z.union([
   z.object({ reject: z.int().min(400).max(699), reason: z.string() }),
-  z.object({ flow: flowSchema, routeName: z.string() }),
+  z.object({ flow: flowSchema, routeName: z.string(), maxCallSeconds: z.number().optional() }),
 ]);
 
 export function ariWorld(options: AriWorldOptions): CallWorld {
@@ -92,12 +101,12 @@ async function tellHeaders(ari: AriClient, channelId: string, headers: readonly 
   await ari.channels.setChannelVar({ channelId, variable: sendEnd, value: writeFields(headers) });
 }
 
-async function route(call: CallRecord, { askRoute, log }: AriWorldOptions): Promise<CallEvent> {
+async function route(call: CallRecord, { askRoute, limits, log }: AriWorldOptions): Promise<CallEvent> {
   try {
     const answer = await askRoute(incomingCall(call));
     if (answer === undefined) return { type: 'routed', answer };
     const checked = routeAnswer.safeParse(answer);
-    if (checked.success) return { type: 'routed', answer };
+    if (checked.success) return { type: 'routed', answer, maxCallSeconds: limits().maxCallSeconds };
     throw new HoldfastError('PLUGIN_FAILED', `the route hook's answer is not valid: ${z.prettifyError(checked.error)}`);
   } catch (error) {
     log.error({ call: call.id, error }, `no route: ${messageOf(error)}`);

@@ -19,6 +19,7 @@ import type {
   OutgoingLeg,
   RedirectAnswer,
   Redirection,
+  Limits,
   RouteAnswer,
 } from './call-facts.js';
 import { ariWorld } from './ari-world.js';
@@ -46,6 +47,7 @@ export interface CallEngineOptions {
   readonly hasCredentials: (trunk: string) => boolean;
   readonly log: Logger;
   readonly passing: () => PassingRules;
+  readonly limits: () => Limits;
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
@@ -68,6 +70,8 @@ export interface CallEngineOptions {
 
 /** A channel that nobody knows is given this long to turn out to be a call that is just arriving. */
 const orphanGraceMs = 3000;
+/** Of a leg that Asterisk ends as no RTP comes (rtp_check_timeout() of res_pjsip_sdp_rtp.c); a phone that gives it says so in its BYE. */
+const rtpTimeoutCause = 44;
 /** How long after a BYE was answered its Asterisk's own word of it may take. */
 const goneGraceMs = 1000;
 
@@ -247,6 +251,14 @@ export class CallEngine {
       case 'ChannelStateChange':
         if (event.channel.state === 'Up') this.#answered(event.channel.id);
         return;
+      case 'ChannelHold':
+      case 'ChannelUnhold':
+        this.#dispatch(event.channel.id, {
+          type: 'legHeld',
+          leg: event.channel.id,
+          held: event.type === 'ChannelHold',
+        });
+        return;
       case 'ChannelDestroyed':
         this.#dispatch(event.channel.id, this.#legEnded(event));
         return;
@@ -256,13 +268,15 @@ export class CallEngine {
   }
 
   #legEnded({ channel, cause, tech_cause }: Extract<AriEvent, { type: 'ChannelDestroyed' }>): CallEvent {
-    const fields = readFields(channel.channelvars?.[receivedEnd]);
+    const received = channel.channelvars?.[receivedEnd] ?? '';
+    const fields = readFields(received);
     return {
       type: 'legEnded',
       leg: channel.id,
       sipStatus: finalStatus(tech_cause, cause),
       headers: endHeaders(fields, this.#options.passing()),
       contacts: contactsOf(fields),
+      silent: cause === rtpTimeoutCause && received === '',
     };
   }
 
@@ -340,7 +354,7 @@ export class CallEngine {
       this.#refuseMerged(node, channel.id, invite.sipCallId, twin);
       return;
     }
-    const call = newCallRecord({ id: newCallId(), ...invite }, node, channel.id, Date.now());
+    const call = newCallRecord({ id: newCallId(), ...invite }, node, channel.id, Date.now(), this.#options.limits());
     const live = this.#adopt(call);
     this.#log.info(
       {

@@ -88,8 +88,31 @@ export interface RejectAnswer {
   readonly reason: string;
 }
 
-/** What a `route` hook answers: a refusal, or a flow and a name for the log and the call record. */
-export type RouteAnswer = RejectAnswer | { readonly flow: readonly FlowStep[]; readonly routeName: string };
+/** Run these steps. */
+export interface FlowAnswer {
+  readonly flow: readonly FlowStep[];
+  /** For the log and the call record. */
+  readonly routeName: string;
+  /** Seconds from the answer after which the call is ended; 0: never. Default: `limits.maxCallSeconds` of the config. */
+  readonly maxCallSeconds?: number;
+}
+
+/** What a `route` hook answers: a refusal, or a flow. */
+export type RouteAnswer = RejectAnswer | FlowAnswer;
+
+/** The config's `limits`: after how many seconds something is ended that does not end by itself. 0: never. */
+export interface Limits {
+  /** A call that is not answered, from its INVITE. */
+  readonly maxSetupSeconds: number;
+  /** A call, from its answer. */
+  readonly maxCallSeconds: number;
+  /** A leg from which no RTP and no RTCP comes. */
+  readonly rtpTimeoutSeconds: number;
+  /** The same of a leg that is on hold, by its phone or by us. */
+  readonly rtpTimeoutOnHoldSeconds: number;
+  /** Channels, bridges, media sessions and the like that belong to no call. */
+  readonly strayGraceSeconds: number;
+}
 
 /** A leg that is about to be dialled: the INVITE to one target, as it would be sent. */
 export interface OutgoingLeg {

@@ -9,11 +9,13 @@ import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 /** What can happen to a call. */
 export type CallEvent =
   | { readonly type: 'started' }
-  | { readonly type: 'routed'; readonly answer: RouteAnswer | undefined }
+  /** `maxCallSeconds`: of a call whose route says nothing of it. */
+  | { readonly type: 'routed'; readonly answer: RouteAnswer | undefined; readonly maxCallSeconds?: number }
   | { readonly type: 'routeFailed'; readonly reason: string }
   | { readonly type: 'legRinging'; readonly leg: string }
   | { readonly type: 'legProgress'; readonly leg: string }
   | { readonly type: 'legAnswered'; readonly leg: string }
+  | { readonly type: 'legHeld'; readonly leg: string; readonly held: boolean }
   | { readonly type: 'legCallId'; readonly leg: string; readonly sipCallId: string }
   /** `notBeforeMs`: earliest time it can have ended, where we were blind meanwhile. */
   | {
@@ -25,9 +27,17 @@ export type CallEvent =
       readonly headers?: readonly HeaderField[];
       /** Whom a 3xx named. */
       readonly contacts?: readonly string[];
+      /** Its Asterisk has ended it, as no RTP came from its phone. */
+      readonly silent?: boolean;
+      /** It was found gone when the daemon came back, or looked. */
+      readonly unseen?: boolean;
+      /** Nobody hung up: why its session is gone, in words. */
+      readonly lost?: string;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
   | { readonly type: 'ringTimeout'; readonly leg: string }
+  /** The call's deadline has come. */
+  | { readonly type: 'deadline'; readonly atMs: number }
   /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */
   | { readonly type: 'legsMoved'; readonly legs: readonly string[]; readonly node: string; readonly epoch: string }
   | { readonly type: 'legRecovered'; readonly leg: string }
@@ -60,6 +70,7 @@ export interface Transition {
 const normalClearing = 16;
 const answeredElsewhere = 26;
 const noAnswer = 19;
+const timerExpiry = 102;
 
 const defaultRingSeconds = 30;
 
@@ -84,7 +95,7 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
     case 'started':
       return { call, actions: [{ do: 'route' }] };
     case 'routed':
-      return routed(call, event.answer, nowMs);
+      return routed(call, event.answer, event.maxCallSeconds ?? 0, nowMs);
     case 'routeFailed':
       return refuse(call, 500, event.reason, nowMs);
     case 'legRinging':
@@ -93,6 +104,8 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
       return legProgress(call, event.leg);
     case 'legAnswered':
       return legAnswered(call, event.leg, nowMs);
+    case 'legHeld':
+      return { call: withLeg(call, event.leg, { held: event.held }), actions: [] };
     case 'legCallId':
       return legCallId(call, event.leg, event.sipCallId);
     case 'legEnded':
@@ -101,6 +114,8 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
       return redirected(call, event.leg, event.targets, nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
+    case 'deadline':
+      return deadline(call, event.atMs, nowMs);
     case 'legsMoved':
       return { call: legsMoved(call, event.legs, event.node, event.epoch), actions: [] };
     case 'legRecovered':
@@ -108,9 +123,8 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
     case 'joined':
       return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
     case 'joinFailed':
-      return end(call, 'holdfast', event.reason, nowMs, nowMs);
     case 'hangup':
-      return end(call, 'holdfast', event.reason, nowMs, nowMs);
+      return end(call, { by: 'holdfast', reason: event.reason }, nowMs, nowMs);
   }
 }
 
@@ -132,10 +146,11 @@ function liveOutbound(call: CallRecord): LegRecord[] {
   return call.legs.slice(1).filter(isLive);
 }
 
-function routed(call: CallRecord, answer: RouteAnswer | undefined, nowMs: number): Transition {
+function routed(call: CallRecord, answer: RouteAnswer | undefined, usualSeconds: number, nowMs: number): Transition {
   if (!answer) return refuse(call, 404, 'no route', nowMs);
   if ('reject' in answer) return refuse(call, answer.reject, answer.reason, nowMs);
-  return nextStep({ ...call, flow: [...answer.flow], routeName: answer.routeName, step: -1 }, 480, nowMs);
+  const { flow, routeName, maxCallSeconds = usualSeconds } = answer;
+  return nextStep({ ...call, flow: [...flow], routeName, maxCallSeconds, step: -1 }, 480, nowMs);
 }
 
 /** Begins the step after the present one; after the last one the call ends, with `status` where it was never answered. */
@@ -145,7 +160,7 @@ function nextStep(call: CallRecord, status: number, nowMs: number): Transition {
   if (!step) {
     return call.answeredMs === null
       ? refuse(call, status, 'every target failed', nowMs)
-      : end(call, 'holdfast', 'flow done', nowMs, nowMs);
+      : end(call, { by: 'holdfast', reason: 'flow done' }, nowMs, nowMs);
   }
   switch (step.action) {
     case 'connect':
@@ -189,6 +204,7 @@ function outboundLeg(
     endHeaders: [],
     redirect: null,
     ending: false,
+    held: false,
     recovering: null,
     times: noTimes,
   };
@@ -249,14 +265,19 @@ function answerInto(call: CallRecord, legs: readonly string[], nowMs: number): T
     ...withLeg(call, callerLeg(call).id, { state: 'confirmed' }),
     state: 'confirmed',
     answeredMs: call.answeredMs ?? nowMs,
+    deadline: first ? lastMoment(call, nowMs) : call.deadline,
   };
   return { call: confirmed, actions: [...(first ? [{ do: 'answer' } as const] : []), { do: 'join', legs }] };
+}
+
+function lastMoment({ maxCallSeconds: seconds }: CallRecord, answeredMs: number): CallRecord['deadline'] {
+  return seconds === 0 ? null : { atMs: answeredMs + seconds * 1000, limit: 'maxCallSeconds', seconds };
 }
 
 function legsMoved(call: CallRecord, legIds: readonly string[], node: string, epoch: string): CallRecord {
   const lost = call.legs.filter(leg => legIds.includes(leg.id) && leg.recovering === null).map(leg => leg.node);
   const noted = { ...call, lostNodes: [...new Set([...call.lostNodes, ...lost])] };
-  return legIds.reduce((next, id) => withLeg(next, id, { node, recovering: epoch }), noted);
+  return legIds.reduce((next, id) => withLeg(next, id, { node, recovering: epoch, held: false }), noted);
 }
 
 /** The last one of a call counts: a death is one recovery of a call, however many legs it had there. */
@@ -287,6 +308,18 @@ function ringTimeout(call: CallRecord, legId: string): Transition {
   return hangupLegs(timedOut, [legId], noAnswer);
 }
 
+function deadline(call: CallRecord, atMs: number, nowMs: number): Transition {
+  // That of another time: the call was answered as its timer ran out.
+  if (call.deadline?.atMs !== atMs) return unchanged(call);
+  const { limit, seconds } = call.deadline;
+  if (call.answeredMs !== null) {
+    const reason = `it has lasted ${seconds} s, the most that ${limit} allows`;
+    return end(call, { by: 'holdfast', reason, limit }, nowMs, nowMs);
+  }
+  // RFC 3261 §16.8, Timer C.
+  return refuse(call, 408, `not answered in ${seconds} s, the most that ${limit} allows`, nowMs, limit);
+}
+
 function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition {
   const { leg: legId, sipStatus: status, headers = [], notBeforeMs = nowMs } = event;
   const leg = call.legs.find(one => one.id === legId);
@@ -300,10 +333,8 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
   if (call.ending) return finishIfEmpty(gone);
-  if (leg.direction === 'inbound') {
-    return end(gone, 'caller', wasUp ? 'caller hung up' : 'caller cancelled', nowMs, notBeforeMs, headers);
-  }
-  if (wasUp && !leg.ending) return end(gone, 'callee', 'callee hung up', nowMs, notBeforeMs, headers);
+  if (leg.direction === 'inbound' || (wasUp && !leg.ending))
+    return end(gone, whyEnded(leg, wasUp, event), nowMs, notBeforeMs, headers);
   const { contacts = [] } = event;
   if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {
     return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };
@@ -342,15 +373,21 @@ function targetFailed(call: CallRecord, nowMs: number): Transition {
 }
 
 /** Ends a call that was never answered with a final status to the caller. */
-function refuse(call: CallRecord, status: number, reason: string, nowMs: number): Transition {
-  if (call.answeredMs !== null) return end(call, 'holdfast', reason, nowMs, nowMs);
+function refuse(
+  call: CallRecord,
+  status: number,
+  reason: string,
+  nowMs: number,
+  limit: string | null = null,
+): Transition {
+  if (call.answeredMs !== null) return end(call, { by: 'holdfast', reason }, nowMs, nowMs);
   const outcome = call.legs.length > 1 ? outcomeOf(status) : 'rejected';
   const ended = withEnding(call, {
-    by: call.legs.length > 1 ? 'callee' : 'holdfast',
+    by: call.legs.length > 1 && limit === null ? 'callee' : 'holdfast',
     outcome,
     sipStatus: status,
     reason,
-    limit: null,
+    limit,
     atMs: nowMs,
     notBeforeMs: nowMs,
   });
@@ -364,11 +401,24 @@ function refuse(call: CallRecord, status: number, reason: string, nowMs: number)
   return { call: others.call, actions: [reject, ...others.actions, { do: 'leave' }] };
 }
 
+type Why = Pick<CallEnding, 'by' | 'reason'> & { readonly limit?: string };
+
+/** Why a call ends with this leg of its. */
+function whyEnded(leg: LegRecord, wasUp: boolean, { silent, unseen, lost }: LegEnded): Why {
+  const by = leg.direction === 'inbound' ? 'caller' : 'callee';
+  if (lost !== undefined) return { by: 'holdfast', reason: `the ${by}'s session was lost: ${lost}` };
+  if (silent === true) {
+    const limit = leg.held ? 'rtpTimeoutOnHoldSeconds' : 'rtpTimeoutSeconds';
+    return { by: 'holdfast', reason: `no RTP from the ${by} for longer than ${limit}`, limit };
+  }
+  const when = unseen === true ? ' while the daemon did not see it' : '';
+  return { by, reason: `${by} ${wasUp ? 'hung up' : 'cancelled'}${when}` };
+}
+
 /** `headers` of what ended the call, for the other legs. */
 function end(
   call: CallRecord,
-  by: CallEnding['by'],
-  reason: string,
+  { by, reason, limit }: Why,
   nowMs: number,
   notBeforeMs: number,
   headers: readonly HeaderField[] = [],
@@ -376,9 +426,10 @@ function end(
   const answered = call.answeredMs !== null;
   const outcome = answered ? 'answered' : by === 'caller' ? 'cancelled' : 'failed';
   const sipStatus = answered ? 200 : by === 'caller' ? 487 : 500;
-  const ended = withEnding(call, { by, outcome, sipStatus, reason, limit: null, atMs: nowMs, notBeforeMs });
+  const how = { by, outcome, sipStatus, reason, limit: limit ?? null } as const;
+  const ended = withEnding(call, { ...how, atMs: nowMs, notBeforeMs });
   const live = call.legs.filter(leg => isLive(leg) && !leg.ending).map(leg => leg.id);
-  const hungUp = hangupLegs(ended, live, normalClearing, headers);
+  const hungUp = hangupLegs(ended, live, limit === undefined ? normalClearing : timerExpiry, headers);
   const finished = finishIfEmpty(hungUp.call);
   return { call: finished.call, actions: [...hungUp.actions, { do: 'leave' }, ...finished.actions] };
 }

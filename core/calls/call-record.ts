@@ -64,6 +64,8 @@ const legRecord = z.object({
   redirect: z.array(z.string()).readonly().nullable().default(null),
   /** True once we asked for its end. */
   ending: z.boolean(),
+  /** Its phone has put us on hold. */
+  held: z.boolean().default(false),
   /** The epoch (death of a node) that it is being recovered from; null when its session is whole. */
   recovering: z.string().nullable().default(null),
   /** ms since the epoch, null where it has not come to that. */
@@ -111,6 +113,10 @@ export const callRecordSchema = z.object({
   headers: z.record(z.string(), z.array(z.string()).readonly()).default({}),
   startedMs: z.number(),
   answeredMs: z.number().nullable(),
+  /** When it is ended if it has not ended before, by which of the config's limits, and how many seconds that is. */
+  deadline: z.object({ atMs: z.number(), limit: z.string(), seconds: z.number() }).nullable().default(null),
+  /** How long it may last once it is answered; 0: for ever. */
+  maxCallSeconds: z.number().default(0),
   routeName: z.string().nullable(),
   flow: flowSchema,
   /** Index into `flow` of the step that runs now; -1 before the route is known. */

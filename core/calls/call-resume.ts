@@ -18,7 +18,7 @@ export function missedEvents(
     .filter(leg => leg.node === node && isLive(leg) && leg.recovering === null && !isDialling(leg.id))
     .flatMap((leg): CallEvent[] => {
       const channel = channels.get(leg.id);
-      if (!channel) return [{ type: 'legEnded', leg: leg.id, sipStatus: 480, notBeforeMs: blindSinceMs }];
+      if (!channel) return [{ type: 'legEnded', leg: leg.id, sipStatus: 480, notBeforeMs: blindSinceMs, unseen: true }];
       if (leg.direction === 'inbound') return [];
       if (channel.state === 'Up' && leg.state !== 'confirmed') return [{ type: 'legAnswered', leg: leg.id }];
       if (channel.state === 'Ringing') return [{ type: 'legRinging', leg: leg.id }];

@@ -42,7 +42,9 @@ export class LiveCall {
   readonly #world: CallWorld;
   readonly #log: Logger;
   readonly #dialling = new Set<string>();
+  /** By leg, of its ringing. */
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
   #tail: Promise<void> = Promise.resolve();
 
   constructor(call: CallRecord, world: CallWorld, log: Logger) {
@@ -88,6 +90,8 @@ export class LiveCall {
   dispose(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    clearTimeout(this.#deadline?.timer);
+    this.#deadline = undefined;
   }
 
   #queue(call: CallRecord, actions: readonly CallAction[], save: boolean): void {
@@ -171,6 +175,7 @@ export class LiveCall {
   }
 
   #setTimers(): void {
+    this.#setDeadline(this.#call.ending ? null : this.#call.deadline);
     for (const leg of this.#call.legs) {
       const timer = this.#timers.get(leg.id);
       if (leg.ringUntilMs === null || leg.state === 'terminated') {
@@ -181,6 +186,16 @@ export class LiveCall {
         this.#timers.set(leg.id, setTimeout(fire, Math.max(0, leg.ringUntilMs - Date.now())));
       }
     }
+  }
+
+  #setDeadline(deadline: CallRecord['deadline']): void {
+    if (deadline?.atMs === this.#deadline?.atMs) return;
+    clearTimeout(this.#deadline?.timer);
+    this.#deadline = undefined;
+    if (!deadline) return;
+    const { atMs } = deadline;
+    const timer = setTimeout(() => this.dispatch({ type: 'deadline', atMs }), Math.max(0, atMs - Date.now()));
+    this.#deadline = { atMs, timer };
   }
 
   /** One info line per transition of the call or of a leg, from which its life can be told. */
@@ -200,8 +215,8 @@ export class LiveCall {
     }
     if (event.type === 'ringTimeout') this.#log.info({ leg: event.leg }, 'not answered in time');
     if (call.ending && !before.ending) {
-      const { by, outcome, sipStatus, reason } = call.ending;
-      this.#log.info({ by, outcome, sipStatus, reason }, `call ends: ${reason}`);
+      const { by, outcome, sipStatus, reason, limit } = call.ending;
+      this.#log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
     }
   }
 }

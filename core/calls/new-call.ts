@@ -1,6 +1,6 @@
 // The record of a call at its beginning.
 import type { CallerIdentity } from './caller-identity.js';
-import type { IncomingCall } from './call-facts.js';
+import type { IncomingCall, Limits } from './call-facts.js';
 import type { CallRecord } from './call-record.js';
 import { noTimes } from './leg-times.js';
 
@@ -13,6 +13,7 @@ export function newCallRecord(
   node: string,
   channelId: string,
   startedMs: number,
+  { maxSetupSeconds: seconds }: Pick<Limits, 'maxSetupSeconds'>,
 ): CallRecord {
   return {
     id: facts.id,
@@ -27,6 +28,8 @@ export function newCallRecord(
     headers: facts.headers,
     startedMs,
     answeredMs: null,
+    deadline: seconds === 0 ? null : { atMs: startedMs + seconds * 1000, limit: 'maxSetupSeconds', seconds },
+    maxCallSeconds: 0,
     routeName: null,
     flow: [],
     step: -1,
@@ -46,6 +49,7 @@ export function newCallRecord(
         endHeaders: [],
         redirect: null,
         ending: false,
+        held: false,
         recovering: null,
         times: { ...noTimes, startedMs },
       },

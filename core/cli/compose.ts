@@ -320,6 +320,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     hasCredentials: hasCredentials(live),
     log,
     passing: () => passingRules(live),
+    limits: () => live.config.limits,
     abandon: legId => get(tokens.recoveries).abandon(legId),
     askRoute: call => plugins.ask('route', call, call.id),
     askDial: leg => plugins.askAll('dial', leg, leg.call.id),
@@ -470,6 +471,10 @@ function renderersOf(
     domain: () => live.config.domain,
     ariPassword: node => secrets.derive(`ari ${node}`),
     subscribers: () => edgeSettings(live.config).subscribers,
+    rtpTimeout: () => ({
+      seconds: live.config.limits.rtpTimeoutSeconds,
+      onHoldSeconds: live.config.limits.rtpTimeoutOnHoldSeconds,
+    }),
     trunks: () =>
       live.config.trunks.flatMap(({ name, credentials }) => (credentials ? [{ name, ...credentials }] : [])),
   });

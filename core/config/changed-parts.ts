@@ -66,6 +66,15 @@ const plainParts: readonly PlainPart[] = [
   { part: 'cdr.file', needs: [], of: config => config.cdr.file },
   { part: 'cdr.webhook', needs: [], of: config => config.cdr.webhook },
   { part: 'metrics', needs: [], of: config => config.metrics },
+  { part: 'limits.maxSetupSeconds', needs: [], of: config => config.limits.maxSetupSeconds },
+  { part: 'limits.maxCallSeconds', needs: [], of: config => config.limits.maxCallSeconds },
+  { part: 'limits.rtpTimeoutSeconds', needs: ['endpoint-reload'], of: config => config.limits.rtpTimeoutSeconds },
+  {
+    part: 'limits.rtpTimeoutOnHoldSeconds',
+    needs: ['endpoint-reload'],
+    of: config => config.limits.rtpTimeoutOnHoldSeconds,
+  },
+  { part: 'limits.strayGraceSeconds', needs: [], of: config => config.limits.strayGraceSeconds },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
 ];

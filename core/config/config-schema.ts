@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { defaultPassHeaders } from '../calls/passed-headers.js';
 import { wrongHeaderName } from '../calls/leg-headers.js';
+import { longestLimitSeconds, offerTimeoutSeconds } from '../calls/limits.js';
 import { mostNodes, type FarmName } from '../farm/farm-plan.js';
 
 /** Text that YAML may have taken for a number, such as a dialled number or a secret of digits. */
@@ -121,6 +122,41 @@ const trace = z.strictObject({
     .describe('Memory for whole SIP messages, for `holdfast call show --pcap`: the latest are kept. 0: none.'),
 });
 
+const limitSeconds = (most: number, usual: number, what: string): z.ZodDefault<z.ZodInt> =>
+  z.int().min(0).max(most).default(usual).describe(what);
+
+const limits = z.strictObject({
+  maxSetupSeconds: z
+    .int()
+    .min(5)
+    .max(offerTimeoutSeconds - 10)
+    .default(240)
+    .describe('A call that is not answered is ended so long after its INVITE, whatever its targets do.'),
+  maxCallSeconds: limitSeconds(
+    longestLimitSeconds,
+    43_200,
+    'A call is ended so long after its answer; 0: never. A route may have another one.',
+  ),
+  rtpTimeoutSeconds: limitSeconds(
+    longestLimitSeconds,
+    300,
+    'A call is ended when one of its phones has sent no RTP and no RTCP for so long; 0: never.',
+  ),
+  rtpTimeoutOnHoldSeconds: limitSeconds(
+    longestLimitSeconds,
+    3_600,
+    'The same for a phone that has put the call on hold, and may well send nothing; 0: never.',
+  ),
+  strayGraceSeconds: z
+    .int()
+    .min(5)
+    .max(3_600)
+    .default(5)
+    .describe(
+      'Channels, bridges, media sessions and dialogs that belong to no call are ended when they were seen for so long.',
+    ),
+});
+
 const cdr = z.strictObject({
   file: z
     .string()
@@ -139,6 +175,7 @@ export const configSchema = z.strictObject({
   log: log.prefault({}).describe('What the daemon logs, and where.'),
   cdr: cdr.prefault({}).describe('Call records.'),
   metrics: metrics.optional().describe('Metrics for Prometheus; without this block there are none.'),
+  limits: limits.prefault({}).describe('What is ended that does not end by itself, and when.'),
   trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),
   passHeaders: z
     .array(passedHeader)

@@ -1,7 +1,7 @@
 // The config as the daemon uses it: checked, with every address written out, frozen.
 import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
 import type { LogLevel } from '../log.js';
-import type { Directory } from '../plugin-api.js';
+import type { Directory, Limits } from '../plugin-api.js';
 import { readHostPort } from './config-address.js';
 import type { ConfigPath, ConfigProblem } from './config-problem.js';
 
@@ -62,6 +62,7 @@ export interface HoldfastConfig {
   /** `file` is relative to the state folder. */
   readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
   readonly metrics?: MetricsConfig;
+  readonly limits: Limits;
   /** What is kept of SIP messages. */
   readonly trace: { readonly rawMegabytes: number };
   /** Names of headers that pass from leg to leg. */
@@ -75,9 +76,12 @@ export interface HoldfastConfig {
 }
 
 /** What plugins may know of the config. */
-export function directoryOf(config: Pick<HoldfastConfig, 'domain' | 'farm' | 'trunks' | 'subscribers'>): Directory {
+export function directoryOf(
+  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'limits' | 'trunks' | 'subscribers'>,
+): Directory {
   return Object.freeze({
     domain: config.domain,
+    limits: config.limits,
     address: (text: string) => {
       const reading = readHostPort(text, config.farm.subnet);
       return 'value' in reading ? reading.value : text;

@@ -41,10 +41,11 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log, trace, passHeaders } = this.#file;
+    const { domain, log, trace, passHeaders, limits } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
     const metrics = this.#metrics();
+    this.#checkLimits();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
       name,
@@ -56,7 +57,7 @@ class ConfigBuilder {
     const warnings = [...this.#source.warnings, ...this.#warnings];
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
-      ...{ file, farm, domain, log: level, cdr, trace, subscribers, trunks, passHeaders, warnings },
+      ...{ file, farm, domain, log: level, cdr, limits, trace, subscribers, trunks, passHeaders, warnings },
       ...(metrics === undefined ? {} : { metrics }),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
@@ -113,6 +114,17 @@ class ConfigBuilder {
       this.#warnings.push(`cdr.webhook.url: call records go to ${hostname} unencrypted: use https`);
     }
     return { file, webhook: { url: webhook.url, secret: webhook.secret, timeoutMs: webhook.timeoutSeconds * 1000 } };
+  }
+
+  #checkLimits(): void {
+    const { rtpTimeoutSeconds: usual, rtpTimeoutOnHoldSeconds: onHold } = this.#file.limits;
+    if (onHold === 0 || (usual !== 0 && onHold >= usual)) return;
+    const than = usual === 0 ? 'rtpTimeoutSeconds is 0 (never)' : `less than rtpTimeoutSeconds (${usual})`;
+    this.#problem(
+      ['limits', 'rtpTimeoutOnHoldSeconds'],
+      `${onHold} ${usual === 0 ? 'while' : 'is'} ${than}: a phone on hold would be ended before one that is not`,
+      'raise it, or 0 for never',
+    );
   }
 
   #metrics(): MetricsConfig | undefined {
@@ -177,8 +189,8 @@ class ConfigBuilder {
     return undefined;
   }
 
-  #problem(path: ConfigPath, message: string): void {
-    this.#problems.push(this.#source.problem(path, message));
+  #problem(path: ConfigPath, message: string, hint?: string): void {
+    this.#problems.push(this.#source.problem(path, message, hint));
   }
 }
 

@@ -1,6 +1,7 @@
 // What plugins may answer to each hook: checked, because a wrong answer must fail with the plugin's name, not in a call.
 import { z, type ZodType } from 'zod';
 import { headerName } from '../calls/leg-headers.js';
+import { longestLimitSeconds } from '../calls/limits.js';
 import type { Hooks } from '../plugin-api.js';
 
 export type HookName = keyof Hooks;
@@ -19,6 +20,7 @@ const headers = z.strictObject({
   remove: z.array(headerName).optional(),
 });
 const seconds = z.number().positive().max(3600);
+const callSeconds = z.int().min(0).max(longestLimitSeconds);
 
 const connectTarget = z.strictObject({
   uri: sipUri,
@@ -46,7 +48,7 @@ const flowStep = z.discriminatedUnion('action', [
 
 const route = z.union([
   z.strictObject({ reject: z.int().min(400).max(699), reason: z.string() }),
-  z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string() }),
+  z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),
 ]);
 
 const dial = z.strictObject({

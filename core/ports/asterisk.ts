@@ -54,6 +54,7 @@ export type AriEvent = AriEventBase &
     | { readonly type: 'StasisStart'; readonly args: readonly string[]; readonly channel: AriChannel }
     | { readonly type: 'StasisEnd'; readonly channel: AriChannel }
     | { readonly type: 'ChannelStateChange'; readonly channel: AriChannel }
+    | { readonly type: 'ChannelHold' | 'ChannelUnhold'; readonly channel: AriChannel }
     | { readonly type: 'ChannelHangupRequest'; readonly channel: AriChannel; readonly cause?: number }
     | {
         readonly type: 'ChannelDestroyed';

@@ -516,9 +516,10 @@ export class Recoveries {
     this.#pending.delete(legId);
     const upMs = Date.now();
     const recovered = outcome.result === 'recovered';
+    const lost = outcome.result === 'failed' ? { lost: `not recovered, ${outcome.reason}` } : {};
     const event: CallEvent = recovered
       ? { type: 'legRecovered', leg: legId }
-      : { type: 'legEnded', leg: legId, sipStatus: outcome.sipStatus ?? 503, notBeforeMs: death.firstSignMs };
+      : { type: 'legEnded', leg: legId, sipStatus: outcome.sipStatus ?? 503, notBeforeMs: death.firstSignMs, ...lost };
     if (!recovered && outcome.result !== 'gone' && dialog) this.#bye(dialog, leg.lastCseq);
     this.#book.count(
       epoch,

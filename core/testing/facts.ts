@@ -42,7 +42,7 @@ export function callDetailRecord(part: Partial<CallDetailRecord> = {}): CallDeta
   ];
   const call = life.reduce(
     (record, [atMs, event]) => advance(record, event, startedMs + atMs).call,
-    newCallRecord(incomingCall(), 'call-1', 'caller', startedMs),
+    newCallRecord(incomingCall(), 'call-1', 'caller', startedMs, { maxSetupSeconds: 0 }),
   );
   return { ...cdrOf(call), ...part };
 }

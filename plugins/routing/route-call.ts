@@ -53,10 +53,12 @@ function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {
 
 function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: RoutingFacts): RouteAnswer {
   if (config.reject !== undefined) return { reject: config.reject, reason: config.reason ?? `route ${name}` };
-  if (config.echo === true) return { flow: [{ action: 'echo' }], routeName: name };
+  const { maxCallSeconds } = config;
+  const route = { routeName: name, ...(maxCallSeconds === undefined ? {} : { maxCallSeconds }) };
+  if (config.echo === true) return { flow: [{ action: 'echo' }], ...route };
   if (config.room !== undefined) {
     const room = config.room === 'dialled' ? call.dialled : config.room;
-    return { flow: [{ action: 'conference_join', room }], routeName: name };
+    return { flow: [{ action: 'conference_join', room }], ...route };
   }
   const targets = (config.to ?? []).flatMap(target => connectTargets(call, target, facts));
   // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
@@ -64,7 +66,7 @@ function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: Rout
   const atOnce = config.atOnce ?? (config.to?.length === 1 && config.to[0]?.subscriber !== undefined);
   const { ringTimeoutSeconds, callerNumber } = config;
   return {
-    routeName: name,
+    ...route,
     flow: [
       {
         action: 'connect',

@@ -55,6 +55,12 @@ const route = z.strictObject({
       'A target answers 3xx: number calls whom it names, as if it had dialled that; uri calls its Contact as it stands; refuse takes it for failed.',
     ),
   callerNumber: text.optional().describe('Number presented to the targets instead of the one of the caller.'),
+  maxCallSeconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .optional()
+    .describe('Its calls are ended so long after their answer, instead of after limits.maxCallSeconds; 0: never.'),
 });
 
 export const routingConfig = z

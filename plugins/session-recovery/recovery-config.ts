@@ -1,5 +1,11 @@
 // The session-recovery block of a config file, and the policy it stands for.
-import { z, type Directory, type PluginConfigProblem, type RecoveryPolicy } from '../../core/plugin-api.js';
+import {
+  z,
+  type Directory,
+  type Limits,
+  type PluginConfigProblem,
+  type RecoveryPolicy,
+} from '../../core/plugin-api.js';
 import { homerConfig } from './homer/homer-config.js';
 
 const perSecond = z.number().positive().max(100_000);
@@ -68,7 +74,20 @@ export function policyOf(config: RecoveryConfig): RecoveryPolicy {
   };
 }
 
-export function checkRecovery(config: RecoveryConfig, { trunks }: Directory): PluginConfigProblem[] {
+export function checkRecovery(config: RecoveryConfig, { trunks, limits }: Directory): PluginConfigProblem[] {
+  return [...checkPatience(config, limits), ...checkTrunks(config, trunks)];
+}
+
+/** Whoever waits for an RTPEngine hears nothing from it. */
+function checkPatience({ patienceSeconds }: RecoveryConfig, { rtpTimeoutSeconds }: Limits): PluginConfigProblem[] {
+  if (rtpTimeoutSeconds === 0 || rtpTimeoutSeconds > patienceSeconds) return [];
+  const message =
+    `patienceSeconds (${patienceSeconds}) is not less than limits.rtpTimeoutSeconds (${rtpTimeoutSeconds}): ` +
+    'a call would be ended for its silence while it waits to be recovered';
+  return [{ path: ['patienceSeconds'], message, hint: 'raise limits.rtpTimeoutSeconds, or lower patienceSeconds' }];
+}
+
+function checkTrunks(config: RecoveryConfig, trunks: Directory['trunks']): PluginConfigProblem[] {
   const known = new Set(trunks.map(trunk => trunk.name));
   return Object.keys(config.trunks)
     .filter(name => !known.has(name))

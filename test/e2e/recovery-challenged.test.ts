@@ -105,7 +105,8 @@ describe('a call node dies, and a gateway challenges our re-INVITE', () => {
       assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
       assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
       const record = await recordOf(farm, pair.caller.callId);
-      assert.deepEqual([record.outcome, record.endedBy], ['answered', 'callee']);
+      assert.deepEqual([record.outcome, record.endedBy], ['answered', 'holdfast']);
+      assert.match(record.reason, /the callee's session was lost: not recovered, the far end answered 407/);
     });
   }
 });

@@ -19,6 +19,7 @@ const renderer = new AsteriskRenderer({
     { user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef' },
     { user: '1002', realm: 'holdfast.test', ha1: 'fedcba9876543210fedcba9876543210' },
   ],
+  rtpTimeout: () => ({ seconds: 300, onHoldSeconds: 3600 }),
   trunks: () => [{ name: 'carrier', username: 'holdfast', secret: 'a;secret' }],
 });
 
@@ -89,7 +90,9 @@ describe('The renderer, for every node', () => {
 
   it('writes no secret that would go on in the next line', () => {
     const carrier = { name: 'carrier', username: 'holdfast', secret: 'a\n[intruder]' };
-    const write = (): string => renderCallPjsip(plan, nodeOf('call-1'), 'holdfast.test', [carrier]);
+    const rtpTimeout = { seconds: 0, onHoldSeconds: 0 };
+    const facts = { plan, node: nodeOf('call-1'), domain: 'holdfast.test', rtpTimeout };
+    const write = (): string => renderCallPjsip(facts, [carrier]);
     assert.throws(write, /trunks\.carrier\.credentials\.secret must be one line/);
   });
 

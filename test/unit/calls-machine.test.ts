@@ -21,6 +21,8 @@ const incoming: CallRecord = {
   headers: {},
   startedMs: 1_000,
   answeredMs: null,
+  deadline: { atMs: 241_000, limit: 'maxSetupSeconds', seconds: 240 },
+  maxCallSeconds: 0,
   routeName: null,
   flow: [],
   step: -1,
@@ -40,6 +42,7 @@ const incoming: CallRecord = {
       endHeaders: [],
       redirect: null,
       ending: false,
+      held: false,
       recovering: null,
       times: { startedMs: 1_000, ringingMs: null, answeredMs: null, endedMs: null },
     },
@@ -323,6 +326,68 @@ describe('routes', () => {
   });
 });
 
+describe('the limits of a call', () => {
+  const limited = (answer: { readonly maxCallSeconds?: number } = {}, maxCallSeconds = 60): CallEvent => ({
+    type: 'routed',
+    answer: { flow: [connect('sip:a')], routeName: 'r', ...answer },
+    maxCallSeconds,
+  });
+
+  test('one that is not answered in time is refused with 408, and nobody rings any more', () => {
+    const { call, actions } = play(limited(), { type: 'deadline', atMs: 241_000 });
+    assert.deepEqual(actions, [
+      { do: 'reject', sipStatus: 408 },
+      { do: 'hangup', leg: 'c1-1', cause: 16 },
+      { do: 'leave' },
+    ]);
+    const { by, outcome, limit, reason } = call.ending ?? {};
+    assert.deepEqual([by, outcome, limit], ['holdfast', 'no-answer', 'maxSetupSeconds']);
+    assert.match(reason ?? '', /not answered in 240 s/);
+  });
+
+  test('one that has lasted as long as the config allows is ended at both sides, and its record names the limit', () => {
+    const up = play(limited(), answered('c1-1'));
+    assert.deepEqual(up.call.deadline, { atMs: 63_000, limit: 'maxCallSeconds', seconds: 60 });
+    const over = advance(up.call, { type: 'deadline', atMs: 63_000 }, 63_001);
+    assert.deepEqual(over.actions, [
+      { do: 'hangup', leg: 'caller', cause: 102 },
+      { do: 'hangup', leg: 'c1-1', cause: 102 },
+      { do: 'leave' },
+    ]);
+    const { by, outcome, limit } = over.call.ending ?? {};
+    assert.deepEqual([by, outcome, limit], ['holdfast', 'answered', 'maxCallSeconds']);
+  });
+
+  test('a route may give another duration, or none', () => {
+    assert.equal(play(limited({ maxCallSeconds: 5 }), answered('c1-1')).call.deadline?.atMs, 8_000);
+    assert.equal(play(limited({ maxCallSeconds: 0 }), answered('c1-1')).call.deadline, null);
+    assert.equal(play(limited({}, 0), answered('c1-1')).call.deadline, null);
+  });
+
+  test('one that is answered as its time for that runs out goes on', () => {
+    const { call, actions } = play(limited(), answered('c1-1'), { type: 'deadline', atMs: 241_000 });
+    assert.deepEqual([call.ending, actions], [null, []]);
+  });
+
+  test('a silent phone ends its call by the limit that it broke, on hold or not', () => {
+    const silent: CallEvent = { ...ended('c1-1'), silent: true };
+    const over = play(limited(), answered('c1-1'), silent).call.ending;
+    assert.deepEqual([over?.by, over?.limit], ['holdfast', 'rtpTimeoutSeconds']);
+    assert.match(over?.reason ?? '', /no RTP from the callee/);
+    const hold: CallEvent = { type: 'legHeld', leg: 'c1-1', held: true };
+    assert.equal(play(limited(), answered('c1-1'), hold, silent).call.ending?.limit, 'rtpTimeoutOnHoldSeconds');
+    const resumed: CallEvent = { ...hold, held: false };
+    assert.equal(play(limited(), answered('c1-1'), hold, resumed, silent).call.ending?.limit, 'rtpTimeoutSeconds');
+  });
+
+  test('a leg that was found gone, and one whose session was lost, is not said to have hung up just now', () => {
+    const reasonOf = (how: object): string =>
+      play(limited(), answered('c1-1'), { ...ended('c1-1'), ...how }).call.ending?.reason ?? '';
+    assert.equal(reasonOf({ unseen: true, notBeforeMs: 500 }), 'callee hung up while the daemon did not see it');
+    assert.equal(reasonOf({ lost: 'call-1 died' }), "the callee's session was lost: call-1 died");
+  });
+});
+
 describe('a daemon that comes back', () => {
   const channel = (id: string, state: string): AriChannel => ({
     id,
@@ -339,7 +404,10 @@ describe('a daemon that comes back', () => {
     const { call } = play(routed({ ...connect('sip:a', 'sip:b', 'sip:c'), strategy: 'at-once' }));
     const seen = snapshot(channel('caller', 'Ring'), channel('c1-1', 'Up'));
     const events = missedEvents(call, 'call-1', seen, 500, leg => leg === 'c1-3');
-    assert.deepEqual(events, [answered('c1-1'), { type: 'legEnded', leg: 'c1-2', sipStatus: 480, notBeforeMs: 500 }]);
+    assert.deepEqual(events, [
+      answered('c1-1'),
+      { type: 'legEnded', leg: 'c1-2', sipStatus: 480, notBeforeMs: 500, unseen: true },
+    ]);
   });
 
   test('answers and joins again what the record says is up, and ends what it says has ended', () => {

@@ -10,7 +10,7 @@ import { incomingCall } from '../../core/testing/facts.js';
 
 const headers = { 'x-account': ['42'], 'x-b': ['b'] };
 const facts = incomingCall({ id: 'c1', callerNumber: '100', callerName: 'Ann', headers });
-const incoming = newCallRecord(facts, 'call-1', 'caller', 1_000);
+const incoming = newCallRecord(facts, 'call-1', 'caller', 1_000, { maxSetupSeconds: 240 });
 
 function dialled(step: Partial<ConnectStep>): CallRecord {
   const targets = [{ uri: 'sip:1@b.test', trunk: 'lab', headers: { set: { 'X-Account': 'target' } } }];

@@ -243,6 +243,14 @@ describe('a mistake in a config file is told with file, line, column and a hint'
     );
   });
 
+  test('limits that contradict each other, or what an RTPEngine keeps, are told', async () => {
+    assert.deepEqual(await problems(`${least}limits: {rtpTimeoutSeconds: 600, rtpTimeoutOnHoldSeconds: 60}`), [
+      'test.yaml:3:59: limits.rtpTimeoutOnHoldSeconds: 60 is less than rtpTimeoutSeconds (600): ' +
+        'a phone on hold would be ended before one that is not (raise it, or 0 for never)',
+    ]);
+    assert.equal((await problems(`${least}limits: {maxSetupSeconds: 300}`)).length, 1);
+  });
+
   test('a file that expands without end is refused', async () => {
     const levels = Array.from({ length: 12 }, (_, i) =>
       i === 0
@@ -298,8 +306,8 @@ describe('what a reload would change', () => {
   });
 
   test('knows every key there is', () => {
-    const { farm, log, cdr, ...rest } = configSchema.shape;
-    const inner = Object.entries({ farm, log, cdr }).flatMap(([section, schema]) =>
+    const { farm, log, cdr, limits, ...rest } = configSchema.shape;
+    const inner = Object.entries({ farm, log, cdr, limits }).flatMap(([section, schema]) =>
       Object.keys(schema.unwrap().shape).map(key => `${section}.${key}`),
     );
     const keys = [...inner, ...Object.keys(rest)];

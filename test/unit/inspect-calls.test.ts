@@ -116,7 +116,15 @@ function leg(
   const none = { startedMs: null, ringingMs: null, answeredMs: null, endedMs: null };
   return {
     ...{ id, direction, peer, sipCallId, node: 'call-1', state: 'confirmed', step: 0, targetIndex: 0 },
-    ...{ ringUntilMs: null, sipStatus: null, ending: false, recovering: null, endHeaders: [], redirect: null },
+    ...{
+      ringUntilMs: null,
+      sipStatus: null,
+      ending: false,
+      held: false,
+      recovering: null,
+      endHeaders: [],
+      redirect: null,
+    },
     times: { ...none, ...times },
   };
 }

@@ -4,11 +4,19 @@ import { describe, test } from 'node:test';
 import type { Directory } from '../../core/plugin-api.js';
 import { placeConference } from '../../plugins/conference/place-conference.js';
 import { staticLocation } from '../../plugins/registrar/static-location.js';
+import { checkRecovery, recoveryConfig } from '../../plugins/session-recovery/recovery-config.js';
 import { checkPolicies } from '../../plugins/transcoding-policy/check-policies.js';
 import { policyId, policyTable, type PolicyConfig } from '../../plugins/transcoding-policy/policy-table.js';
 
 const directory: Directory = {
   domain: 'a.test',
+  limits: {
+    maxSetupSeconds: 0,
+    maxCallSeconds: 0,
+    rtpTimeoutSeconds: 0,
+    rtpTimeoutOnHoldSeconds: 0,
+    strayGraceSeconds: 5,
+  },
   address: text => `127.40.0${text}`,
   trunks: [{ name: 'lab', gateways: [] }],
   subscribers: [{ name: '1001' }],
@@ -48,6 +56,20 @@ describe('transcoding policies', () => {
       ['trunks.labb: there is no trunk "labb"', 'default.1: opus is there twice'],
     );
     assert.deepEqual(checkPolicies({ ...config, trunks: { lab: ['PCMA'] } }, directory), []);
+  });
+});
+
+describe('the patience of a recovery', () => {
+  const check = (patienceSeconds: number, rtpTimeoutSeconds: number): readonly string[] =>
+    checkRecovery(recoveryConfig.parse({ patienceSeconds }), {
+      ...directory,
+      limits: { ...directory.limits, rtpTimeoutSeconds },
+    }).map(({ message }) => message);
+
+  test('is shorter than the silence that ends a call', () => {
+    assert.deepEqual(check(30, 300), []);
+    assert.deepEqual(check(30, 0), []);
+    assert.match(check(30, 30)[0] ?? '', /patienceSeconds \(30\) is not less than limits\.rtpTimeoutSeconds \(30\)/);
   });
 });
 

@@ -16,6 +16,13 @@ import { compileRoutes, routeCall } from '../../plugins/routing/route-call.js';
 import { routingConfig } from '../../plugins/routing/route-config.js';
 
 const directory: Directory = {
+  limits: {
+    maxSetupSeconds: 0,
+    maxCallSeconds: 0,
+    rtpTimeoutSeconds: 0,
+    rtpTimeoutOnHoldSeconds: 0,
+    strayGraceSeconds: 5,
+  },
   domain: 'a.test',
   address: text => text,
   trunks: [

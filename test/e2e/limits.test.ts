@@ -1,0 +1,116 @@
+// What ends by itself: each kind of call that nobody hangs up, with the rule in its record; what belongs to no call goes too.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { CallDetailRecord } from '../../core/calls/call-facts.js';
+import { recordOf } from '../harness/call-records.js';
+import { Farm } from '../harness/farm.js';
+import { IncomingCall } from '../harness/incoming-call.js';
+import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { projectRoot } from '../harness/project-root.js';
+import type { SipCall } from '../harness/sip-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+
+const limits = `
+limits:
+  maxSetupSeconds: 5
+  maxCallSeconds: 60
+  rtpTimeoutSeconds: 4
+  rtpTimeoutOnHoldSeconds: 10
+`;
+
+const neverAnswered = '70009';
+
+/** The usual farm, with short limits, and a route whose calls are shorter still. */
+async function config(): Promise<string> {
+  const usual = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  return usual
+    .replace('  session-recovery:', '  session-recovery: { patienceSeconds: 3 }')
+    .replace('    routes:', '    routes:\n      - { dial: 77xxx, to: [{ trunk: lab }], maxCallSeconds: 3 }')
+    .concat(limits);
+}
+
+describe('a call that nobody hangs up', { concurrency: true }, () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+
+  before(async () => {
+    farm = await Farm.up({ config: await config() });
+    alice = await SipEndpoint.open({ address: farm.host(200), codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+    bob.onInvite(async call => {
+      call.ring();
+      if (call.invite.startLine.includes(neverAnswered)) return;
+      await call.answer();
+      call.audio.sendTone(660);
+    });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+
+  /** Each test has a number of its own, by which the callee's side is found. */
+  const talk = async (number: string): Promise<{ caller: OutgoingCall; callee: SipCall }> => {
+    const caller = await alice.invite(farm.uri(number));
+    await caller.answered();
+    caller.audio.sendTone(440);
+    await caller.audio.hears(660, 10_000);
+    const callee = bob.calls.find(call => call instanceof IncomingCall && call.invite.startLine.includes(number));
+    assert.ok(callee);
+    return { caller, callee };
+  };
+  /** Both sides are hung up; the record's word for why. */
+  const ended = async ({ caller, callee }: { caller: SipCall; callee: SipCall }): Promise<CallDetailRecord> => {
+    for (const side of [caller, callee]) assert.equal((await side.ended(30_000)).by, 'them');
+    return recordOf(farm, caller.callId);
+  };
+
+  test('is ended at both sides when its callee sends no RTP any more', { timeout: 60_000 }, async () => {
+    const call = await talk('70001');
+    call.callee.audio.stop();
+    const { endedBy, limit, reason, outcome } = await ended(call);
+    assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'rtpTimeoutSeconds', 'answered']);
+    assert.match(reason, /no RTP from the callee/);
+  });
+
+  test('is ended when its caller sends no RTP any more', { timeout: 60_000 }, async () => {
+    const call = await talk('70002');
+    call.caller.audio.stop();
+    const { limit, reason } = await ended(call);
+    assert.equal(limit, 'rtpTimeoutSeconds');
+    assert.match(reason, /no RTP from the caller/);
+  });
+
+  test('goes on while it is on hold and silent, for longer, and not for ever', { timeout: 60_000 }, async () => {
+    const call = await talk('70003');
+    await call.callee.reinvite({ direction: 'inactive' });
+    call.callee.audio.stop();
+    const { limit, answeredAt, endedAt } = await ended(call);
+    assert.equal(limit, 'rtpTimeoutOnHoldSeconds');
+    const lastedMs = Date.parse(endedAt) - Date.parse(answeredAt ?? '');
+    assert.ok(lastedMs >= 9_000, `${lastedMs} ms`);
+  });
+
+  test('is ended when it has lasted as long as its route allows', { timeout: 60_000 }, async () => {
+    const call = await talk('77001');
+    const { endedBy, limit, reason, billSeconds } = await ended(call);
+    assert.deepEqual([endedBy, limit, billSeconds], ['holdfast', 'maxCallSeconds', 4]);
+    assert.match(reason, /3 s/);
+  });
+
+  test('and was never answered is refused with 408, and its callee rings no more', { timeout: 60_000 }, async () => {
+    const caller = await alice.invite(farm.uri(neverAnswered));
+    const final = await caller.waitFor('a final response', () => caller.final, 30_000);
+    assert.equal(final.status, 408);
+    const callee = bob.calls.find(
+      call => call instanceof IncomingCall && call.invite.startLine.includes(neverAnswered),
+    );
+    assert.ok(callee instanceof IncomingCall);
+    await callee.cancelled();
+    const { endedBy, limit, outcome } = await recordOf(farm, caller.callId);
+    assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'maxSetupSeconds', 'no-answer']);
+  });
+});
