@@ -184,6 +184,12 @@ export class Conferences {
     );
   }
 
+  /** Ends a bridge unless a conference owns it. */
+  async endStray(node: string, bridgeId: string): Promise<void> {
+    if (this.owns(bridgeId)) return;
+    await ignoreGone(this.#options.asterisks.node(node).ari.bridges.destroy({ bridgeId }));
+  }
+
   /** Ends what a node holds and no conference knows: leftovers of a time when the daemon was away. */
   async reconcile(
     node: string,
@@ -191,7 +197,7 @@ export class Conferences {
   ): Promise<void> {
     const { ari } = this.#options.asterisks.node(node);
     for (const bridge of snapshot.bridges.filter(one => !this.owns(one.id))) {
-      await ignoreGone(ari.bridges.destroy({ bridgeId: bridge.id }));
+      await this.endStray(node, bridge.id);
       this.#options.log.info({ node, bridge: bridge.id }, `removed a bridge of nobody's on ${node}`);
     }
     for (const channel of snapshot.channels.filter(one => legOfInner(one.id) !== undefined && !this.owns(one.id))) {
@@ -462,8 +468,8 @@ export class Conferences {
   }
 
   async #end(conference: ConferenceRecord): Promise<void> {
-    await this.#onLiving(conference.node, ari => [ari.bridges.destroy({ bridgeId: conference.id })]);
     this.#conferences.delete(conference.id);
+    await this.#onLiving(conference.node, ari => [ari.bridges.destroy({ bridgeId: conference.id })]);
     await this.#table.delete(conference.id);
     this.#options.events.ended({ id: conference.id, ...(conference.room === null ? {} : { room: conference.room }) });
   }

@@ -45,6 +45,8 @@ export class LegRecovery {
   /** When the last INVITE was asked for, ms since 1970; 0 before. */
   invitedMs = 0;
   lastCseq = 0;
+  /** The bridge that the last INVITE's channel joins as it comes up. */
+  bridgeId: string | undefined;
   conferenceReady: Promise<void> = Promise.resolve();
 
   constructor(options: LegRecoveryOptions) {
@@ -140,8 +142,8 @@ export class LegRecovery {
 
   #variables(): Readonly<Record<string, string>> {
     const { dialog } = this.#options.session;
-    const bridgeId = this.#options.bridge();
-    const joining = bridgeId === undefined ? {} : { [bridgeVariable]: bridgeId };
+    this.bridgeId = this.#options.bridge();
+    const joining = this.bridgeId === undefined ? {} : { [bridgeVariable]: this.bridgeId };
     if (dialog === null) return joining;
     this.lastCseq = recoveryCseq(dialog, this.attempts);
     return { ...recoveryVariables(dialog, this.lastCseq), ...joining };

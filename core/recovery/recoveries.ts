@@ -511,6 +511,8 @@ export class Recoveries {
         .node(node)
         .ari.channels.hangup({ channelId: legId })
         .catch(() => undefined);
+      // Its call's conference has ended already: this channel made the bridge once more.
+      if (leg.bridgeId !== undefined) await this.#options.conferences.endStray(node, leg.bridgeId);
       return this.#settle(pending, { result: 'gone', reason: abandonedReason });
     }
     this.#pending.delete(legId);

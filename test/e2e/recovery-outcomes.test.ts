@@ -77,6 +77,19 @@ describe('a call node dies, and', () => {
     });
   }
 
+  test(
+    'a phone answers 488, and the other side 200 after that: it gets a BYE, and nothing is left',
+    { timeout: 60_000 },
+    async () => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      pair.callee.onReinvite = 488;
+      alice.loseNext(({ direction, message }) => direction === 'received' && message.method === 'INVITE');
+      await kill(pair);
+      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+      assert.equal(pair.caller.reinvites.length, 1);
+    },
+  );
+
   test('a phone does not answer at all: the other side ends with a BYE', { timeout: 60_000 }, async () => {
     const pair = await PhonePair.call(farm, alice, bob);
     pair.callee.onReinvite = 'ignore';
