@@ -277,6 +277,7 @@ export class CallEngine {
       headers: endHeaders(fields, this.#options.passing()),
       contacts: contactsOf(fields),
       silent: cause === rtpTimeoutCause && received === '',
+      givenUp: tech_cause === 408 && received === '',
     };
   }
 

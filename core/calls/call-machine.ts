@@ -1,6 +1,7 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
 import type { ConnectStep, ConnectTarget, RouteAnswer } from './call-facts.js';
 import { callerLeg, echoPeer, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
+import { silence } from './leg-silence.js';
 import { noTimes, withLegTimes } from './leg-times.js';
 import { isRedirection, mayFollow, withRedirected } from './redirections.js';
 import type { HeaderField } from './leg-headers.js';
@@ -33,6 +34,8 @@ export type CallEvent =
       readonly unseen?: boolean;
       /** Nobody hung up: why its session is gone, in words. */
       readonly lost?: string;
+      /** Its Asterisk has given the far end up, which had not said a word. */
+      readonly givenUp?: boolean;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
   | { readonly type: 'ringTimeout'; readonly leg: string }
@@ -333,8 +336,11 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
   if (call.ending) return finishIfEmpty(gone);
-  if (leg.direction === 'inbound' || (wasUp && !leg.ending))
-    return end(gone, whyEnded(leg, wasUp, event), nowMs, notBeforeMs, headers);
+  if (leg.direction === 'inbound' || (wasUp && !leg.ending)) {
+    const silent = wasUp && event.givenUp === true ? silence(leg, nowMs) : undefined;
+    const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
+    return end(gone, why, nowMs, notBeforeMs, silent?.headers ?? headers);
+  }
   const { contacts = [] } = event;
   if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {
     return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };

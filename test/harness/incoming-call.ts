@@ -33,6 +33,11 @@ export class IncomingCall extends SipCall {
     return this.#transaction.finalStatus;
   }
 
+  /** For the endpoint. */
+  fork(media: MediaSession, localTag: string): IncomingCall {
+    return new IncomingCall(this.transport, media, this.#transaction, localTag);
+  }
+
   trying(): void {
     this.#respond(100);
   }

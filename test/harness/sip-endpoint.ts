@@ -137,6 +137,13 @@ export class SipEndpoint implements SipTransport {
     });
   }
 
+  /** Another callee of the same INVITE, as a proxy on our side forks it (RFC 3261 §16.7): with a tag and media of its own. */
+  async fork(call: IncomingCall): Promise<IncomingCall> {
+    const other = call.fork(await MediaSession.open(this.address, this.#media({})), token());
+    this.#calls.add(other);
+    return other;
+  }
+
   /** REGISTER with this endpoint's Contact; resolves with the final response. */
   async register(registrar: string, expiresSeconds = 60, options: RequestOptions = {}): Promise<SipMessage> {
     const headers: Header[] = [

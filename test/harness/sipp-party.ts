@@ -10,6 +10,8 @@ export interface PartyOptions {
   readonly host: number;
   /** Default 15 s. */
   readonly deadlineMs?: number;
+  /** False: the scenario says itself what is sent again, and what comes again. Default true. */
+  readonly retransmits?: boolean;
 }
 
 export class SippParty {
@@ -27,7 +29,7 @@ export class SippParty {
   static async caller(farm: Farm, scenario: SippScenario, number: string, options: PartyOptions): Promise<SippParty> {
     const sipp = await Sipp.uac({
       ...{ address: farm.host(options.host), target: { address: farm.host(100), port: 5060 }, service: number },
-      ...{ calls: 1, rate: 50, scenario, messages: true, deadlineMs: options.deadlineMs ?? 15_000 },
+      ...{ calls: 1, rate: 50, scenario, ...common(options) },
     });
     return new SippParty(farm, sipp, scenario);
   }
@@ -35,8 +37,7 @@ export class SippParty {
   /** Waits for one call, and listens already. */
   static async callee(farm: Farm, scenario: SippScenario, options: PartyOptions): Promise<SippParty> {
     const sipp = await Sipp.uas({
-      ...{ address: farm.host(options.host), calls: 1, scenario, messages: true },
-      deadlineMs: options.deadlineMs ?? 15_000,
+      ...{ address: farm.host(options.host), calls: 1, scenario, ...common(options) },
     });
     return new SippParty(farm, sipp, scenario);
   }
@@ -61,4 +62,8 @@ export class SippParty {
   async #describe(): Promise<string> {
     return (await this.#sipp.ladder({ address: this.#farm.host(100), port: 5060 })).print();
   }
+}
+
+function common({ deadlineMs = 15_000, retransmits = true }: PartyOptions) {
+  return { messages: true, deadlineMs, retransmits };
 }

@@ -11,8 +11,6 @@ export interface Bearing {
 export interface Expected {
   /** Default 10 s. */
   readonly withinMs?: number;
-  /** Earliest time after the message before it. */
-  readonly notBeforeMs?: number;
   /** The call goes on without it. */
   readonly optional?: boolean;
   readonly header?: readonly [name: string, value: string];
@@ -34,6 +32,8 @@ export class SippScenario {
   /** Place of that INVITE among the steps: the ACK to its refusal has its branch (RFC 3261 section 17.1.1.3). */
   #inviteStep = 0;
   #isRefused = false;
+  /** What was sent last, and its place among the steps. */
+  #sent = { xml: '', step: 0 };
   #hasDialog = false;
   #checks = 0;
   readonly #kept = new Set<string>();
@@ -51,9 +51,14 @@ export class SippScenario {
   /** SIPp is called; it takes the INVITE first. */
   static callee(name: string): SippScenario {
     const scenario = new SippScenario(name, false);
-    scenario.#steps.push(receiveInvite);
-    scenario.#hasDialog = true;
-    return scenario;
+    return scenario.isCalled();
+  }
+
+  /** An INVITE that makes a call: `toInvite` answers the latest one. */
+  isCalled(expected: Pick<Expected, 'header'> = {}): this {
+    this.#steps.push(receiveInvite(this.#actionsOf(expected)));
+    this.#hasDialog = true;
+    return this;
   }
 
   /** A request: the INVITE that makes the call, or any in its dialog. ACK has the CSeq of the INVITE sent last. */
@@ -77,8 +82,7 @@ export class SippScenario {
       ...(method === 'ACK' || method === 'BYE' ? [] : [contact]),
       ...written(headers),
     ];
-    this.#steps.push(sending(lines, sdp, method === 'ACK' ? '' : ' retrans="500"'));
-    return this;
+    return this.#send(sending(lines, sdp, method === 'ACK' ? '' : ' retrans="500"'));
   }
 
   /** A response to the request received last; `toInvite`: to the INVITE that made the call, whatever came since. */
@@ -96,7 +100,19 @@ export class SippScenario {
         ]
       : ['[last_Via:]', '[last_From:]', '[last_To:]', '[last_Call-ID:]', '[last_CSeq:]'];
     const lines = [`SIP/2.0 ${status} ${reasons[status] ?? 'Whatever'}`, ...copied, contact, ...written(headers)];
-    this.#steps.push(sending(lines, sdp, toInvite && status >= 200 ? ' retrans="500"' : ''));
+    return this.#send(sending(lines, sdp, toInvite && status >= 200 ? ' retrans="500"' : ''));
+  }
+
+  /** What was sent last is sent again. A response that is none to the INVITE only while nothing else has come. */
+  again(): this {
+    const { xml, step } = this.#sent;
+    this.#steps.push(xml.replace('branch=[branch]', `branch=[branch-${this.#steps.length - step}]`));
+    return this;
+  }
+
+  #send(xml: string): this {
+    this.#sent = { xml, step: this.#steps.length };
+    this.#steps.push(xml);
     return this;
   }
 
@@ -230,14 +246,14 @@ const reasons: Readonly<Record<number, string>> = {
 };
 
 /** Kept, as other messages may come between it and the response. Two Vias: the edge's and the Asterisk's. */
-const receiveInvite = `<recv request="INVITE" rrs="true" timeout="60000"><action>
+const receiveInvite = (more: string): string => `<recv request="INVITE" rrs="true" timeout="60000"><action>
 <ereg regexp="SIP.*" search_in="hdr" header="Via:" assign_to="via1"/>
 <ereg regexp="SIP.*" search_in="hdr" header="Via:" occurrence="2" assign_to="via2"/>
 <ereg regexp="&lt;.*" search_in="hdr" header="Record-Route:" assign_to="route"/>
 <ereg regexp="[^ ].*" search_in="hdr" header="From:" assign_to="from"/>
 <ereg regexp="[^ ].*" search_in="hdr" header="To:" assign_to="to"/>
 <ereg regexp="[0-9].*" search_in="hdr" header="CSeq:" assign_to="cseq"/>
-</action></recv>`;
+${more}</action></recv>`;
 
 function sending(lines: readonly string[], sdp: string, attributes: string): string {
   const typed =

@@ -20,6 +20,8 @@ interface CommonOptions {
   readonly deadlineMs?: number;
   /** Another one than `uac` or `uas`: by its name in test/harness/scenarios, or made here. */
   readonly scenario?: string | SippScenario;
+  /** False: sends nothing again by itself, and takes what comes again as any other message. Default true. */
+  readonly retransmits?: boolean;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -170,6 +172,7 @@ async function start(
   make: (child: ChildProcess, folder: string, deadlineMs: number, keep: boolean) => Sipp,
 ): Promise<Sipp> {
   const { address, port = 5060, payloadTypes = [8], deadlineMs = 60_000, messages = false } = options;
+  const { retransmits = true } = options;
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-sipp-'));
   const all = { ...values, payloadTypes: payloadTypes.join(' ') };
   await writeFile(join(folder, 'scenario.xml'), await xmlOf(scenario, all));
@@ -177,6 +180,7 @@ async function start(
     ...['-sf', 'scenario.xml', '-i', address, '-p', `${port}`, '-mi', address, '-rtp_echo', '-nostdin', '-skip_rlimit'],
     ...['-trace_stat', '-stf', 'statistics.csv', '-fd', '1', '-trace_err', '-error_file', 'errors.log'],
     ...['-trace_logs', '-log_file', 'marks.log'],
+    ...(retransmits ? [] : ['-nr']),
     ...(messages ? ['-trace_msg', '-message_file', 'messages.log'] : []),
   ];
   // TERM: the screen that sipp draws is of no use here; what it says before it draws goes to a file.

@@ -125,6 +125,21 @@ describe('a call to one target', () => {
     assert.deepEqual([reason, limit], ['callee hung up', null]);
   });
 
+  test('whose far end is given up: the record says why, and the other leg hears it', () => {
+    const up = [routed(connect('sip:a')), answered('c1-1')];
+    const { call } = play(...up);
+    for (const [leg, afterMs, reason, text] of [
+      ['caller', 32_000, 'the caller never acknowledged the answer', 'No ACK'],
+      ['caller', 60_000, 'the caller has fallen silent: its session was not refreshed', 'Session expired'],
+      ['c1-1', 60_000, 'the callee has fallen silent: its session was not refreshed', 'Session expired'],
+    ] as const) {
+      const over = advance(call, { ...ended(leg, 408), givenUp: true }, (call.answeredMs ?? 0) + afterMs);
+      assert.deepEqual([over.call.ending?.by, over.call.ending?.reason], ['holdfast', reason]);
+      const headers = over.actions.flatMap(action => (action.do === 'hangup' ? (action.headers ?? []) : []));
+      assert.deepEqual(headers, [{ name: 'Reason', value: `SIP;cause=408;text="${text}"` }]);
+    }
+  });
+
   test('that is busy: the caller hears 486, and the CDR says busy', () => {
     const { call, actions } = play(routed(connect('sip:a')), ended('c1-1', 486));
     assert.deepEqual(actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);

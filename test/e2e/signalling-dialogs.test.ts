@@ -1,0 +1,227 @@
+// Calls whose messages are lost, come again, fork, or meet each other on their way: SIPp plays one side, in both directions.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { recordOf } from '../harness/call-records.js';
+import { Farm } from '../harness/farm.js';
+import { leftovers } from '../harness/leftovers.js';
+import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { PhonePair } from '../harness/phone-pair.js';
+import { deafCaller, hangingUpTwice, repeatingCallee, repeatingCaller } from '../harness/scenarios/lost-messages.js';
+import type { SipCall } from '../harness/sip-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { SippParty, type PartyOptions } from '../harness/sipp-party.js';
+import { audioSdp, SippScenario } from '../harness/sipp-scenario.js';
+import { signallingConfig } from '../harness/signalling-config.js';
+import { waitFor } from '../harness/wait-for.js';
+
+/** The party that SIPp plays, and the call at the other side. */
+interface Side<Call extends SipCall = SipCall> {
+  readonly party: SippParty;
+  readonly call: Call;
+}
+
+describe('Dialogs', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+  /** Calls that take their time, from the start of all on. */
+  let deaf: Side;
+
+  before(async () => {
+    farm = await Farm.up({ config: await signallingConfig() });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+    deaf = await asCaller(deafCaller(), { host: 202, retransmits: false, deadlineMs: 60_000 });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+
+  /** SIPp sends back what it hears: who hears their own tone has audio both ways. */
+  const hearsItself = async (call: SipCall, hz: number): Promise<void> => {
+    call.audio.sendTone(hz);
+    const before = call.audio.report().packets;
+    await call.waitFor('fresh audio', () => call.audio.report().packets > before + 15);
+    await call.audio.hears(hz);
+  };
+  const asCaller = async (scenario: SippScenario, options: Partial<PartyOptions> = {}): Promise<Side> => {
+    const arriving = bob.incoming(10_000);
+    const party = await SippParty.caller(farm, scenario, '70001', { host: 201, ...options });
+    const call = await arriving;
+    call.ring();
+    await call.answer();
+    return { party, call };
+  };
+  const asCallee = async (scenario: SippScenario, options: Partial<PartyOptions> = {}): Promise<Side<OutgoingCall>> => {
+    const party = await SippParty.callee(farm, scenario, { host: 209, ...options });
+    const call = await alice.invite(farm.uri('60001'));
+    await call.answered();
+    return { party, call };
+  };
+
+  test('what comes twice is one message, what is lost comes again, and there is one call with audio', async () => {
+    const options = { retransmits: false };
+    const before = bob.calls.length;
+    const asked = alice.calls.length;
+    const sides = await Promise.all([asCaller(repeatingCaller(), options), asCallee(repeatingCallee(), options)]);
+    for (const { party, call } of sides) {
+      await party.reaches('played');
+      await hearsItself(call, 440);
+      assert.equal(await call.hangup(), 200, call.ladder());
+      await party.succeeds();
+    }
+    const ends = await Promise.all([
+      asCaller(hangingUpTwice(SippScenario.caller('a caller hangs up twice').call()), options),
+      asCallee(hangingUpTwice(SippScenario.callee('a callee hangs up twice').answer()), options),
+    ]);
+    for (const { party, call } of ends) {
+      await call.ended();
+      await party.succeeds();
+    }
+    assert.deepEqual([bob.calls.length - before, alice.calls.length - asked], [2, 2]);
+  });
+
+  /** Alice calls, and hears two callees of one INVITE one after the other; neither has answered, nor has a third. */
+  const forked = async () => {
+    const arriving = bob.incoming(10_000);
+    const call = await alice.invite(farm.uri('70001'));
+    const first = await arriving;
+    const [second, third] = [await bob.fork(first), await bob.fork(first)];
+    first.progress();
+    first.audio.sendTone(440);
+    await call.audio.hears(440);
+    first.audio.stop();
+    second.progress();
+    second.audio.sendTone(550);
+    await call.audio.hears(550);
+    second.audio.stop();
+    return { call, first, second, third };
+  };
+
+  test('of several early dialogs the caller hears the latest, and whoever answers has the call', async () => {
+    for (const winner of ['first', 'second', 'third'] as const) {
+      const { call, ...callees } = await forked();
+      const pair = await PhonePair.answer(call, callees[winner]);
+      const descriptions = new Set(call.provisional.map(({ body }) => body).filter(body => body !== ''));
+      assert.equal(descriptions.size, 1, `whoever is heard, the caller's own media stay\n${call.ladder()}`);
+      await pair.hangup(winner === 'first' ? 'caller' : 'callee');
+    }
+  });
+
+  test('a proxy that forks: whoever answers gets the ACK and the BYE', async () => {
+    const scenario = SippScenario.callee('a callee behind a proxy that forks')
+      .respond(183, { toInvite: true, tag: 'left', sdp: audioSdp({ portOffset: 2 }) })
+      .pause(50)
+      .respond(183, { toInvite: true, sdp: audioSdp() })
+      .pause(50)
+      .respond(180, { toInvite: true, tag: 'right' })
+      .pause(50)
+      .respond(200, { toInvite: true })
+      .expect('ACK')
+      .pause(600)
+      .mark('played')
+      .isHungUp();
+    const { party, call } = await asCallee(scenario);
+    await party.reaches('played');
+    await hearsItself(call, 440);
+    assert.equal(await call.hangup(), 200, call.ladder());
+    await party.succeeds();
+  });
+
+  test('181, 182 and 199 of a callee are not passed', async () => {
+    const scenario = [181, 182, 199, 180]
+      .reduce(
+        (party, status) => party.respond(status, { toInvite: true }).pause(30),
+        SippScenario.callee('a callee that is forwarded and queued'),
+      )
+      .respond(200, { toInvite: true, sdp: audioSdp() })
+      .expect('ACK')
+      .isHungUp();
+    const { party, call } = await asCallee(scenario);
+    assert.deepEqual(
+      call.provisional.map(({ status }) => status),
+      [100, 180],
+    );
+    await call.hangup();
+    await party.succeeds();
+  });
+
+  test('an UPDATE before the answer is answered by us, of a caller and of a callee', async () => {
+    const caller = SippScenario.caller('a caller that UPDATEs early')
+      .send('INVITE', { sdp: audioSdp(), headers: [['Require', '100rel']] })
+      .expect(183, { header: ['RSeq', '[0-9]+'], keep: { rseq: 'RSeq' } })
+      .send('PRACK', { headers: [['RAck', '[$rseq] 1 INVITE']] })
+      .expect(200)
+      .send('UPDATE', { sdp: audioSdp({ portOffset: 2, version: 2 }) })
+      .expect(200, { body: 'm=audio [1-9]' })
+      .mark('updated')
+      .expect(200)
+      .send('ACK')
+      .pause(600)
+      .mark('played')
+      .isHungUp();
+    const arriving = bob.incoming(10_000);
+    const party = await SippParty.caller(farm, caller, '70001', { host: 201 });
+    const call = await arriving;
+    call.progress();
+    await party.reaches('updated');
+    await hearsItself(call, 440);
+    await call.answer();
+    await party.reaches('played');
+    await hearsItself(call, 440);
+    await call.hangup();
+    await party.succeeds();
+
+    const callee = SippScenario.callee('a callee that UPDATEs early')
+      .respond(183, {
+        ...{ toInvite: true, sdp: audioSdp() },
+        headers: [
+          ['Require', '100rel'],
+          ['RSeq', '7'],
+        ],
+      })
+      .expect('PRACK')
+      .respond(200)
+      .send('UPDATE', { sdp: audioSdp({ portOffset: 2, version: 2 }) })
+      .expect(200, { body: 'm=audio [1-9]' })
+      .respond(200, { toInvite: true })
+      .expect('ACK')
+      .pause(600)
+      .mark('played')
+      .isHungUp();
+    const other = await asCallee(callee);
+    await other.party.reaches('played');
+    await hearsItself(other.call, 440);
+    await other.call.hangup();
+    await other.party.succeeds();
+  });
+
+  test('a caller that never acknowledges the answer is hung up after 32 s, and the record says why', async () => {
+    const { party, call } = deaf;
+    const { bye } = await call.ended(45_000);
+    assert.equal(bye.get('Reason'), 'SIP;cause=408;text="No ACK"');
+    await party.succeeds();
+    const { endedBy, reason } = await recordOf(farm, call.callId);
+    assert.deepEqual([endedBy, reason], ['holdfast', 'the caller never acknowledged the answer']);
+  });
+
+  test('a call that was forked is recovered in the dialog that was answered, and in no other', async () => {
+    const { call, first, second } = await forked();
+    const pair = await PhonePair.answer(call, first);
+    const before = pair.reinvites;
+    process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+    await pair.reinvited(before);
+    await pair.hear();
+    assert.equal(second.reinvites.length, 0);
+    await pair.hangup('callee');
+  });
+
+  test('nothing is left of all these calls', async () => {
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      deadlineMs: 25_000,
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+});
