@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { callDaemon, type CallOptions } from '../control/control-client.js';
 import type { OperationName, ParamsOf, ResultOf } from '../control/operations.js';
 import { HoldfastError } from '../errors.js';
-import { defaultStateFolder, defaultSubnet, statePaths } from '../host/state-folder.js';
+import { defaultStateFolder, defaultSubnet, serviceStateFolder, statePaths } from '../host/state-folder.js';
 import type { CliIo } from './cli-io.js';
 import type { Composition } from './composition.js';
 import { readSupervisorNote } from './supervisor-note.js';
@@ -68,9 +68,12 @@ export class CommandContext {
     throw usage(`--${name} ${text}: a whole number from 1 to ${most} is needed`);
   }
 
-  /** The state folder of the farm that the command is about. */
+  /** The state folder of the farm that the command is about: the one named, else the service's, else the default. */
   get stateFolder(): string {
-    return resolve(this.text('state') ?? defaultStateFolder(this.text('subnet') ?? defaultSubnet));
+    const [state, subnet] = [this.text('state'), this.text('subnet')];
+    if (state !== undefined) return resolve(state);
+    if (subnet !== undefined) return defaultStateFolder(subnet);
+    return serviceStateFolder() ?? defaultStateFolder(defaultSubnet);
   }
 
   /** The subnet of that farm: as given, as it was started with, or the default; undefined for a foreign state folder. */

@@ -19,6 +19,7 @@ import { reloadCommand } from './commands/reload.js';
 import { renderCommand } from './commands/render.js';
 import { restartCommand } from './commands/restart.js';
 import { schemaCommand } from './commands/schema.js';
+import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
 import { superviseCommand } from './commands/supervise.js';
 import { undrainCommand } from './commands/undrain.js';
@@ -47,5 +48,6 @@ export const commands: readonly Command[] = [
   reloadCommand,
   demoCommand,
   superviseCommand,
+  serviceCommand,
   daemonCommand,
 ];

@@ -27,6 +27,7 @@ import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
+import { keepIdentity } from '../farm/farm-identity.js';
 import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '../farm/farm-rendering.js';
 import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
@@ -541,6 +542,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
   };
   const graph = wire(given);
   const daemon = graph.resolve(tokens.daemon);
+  await keepIdentity(given.store, config, graph.resolve(tokens.host).running().length > 0);
   const startedAt = new Date().toISOString();
   const operations = daemonOperations({
     facts: () => ({ plan: given.live.plan, configPath, startedAt, ready: daemon.ready }),

@@ -1,12 +1,30 @@
 // The daemon's process: starts what the composition wires, turns signals into its methods, and notes why a start failed.
 import { rmSync, writeFileSync } from 'node:fs';
 import { toErrorShape } from '../control/messages.js';
-import { messageOf } from '../errors.js';
+import { HoldfastError, messageOf } from '../errors.js';
 import { statePaths } from '../host/state-folder.js';
 import type { Composition, FarmPlace, RunningDaemon } from './composition.js';
 
-/** Resolves to the exit code: 0 when the daemon was asked to end, 1 when it could not start. */
-export async function runDaemon(load: () => Promise<Composition>, place: FarmPlace): Promise<number> {
+/** A config that is refused now is refused at the next start too (EX_CONFIG of sysexits.h): systemd does not start it again. */
+export const exitConfig = 78;
+
+/** True where another try needs another config, or another farm out of the way, first. */
+export function isConfigError(error: unknown): boolean {
+  return HoldfastError.is(error) && /^(CONFIG|PLUGIN_(NOT_FOUND|INVALID)|SERVICE_MISSING|FARM_BUSY)/.test(error.code);
+}
+
+/** Is told of the daemon's life: it is ready, it is about to end. */
+export interface DaemonWatcher {
+  ready(): void;
+  ending(): void;
+}
+
+/** Resolves to the exit code: 0 when the daemon was asked to end; 1 when it could not start, 78 where a config is why. */
+export async function runDaemon(
+  load: () => Promise<Composition>,
+  place: FarmPlace,
+  watcher?: DaemonWatcher,
+): Promise<number> {
   const { startFailure } = statePaths(place.stateFolder);
   const end = new AbortController();
   const stop = (): void => end.abort();
@@ -20,15 +38,17 @@ export async function runDaemon(load: () => Promise<Composition>, place: FarmPla
   } catch (error) {
     writeFileSync(startFailure, JSON.stringify(toErrorShape(error)), { mode: 0o640 });
     process.stderr.write(line('error', `the start failed: ${messageOf(error)}`));
-    return 1;
+    return isConfigError(error) ? exitConfig : 1;
   }
   rmSync(startFailure, { force: true });
+  watcher?.ready();
   process.on('SIGHUP', () => {
     daemon.reload().catch((error: unknown) => {
       process.stderr.write(line('error', `reload refused: ${messageOf(error)}`));
     });
   });
   const close = (): void => {
+    watcher?.ending();
     daemon.close().catch((error: unknown) => {
       process.stderr.write(line('error', `the end was not clean: ${messageOf(error)}`));
       process.exit(0);

@@ -64,8 +64,15 @@ async function endKeepers(
   progress('Ending the daemon by force.');
   const kill = (pids: readonly number[]): void => pids.forEach(pid => signal(pid, 'SIGKILL'));
   if (await endWithin(stateFolder, exitDeadlineMs, kill)) return ['daemon'];
-  const pids = keepersOf(stateFolder).map(({ pid }) => pid);
+  const pids = keepers(stateFolder);
   throw new HoldfastError('HOST_FAILED', `process ${pids.join(', ')} does not end`);
+}
+
+/** Those that bear the mark, and who holds the lock: a daemon that systemd started has no mark. */
+function keepers(stateFolder: string): readonly number[] {
+  const holder = supervisorOf(stateFolder);
+  const pids = [...keepersOf(stateFolder).map(({ pid }) => pid), ...(holder ? [holder.pid] : [])];
+  return [...new Set(pids)].filter(pid => pid !== process.pid);
 }
 
 /** True once none is left; `meanwhile` gets those that are, again and again. */
@@ -76,7 +83,7 @@ async function endWithin(
 ): Promise<boolean> {
   const endMs = Date.now() + deadlineMs;
   for (;;) {
-    const pids = keepersOf(stateFolder).map(({ pid }) => pid);
+    const pids = keepers(stateFolder);
     if (pids.length === 0) return true;
     meanwhile(pids);
     if (Date.now() > endMs) return false;

@@ -13,6 +13,8 @@ const noteShape = z.object({
   subnet: z.string(),
   supervisor: processShape,
   daemon: processShape.nullable(),
+  /** The systemd unit that starts the daemon again; undefined: our own supervisor does. */
+  unit: z.string().optional(),
 });
 export type SupervisorNote = z.output<typeof noteShape>;
 

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { boundLog } from '../host/bounded-log.js';
-import { LocalHost } from '../host/local-host.js';
+import { serversRun } from '../host/local-host.js';
 import { readProcess, thisProcess } from '../host/process-table.js';
 import { makeStateFolder, statePaths } from '../host/state-folder.js';
 import { endFarm } from './farm-end.js';
@@ -43,7 +43,7 @@ export async function supervise(place: FarmPlace & { readonly subnet: string }):
   const logCheck = setInterval(() => void boundLog(paths.daemonLog).catch(() => undefined), logCheckMs);
   try {
     // Calls may be up on the processes of a farm whose daemon and supervisor died: a failed start must not end them.
-    const tookUp = runs(stateFolder);
+    const tookUp = serversRun(stateFolder);
     let everReady = false;
     let backoffMs = firstBackoffMs;
     for (;;) {
@@ -100,13 +100,6 @@ function exitOf(child: ChildProcess): Promise<number | string> {
     child.once('error', error => resolve(error.message));
     child.once('exit', (code, name) => resolve(code ?? name ?? 'nothing'));
   });
-}
-
-function runs(stateFolder: string): boolean {
-  const host = new LocalHost(stateFolder);
-  const some = host.running().length > 0;
-  host.close();
-  return some;
 }
 
 /** In the form of the daemon's log, which our output goes to. */

@@ -55,6 +55,14 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
   const { edge, sync } = options;
   return {
     status: () => status(options),
+    health: async () => ({
+      ready: options.facts().ready,
+      nodes: {
+        up: options.states.nodes().filter(({ name }) => options.states.state(name) === 'up').length,
+        all: options.states.nodes().length,
+      },
+      calls: options.engine.activeCalls,
+    }),
     nodes: () => nodes(options),
     calls: async () => calls(options),
     conferences: async () => conferences(options),

@@ -142,6 +142,17 @@ const reloadPlan = z.object({
  */
 export const operationTable = {
   status: { params: none, result: status, deadlineMs: 2_000, survivesCaller: false },
+  /** Asks no server: that it answers says that the daemon's event loop turns. */
+  health: {
+    params: none,
+    result: z.object({
+      ready: z.boolean(),
+      nodes: z.object({ up: z.number().int(), all: z.number().int() }),
+      calls: z.number().int(),
+    }),
+    deadlineMs: 2_000,
+    survivesCaller: false,
+  },
   nodes: { params: none, result: list(nodeStatus), deadlineMs: 2_000, survivesCaller: false },
   calls: { params: none, result: list(call), deadlineMs: 5_000, survivesCaller: false },
   conferences: { params: none, result: list(conference), deadlineMs: 5_000, survivesCaller: false },

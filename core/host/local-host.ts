@@ -291,6 +291,14 @@ export class LocalHost implements NodeHost {
   }
 }
 
+/** True where servers of this state folder run. */
+export function serversRun(stateFolder: string): boolean {
+  const host = new LocalHost(stateFolder);
+  const some = host.running().length > 0;
+  host.close();
+  return some;
+}
+
 /** Sends SIGKILL to all that lives of a leader's session; returns how many there were. */
 function sweep(leader: NodeProcess): number {
   const session = sessionOf(leader);

@@ -30,6 +30,11 @@ export function serversBelow(
   return markedWith(nodeName, value => value.startsWith(below)).map(({ entry, value }) => ({ entry, folder: value }));
 }
 
+/** The living processes of every farm's nodes on this machine, each with its node's folder. */
+export function allServers(): readonly { readonly entry: ProcessEntry; readonly folder: string }[] {
+  return markedWith(nodeName, () => true).map(({ entry, value }) => ({ entry, folder: value }));
+}
+
 function markedWith(
   name: string,
   fits: (value: string) => boolean,

@@ -1,5 +1,5 @@
 // Where things are in a farm's state folder: one folder per farm, named after its subnet.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HoldfastError } from '../errors.js';
 import { subnetAddress } from '../farm/farm-plan.js';
@@ -8,6 +8,18 @@ export const defaultSubnet = '127.40.0.0/24';
 
 /** The folder below which each farm has its state folder. */
 export const stateRoot = '/var/lib/holdfast';
+
+/** Leads to the state folder of the farm that the systemd service runs, while it does. */
+export const serviceFarm = '/run/holdfast/farm';
+
+/** State folder of the service's farm; undefined where no service runs. */
+export function serviceStateFolder(): string | undefined {
+  try {
+    return readlinkSync(serviceFarm);
+  } catch {
+    return undefined;
+  }
+}
 
 /** `/var/lib/holdfast/127.40.0.0`. Throws CONFIG_INVALID for what is no /24. */
 export function defaultStateFolder(subnet: string): string {

@@ -41,7 +41,12 @@ async function startDaemon(place: FarmPlace): Promise<RunningDaemon> {
     setImmediate(() => void server.close().then(markStopped));
     return { ended };
   };
-  const operations = { status, down } as unknown as Operations;
+  const health: Operations['health'] = async () => ({
+    ready,
+    nodes: { up: host.running().length, all: plan.nodes.length },
+    calls: 0,
+  });
+  const operations = { status, health, down } as unknown as Operations;
   const server = new ControlServer({
     operations,
     socketPath: statePaths(place.stateFolder).controlSocket,

@@ -52,6 +52,7 @@ const asked: unknown[] = [];
 
 const operations: Operations = {
   status: async () => status,
+  health: async () => ({ ready: true, nodes: { up: 1, all: 2 }, calls: 3 }),
   nodes: async () => status.nodes,
   calls: async () => [
     {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { HoldfastError } from '../../errors.js';
 import { bringDown } from '../farm-down.js';
 import { exitCodes, type Command } from '../command.js';
+import { activeUnit, stopUnit } from '../service-stop.js';
 
 export const downCommand: Command = {
   usage: 'down',
@@ -17,7 +18,10 @@ export const downCommand: Command = {
         remedy: 'run it as root, for example with sudo',
       });
     }
-    const ended = root ? await bringDown({ stateFolder, subnet }, line => context.progress(line)) : [];
+    const unit = root ? await activeUnit(stateFolder) : undefined;
+    if (unit !== undefined) await stopUnit(unit);
+    const left = root ? await bringDown({ stateFolder, subnet }, line => context.progress(line)) : [];
+    const ended = unit === undefined ? left : [unit, ...left];
     const farm = `The farm on ${subnet ?? stateFolder}`;
     context.show({ ended }, () =>
       ended.length === 0 ? `${farm} is down already.\n` : `${farm} is down: ${ended.join(', ')}.\n`,
