@@ -1,16 +1,21 @@
 // The daemon's process: starts what the composition wires, turns signals into its methods, and notes why a start failed.
 import { rmSync, writeFileSync } from 'node:fs';
 import { toErrorShape } from '../control/messages.js';
-import { HoldfastError, messageOf } from '../errors.js';
+import { HoldfastError, messageOf, type ErrorCode } from '../errors.js';
 import { statePaths } from '../host/state-folder.js';
 import type { Composition, FarmPlace, RunningDaemon } from './composition.js';
 
 /** A config that is refused now is refused at the next start too (EX_CONFIG of sysexits.h): systemd does not start it again. */
 export const exitConfig = 78;
 
+const configCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  ...(['CONFIG_INVALID', 'CONFIG_UNREADABLE', 'PLUGIN_NOT_FOUND', 'PLUGIN_INVALID'] as const),
+  ...(['SERVICE_MISSING', 'FARM_BUSY'] as const),
+]);
+
 /** True where another try needs another config, or another farm out of the way, first. */
 export function isConfigError(error: unknown): boolean {
-  return HoldfastError.is(error) && /^(CONFIG|PLUGIN_(NOT_FOUND|INVALID)|SERVICE_MISSING|FARM_BUSY)/.test(error.code);
+  return HoldfastError.is(error) && configCodes.has(error.code);
 }
 
 /** Is told of the daemon's life: it is ready, it is about to end. */

@@ -6,7 +6,7 @@ import { callDaemon } from '../control/control-client.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import { keepersOf } from '../host/process-mark.js';
 import { signal } from '../host/process-table.js';
-import { statePaths } from '../host/state-folder.js';
+import { forgetServiceFarm, statePaths } from '../host/state-folder.js';
 import { endFarm } from './farm-end.js';
 import { supervisorOf } from './supervisor-note.js';
 
@@ -26,6 +26,7 @@ export async function bringDown(
   // Only now is nobody left who could start a server, or put the balancer back.
   const left = await endFarm(stateFolder, subnet);
   removeNotes(stateFolder);
+  forgetServiceFarm(stateFolder);
   return [...new Set([...(byDaemon ?? []), ...left, ...forced])];
 }
 

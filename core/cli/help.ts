@@ -7,7 +7,10 @@ export const globalOptions: readonly (readonly [flag: string, description: strin
   ['--json', 'print JSON, for scripts'],
   ['--subnet <network>', 'the farm on this /24, for example 127.41.0.0/24 (default: the config’s, else 127.40.0.0/24)'],
   ['--state <folder>', 'its state folder (default: /var/lib/holdfast/<subnet>)'],
-  ['--config <file>', 'config file (default: $HOLDFAST_CONFIG, ./holdfast.yaml, examples/local.yaml)'],
+  [
+    '--config <file>',
+    'config file (default: $HOLDFAST_CONFIG, ./holdfast.yaml, /etc/holdfast/holdfast.yaml, examples/local.yaml)',
+  ],
   ['-h, --help', 'show help'],
   ['-v, --version', 'show the version'],
 ];

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { HoldfastError, messageOf } from '../errors.js';
 import { allServers } from '../host/process-mark.js';
 import { unitOf } from '../host/service-manager.js';
 import { bringDown } from './farm-down.js';
@@ -44,9 +45,16 @@ async function isBeingStopped(unit: string): Promise<boolean> {
   return new RegExp(String.raw`^\s*\d+\s+\S+\s+stop\b`, 'm').test(jobs);
 }
 
-/** Has systemd stop the unit: it would start a daemon that is killed again. */
+/** Has systemd stop the unit: it would start a daemon that is killed again. Throws HOST_FAILED. */
 export async function stopUnit(unit: string): Promise<void> {
-  await systemctl('stop', unit);
+  try {
+    await systemctl('stop', unit);
+  } catch (error) {
+    throw new HoldfastError('HOST_FAILED', `systemd could not stop ${unit}: ${messageOf(error)}`, {
+      cause: error,
+      remedy: `see: systemctl status ${unit}`,
+    });
+  }
 }
 
 /** The unit that runs this farm's daemon, or is about to start it again; undefined where none does. */

@@ -1,5 +1,5 @@
 // Where things are in a farm's state folder: one folder per farm, named after its subnet.
-import { mkdirSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readlinkSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { HoldfastError } from '../errors.js';
 import { subnetAddress } from '../farm/farm-plan.js';
@@ -9,16 +9,21 @@ export const defaultSubnet = '127.40.0.0/24';
 /** The folder below which each farm has its state folder. */
 export const stateRoot = '/var/lib/holdfast';
 
-/** Leads to the state folder of the farm that the systemd service runs, while it does. */
+/** Leads to the state folder of the farm that the systemd service started, until that is down. */
 export const serviceFarm = '/run/holdfast/farm';
 
-/** State folder of the service's farm; undefined where no service runs. */
+/** State folder of the service's farm; undefined where it has none. */
 export function serviceStateFolder(): string | undefined {
   try {
     return readlinkSync(serviceFarm);
   } catch {
     return undefined;
   }
+}
+
+/** The service's farm was brought down: commands are about the default one again. */
+export function forgetServiceFarm(stateFolder: string): void {
+  if (serviceStateFolder() === stateFolder) rmSync(serviceFarm, { force: true });
 }
 
 /** `/var/lib/holdfast/127.40.0.0`. Throws CONFIG_INVALID for what is no /24. */

@@ -88,7 +88,7 @@ describe('the daemon under a service manager', () => {
     await waitFor('READY', () => messages.some(message => message.includes('READY=1')));
     assert.ok(servers().every(isRunning));
     await beating();
-    assert.match(messages.at(-1) ?? '', /STATUS=ready: 2 of 2 servers up, 0 calls/);
+    assert.ok(messages.some(message => message.includes('STATUS=ready: 2 of 2 servers up, 0 calls')));
   });
 
   test('leaves a link by which commands find its farm', () => {
