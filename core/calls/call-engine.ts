@@ -26,7 +26,15 @@ import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
-import { callerLeg, callRecordSchema, echoPeer, incomingCall, isLive, type CallRecord } from './call-record.js';
+import {
+  callerLeg,
+  callRecordSchema,
+  echoPeer,
+  incomingCall,
+  isLive,
+  type CallRecord,
+  type LegRecord,
+} from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
@@ -68,8 +76,6 @@ export interface CallEngineOptions {
   readonly finish: (call: CallRecord, record: CallDetailRecord) => Promise<void>;
 }
 
-/** A channel that nobody knows is given this long to turn out to be a call that is just arriving. */
-const orphanGraceMs = 3000;
 /** Of a leg that Asterisk ends as no RTP comes (rtp_check_timeout() of res_pjsip_sdp_rtp.c); a phone that gives it says so in its BYE. */
 const rtpTimeoutCause = 44;
 /** How long after a BYE was answered its Asterisk's own word of it may take. */
@@ -149,7 +155,7 @@ export class CallEngine {
 
   /** Live legs on a node, those that are on their way there included. */
   legsOn(node: string): number {
-    return this.list().reduce((sum, call) => sum + call.legs.filter(leg => leg.node === node && isLive(leg)).length, 0);
+    return this.liveLegsOn(node).length;
   }
 
   /** The SIP Call-ID of a leg as the wire showed it. */
@@ -183,6 +189,25 @@ export class CallEngine {
   /** Calls with a leg on this node. */
   callsWithLegsOn(node: string): CallRecord[] {
     return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg)));
+  }
+
+  /** Live legs that are on a node, or on their way there. */
+  liveLegsOn(node: string): LegRecord[] {
+    return this.list().flatMap(call => call.legs.filter(leg => leg.node === node && isLive(leg)));
+  }
+
+  /** True while something is under way that may end with a leg's channel not being there, or not yet. */
+  isUnderWay(leg: LegRecord): boolean {
+    return leg.recovering !== null || (this.#callOf(leg.id)?.isDialling(leg.id) ?? false);
+  }
+
+  /** A leg's node has no channel of it; false where that is known. */
+  legGone(legId: string): boolean {
+    const call = this.#callOf(legId);
+    const leg = call?.record.legs.find(one => one.id === legId);
+    if (!call || !leg || !isLive(leg) || this.isUnderWay(leg)) return false;
+    call.dispatch({ type: 'legEnded', leg: legId, sipStatus: 480, unseen: true });
+    return true;
   }
 
   /** The call as it is now; undefined when it is over. */
@@ -387,8 +412,7 @@ export class CallEngine {
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
     this.#connectedNodes.add(node);
     for (const live of this.#calls.values()) this.#takeUp(live, node, channels, blindSinceMs);
-    await this.#options.conferences.reconcile(node, snapshot);
-    setTimeout(() => void this.#endOrphans(node, snapshot.channels), orphanGraceMs).unref();
+    await this.#options.conferences.takeUp(node, snapshot);
   }
 
   #takeUp(live: LiveCall, node: string, channels: ReadonlyMap<string, AriChannel>, blindSinceMs: number): void {
@@ -399,20 +423,6 @@ export class CallEngine {
     if (!this.#resuming.delete(live.record.id)) return;
     live.resume(resumeActions(live.record, channels));
     this.#log.info({ call: live.record.id, node, state: live.record.state }, `took up call ${live.record.id} again`);
-  }
-
-  /** Ends channels that no call knows: they came while no daemon listened, or their call ended meanwhile. */
-  async #endOrphans(node: string, seen: readonly AriChannel[]): Promise<void> {
-    const { ari } = this.#options.asterisks.node(node);
-    const orphans = seen.filter(
-      channel =>
-        channel.name.startsWith('PJSIP/') && !this.#callOf(channel.id) && !this.#options.conferences.owns(channel.id),
-    );
-    for (const channel of orphans) {
-      if (this.#options.nodes.node(node)?.farm !== 'call') continue;
-      this.#log.info({ node, channel: channel.id }, `ending ${channel.name} on ${node}: no call knows it`);
-      await ari.channels.hangup({ channelId: channel.id }).catch(() => undefined);
-    }
   }
 
   async #finish(call: CallRecord): Promise<void> {

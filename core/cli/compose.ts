@@ -31,7 +31,6 @@ import { keepIdentity } from '../farm/farm-identity.js';
 import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '../farm/farm-rendering.js';
 import { ports, type FarmName, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import { FarmSecrets } from '../farm/farm-secrets.js';
-import { MediaSweep } from '../farm/media-sweep.js';
 import { ReloadPlanner, type TrialSettings } from '../farm/reload-planner.js';
 import { KnownProcesses } from '../farm/known-processes.js';
 import { NodeStates } from '../farm/node-states.js';
@@ -54,6 +53,10 @@ import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
 import type { TracedFarm } from '../recovery/traced-dialogs.js';
 import { StandIn } from '../recovery/stand-in.js';
 import { Sentinel } from '../sentinel/sentinel.js';
+import { asteriskPlace } from '../sweep/asterisk-place.js';
+import { enginePlace } from '../sweep/engine-place.js';
+import { conferencePlace, dialogPlace } from '../sweep/record-places.js';
+import { Sweep, type SweptPlace } from '../sweep/sweep.js';
 import { openLmdbStore } from '../store/lmdb-store.js';
 import type { Store } from '../store/store.js';
 import { traceFarmOf } from '../trace/trace-farm.js';
@@ -215,10 +218,9 @@ function wireCalls(given: Given, make: Make): void {
       edge: new EdgeKeeper({ sync, states, log }),
       asterisks: get(tokens.asterisks),
       book: get(tokens.book),
-      sweep: new MediaSweep({
-        media: get(tokens.media),
-        engines: () => states.up('rtpengine').map(node => node.name),
-        callIds: () => engine.sipCallIds(),
+      sweep: new Sweep({
+        places: () => sweptPlaces(get),
+        graceMs: () => live.config.limits.strayGraceSeconds * 1000,
         log,
       }),
       sentinel: onVerdict => new Sentinel({ address: live.plan.daemonAddress, log, onVerdict }),
@@ -279,6 +281,35 @@ function wireCalls(given: Given, make: Make): void {
         recordsGoTo,
       }),
   );
+}
+
+/** Everywhere that something may be left, as far as it can be looked at now. */
+function sweptPlaces(get: Get): SweptPlace[] {
+  const [engine, conferences, states] = [get(tokens.engine), get(tokens.conferences), get(tokens.states)];
+  const callIds = (): ReadonlySet<string> | undefined => engine.sipCallIds();
+  const asterisks = [...states.nodes('call'), ...states.nodes('conference')]
+    .filter(({ name }) => states.state(name) !== 'dead')
+    .map(({ name }) => get(tokens.asterisks).node(name))
+    .filter(node => node.connected);
+  return [
+    ...states.up('rtpengine').map(({ name }) => enginePlace(name, get(tokens.media), callIds)),
+    ...asterisks.map(({ name: node, ari }) =>
+      asteriskPlace({
+        node,
+        ari,
+        holdings: () => {
+          const { bridges, innerLegs, farEnds } = conferences.holdings(node);
+          const legs = engine.liveLegsOn(node).map(leg => leg.id);
+          return { bridges, channels: new Set([...legs, ...innerLegs]), dialled: farEnds };
+        },
+        settledLegs: () => engine.liveLegsOn(node).flatMap(leg => (engine.isUnderWay(leg) ? [] : [leg.id])),
+        legGone: legId => engine.legGone(legId),
+        endBridge: bridgeId => conferences.endBridge(node, bridgeId),
+      }),
+    ),
+    conferencePlace(conferences, callId => engine.record(callId) !== undefined),
+    dialogPlace(get(tokens.dialogs), callIds),
+  ];
 }
 
 function reloadPlanner({ live, secrets, reloadConfig }: Given, get: Get): ReloadPlanner {

@@ -49,6 +49,15 @@ export interface JoinRequest {
   readonly legs: readonly { readonly id: string; readonly node: string }[];
 }
 
+/** Ids of what conferences have on one node. */
+export interface ConferenceHoldings {
+  readonly bridges: ReadonlySet<string>;
+  /** Channels on a call node. */
+  readonly innerLegs: ReadonlySet<string>;
+  /** Inner legs whose other end is on this conference node. */
+  readonly farEnds: ReadonlySet<string>;
+}
+
 /** Participants of conferences that were made again, and how many of them are in again. */
 export interface ConferencesRebuilt {
   readonly found: number;
@@ -176,37 +185,47 @@ export class Conferences {
     return this.#options.nodes.node(node)?.farm === 'conference';
   }
 
-  /** True where a channel or bridge belongs to a conference in the store. */
-  owns(id: string): boolean {
-    if (this.#conferences.has(id)) return true;
-    return this.list().some(one =>
-      one.participants.some(member => innerLegId(member) === id || innerBridgeId(member.legId) === id),
-    );
+  /** What the conferences have on a node, made or about to be made. */
+  holdings(node: string): ConferenceHoldings {
+    const conferences = this.list();
+    const here = conferences.filter(one => one.node === node);
+    const farmMixed = conferences.filter(one => one.mixing === 'conference-farm');
+    const near = farmMixed.flatMap(one => one.participants.filter(member => member.callNode === node));
+    const far = farmMixed.filter(one => one.node === node).flatMap(one => one.participants);
+    return {
+      bridges: new Set([...here.map(one => one.id), ...near.map(one => innerBridgeId(one.legId))]),
+      innerLegs: new Set(near.map(innerLegId)),
+      farEnds: new Set(far.map(innerLegId)),
+    };
   }
 
-  /** Ends a bridge unless a conference owns it. */
-  async endStray(node: string, bridgeId: string): Promise<void> {
-    if (this.owns(bridgeId)) return;
-    await ignoreGone(this.#options.asterisks.node(node).ari.bridges.destroy({ bridgeId }));
+  /** Ends a bridge that is no conference's, in its turn: one of the same name may just be made. False for one that is. */
+  async endBridge(node: string, bridgeId: string): Promise<boolean> {
+    return this.#queue.run(bridgeId, async () => {
+      if (this.holdings(node).bridges.has(bridgeId)) return false;
+      await this.#options.asterisks.node(node).ari.bridges.destroy({ bridgeId });
+      return true;
+    });
   }
 
-  /** Ends what a node holds and no conference knows: leftovers of a time when the daemon was away. */
-  async reconcile(
+  /** Ends a conference that nobody is in any more; false where somebody is, or it is gone. */
+  async endIfEmpty(id: string): Promise<boolean> {
+    return this.#queue.run(id, async () => {
+      const conference = this.#conferences.get(id);
+      if (conference?.participants.length !== 0) return false;
+      await this.#end(conference);
+      return true;
+    });
+  }
+
+  /** A node's event stream is open: what its conferences have there is known again, or made again. */
+  async takeUp(
     node: string,
     snapshot: { bridges: readonly AriBridge[]; channels: readonly AriChannel[] },
   ): Promise<void> {
-    const { ari } = this.#options.asterisks.node(node);
-    for (const bridge of snapshot.bridges.filter(one => !this.owns(one.id))) {
-      await this.endStray(node, bridge.id);
-      this.#options.log.info({ node, bridge: bridge.id }, `removed a bridge of nobody's on ${node}`);
-    }
-    for (const channel of snapshot.channels.filter(one => legOfInner(one.id) !== undefined && !this.owns(one.id))) {
-      await ignoreGone(ari.channels.hangup({ channelId: channel.id }));
-    }
-    for (const channel of snapshot.channels) {
-      if (this.#options.nodes.node(node)?.farm !== 'conference') break;
-      if (this.owns(channel.dialplan.exten)) this.#farEnds.set(channel.dialplan.exten, { node, channelId: channel.id });
-      else await ignoreGone(ari.channels.hangup({ channelId: channel.id }));
+    const { farEnds } = this.holdings(node);
+    for (const { id, dialplan } of snapshot.channels) {
+      if (farEnds.has(dialplan.exten)) this.#farEnds.set(dialplan.exten, { node, channelId: id });
     }
     const kept = new Set(snapshot.bridges.map(bridge => bridge.id));
     for (const conference of this.list()) {

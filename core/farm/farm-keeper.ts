@@ -6,12 +6,12 @@ import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js'
 import type { EdgeKeeper } from './edge-keeper.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
-import type { MediaSweep } from './media-sweep.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
 import type { NodeStates } from './node-states.js';
 import type { NodeDeath } from '../recovery/recoveries.js';
 import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
+import type { Sweep } from '../sweep/sweep.js';
 
 export interface FarmKeeperOptions {
   readonly host: NodeHost;
@@ -21,7 +21,7 @@ export interface FarmKeeperOptions {
   readonly edge: EdgeKeeper;
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
-  readonly sweep: MediaSweep;
+  readonly sweep: Pick<Sweep, 'run'>;
   /** Makes the sentinel, which tells its verdicts here. */
   readonly sentinel: (onVerdict: (verdict: SentinelVerdict) => void) => Sentinel;
   readonly fences: Fences;
@@ -38,7 +38,7 @@ export interface FarmKeeperOptions {
 }
 
 const tendEveryMs = 250;
-/** How often pins and media sessions are looked at that nobody needs any more. */
+/** How often pins are looked at, and all else that nobody may need any more. */
 const tidyEveryMs = 5_000;
 /** Pauses before a server that died is started again; the last one repeats. */
 const restartPausesMs = [100, 500, 2_000, 10_000];

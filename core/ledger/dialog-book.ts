@@ -12,6 +12,7 @@ export interface LedgerThread {
   onDialogs(listener: (changed: readonly Dialog[], ended: readonly string[]) => void): () => void;
   seed(dialogs: readonly Dialog[]): void;
   fill(facts: readonly DialogFacts[]): void;
+  forget(callId: string): void;
   dialogs(node: string): Promise<readonly Dialog[]>;
 }
 
@@ -28,6 +29,8 @@ const inFlight = 2;
 export class DialogBook {
   readonly #options: DialogBookOptions;
   readonly #table: Table<Dialog>;
+  /** Of the dialogs in the store. */
+  readonly #callIds = new Set<string>();
   #ledger: LedgerThread | undefined;
 
   constructor(options: DialogBookOptions) {
@@ -38,10 +41,25 @@ export class DialogBook {
   /** Gives the ledger what an earlier daemon knew, and writes down what it learns from now on. */
   async open(ledger: LedgerThread): Promise<void> {
     const known: Dialog[] = [];
-    for await (const [, { value }] of this.#table.range()) known.push(value);
+    for await (const [callId, { value }] of this.#table.range()) {
+      known.push(value);
+      this.#callIds.add(callId);
+    }
     ledger.seed(known);
     this.#ledger = ledger;
     ledger.onDialogs((changed, ended) => void this.#write(changed, ended));
+  }
+
+  /** Call-IDs of the dialogs that are kept. */
+  callIds(): readonly string[] {
+    return [...this.#callIds];
+  }
+
+  /** Its call is over, though nobody saw its BYE. */
+  async forget(callId: string): Promise<void> {
+    this.#ledger?.forget(callId);
+    this.#callIds.delete(callId);
+    await this.#table.delete(callId);
   }
 
   /** The node's event stream is open: dialogs with holes are asked for, as long as their Asterisk lives to answer. */
@@ -74,6 +92,8 @@ export class DialogBook {
   }
 
   async #write(changed: readonly Dialog[], ended: readonly string[]): Promise<void> {
+    for (const { callId } of changed) this.#callIds.add(callId);
+    for (const callId of ended) this.#callIds.delete(callId);
     try {
       await this.#options.store.transaction([
         ...changed.map(dialog => this.#table.putting(dialog.callId, dialog)),

@@ -107,6 +107,11 @@ export class DialogLedger {
     this.#store.touch(entry, entry.changedMs);
   }
 
+  /** Its call is over, whatever was seen of it. */
+  forget(callId: string): void {
+    for (const entry of this.#store.of(callId)) this.#store.end(entry, this.#now());
+  }
+
   /** Confirmed dialogs that changed, and Call-IDs without one any more, since the last time. */
   drain(): { readonly changed: Dialog[]; readonly ended: string[] } {
     const { changed, ended } = this.#store.drain();

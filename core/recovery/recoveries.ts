@@ -512,7 +512,7 @@ export class Recoveries {
         .ari.channels.hangup({ channelId: legId })
         .catch(() => undefined);
       // Its call's conference has ended already: this channel made the bridge once more.
-      if (leg.bridgeId !== undefined) await this.#options.conferences.endStray(node, leg.bridgeId);
+      if (leg.bridgeId !== undefined) await this.#options.conferences.endBridge(node, leg.bridgeId).catch(() => false);
       return this.#settle(pending, { result: 'gone', reason: abandonedReason });
     }
     this.#pending.delete(legId);

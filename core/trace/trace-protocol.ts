@@ -30,6 +30,7 @@ export type ToWorker =
   | { readonly kind: 'openInvites'; readonly id: number; readonly node: string }
   | { readonly kind: 'seed'; readonly dialogs: readonly Dialog[] }
   | { readonly kind: 'fill'; readonly facts: readonly DialogFacts[] }
+  | { readonly kind: 'forget'; readonly callId: string }
   | { readonly kind: 'hold'; readonly mostMs: number }
   | { readonly kind: 'release' }
   | { readonly kind: 'close' };

@@ -108,6 +108,9 @@ port.on('message', (message: ToWorker) => {
     case 'fill':
       for (const facts of message.facts) ledger.fill(facts);
       break;
+    case 'forget':
+      ledger.forget(message.callId);
+      break;
     case 'hold':
       backlog.hold(performance.now(), message.mostMs);
       break;

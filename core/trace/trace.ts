@@ -122,6 +122,11 @@ export class Trace {
     this.#post({ kind: 'fill', facts });
   }
 
+  /** Has the ledger forget the dialogs of a Call-ID whose call is over. */
+  forget(callId: string): void {
+    this.#post({ kind: 'forget', callId });
+  }
+
   /** Reads no copies until `release`, or for `mostMs`: they wait, and a question has them read at once. */
   hold(mostMs: number): void {
     this.#post({ kind: 'hold', mostMs });

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ariClient } from '../../asterisk/ari-client.js';
 import { AriRequester } from '../../asterisk/ari-requester.js';
+import type { AriClient } from '../../core/ports/asterisk.js';
 import { NgClient } from '../../rtpengine/ng-client.js';
 import type { Farm } from './farm.js';
 
@@ -30,16 +31,27 @@ async function sessions(name: string, host: string): Promise<string[]> {
 }
 
 async function channelsAndBridges(farm: Farm, name: string, address: string): Promise<string[]> {
-  const conf = await readFile(join(farm.state, 'nodes', name, 'ari.conf'), 'utf8');
-  const password = /^password = (.*)$/m.exec(conf)?.[1] ?? '';
-  const requester = new AriRequester({ node: name, origin: `http://${address}:8088`, user: 'holdfast', password });
-  try {
-    const ari = ariClient(requester);
+  return withAri(farm, name, address, async ari => {
     const [channels, bridges] = await Promise.all([ari.channels.list(), ari.bridges.list()]);
     return [
       ...channels.map(one => `${name}: channel ${one.name} ${one.id}`),
       ...bridges.map(one => `${name}: bridge ${one.id}`),
     ];
+  });
+}
+
+/** Asks one Asterisk of a farm behind the daemon's back. */
+export async function withAri<T>(
+  farm: Farm,
+  name: string,
+  address: string,
+  work: (ari: AriClient) => Promise<T>,
+): Promise<T> {
+  const conf = await readFile(join(farm.state, 'nodes', name, 'ari.conf'), 'utf8');
+  const password = /^password = (.*)$/m.exec(conf)?.[1] ?? '';
+  const requester = new AriRequester({ node: name, origin: `http://${address}:8088`, user: 'holdfast', password });
+  try {
+    return await work(ariClient(requester));
   } finally {
     await requester.close();
   }
