@@ -29,7 +29,16 @@ const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
   route(MEDIA);
 }
 
+# RTPEngine counts the version of o= on from the first one that it hears of a call: the time is higher than all that its
+# predecessor can have counted to (RFC 3264 section 8, RFC 4566 section 5.2).
+route[VERSION] {
+  if ($sht(engines=>moved-$var(engine)) == $null) return;
+  subst_body("/^(o=[^ ]+ [^ ]+) [0-9]+ /\\\\1 $TS /");
+  msg_apply_changes();
+}
+
 route[MEDIA_FROM_INSIDE] {
+  if (has_body("application/sdp")) route(VERSION);
   $var(flags) = "${common} direction=int direction=ext " + $sht(policies=>$var(policy)-out);
   route(MEDIA);
 }
@@ -148,6 +157,7 @@ route[REPLY_MEDIA] {
     remove_body();
     return;
   }
+  if ($Ri == "${model.internal}") route(VERSION);
   if ($var(role) == "o") rtpengine_answer("${common}");
   else if ($Ri == "${model.internal}")
     rtpengine_offer("${common} direction=int direction=ext $sht(policies=>$var(policy)-out)");

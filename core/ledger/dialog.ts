@@ -29,6 +29,9 @@ export const dialogHole = z.enum([
 ]);
 export type DialogHole = z.infer<typeof dialogHole>;
 
+/** A session timer (RFC 4028), as the latest 2xx has it. */
+const session = z.object({ seconds: z.number(), refresher: z.enum(['local', 'remote']) });
+
 /** "Local" is our side (RFC 3261 §12). */
 export const dialogSchema = z.object({
   callId: z.string(),
@@ -49,6 +52,8 @@ export const dialogSchema = z.object({
   /** The latest SDP that each side sent and that is in force. */
   localSdp: sdp.nullable(),
   remoteSdp: sdp.nullable(),
+  /** Null where there is none. */
+  session: session.nullable().default(null),
   /** Our id of the leg, from X-Holdfast-Leg, where we sent the INVITE. */
   legId: z.string().nullable(),
   /** ms since the epoch. */

@@ -70,6 +70,7 @@ export interface LedgerEntry {
   sdpStamp: Stamp | undefined;
   /** The `o=` of ours to count on from, in force or not. */
   localOrigin: string | null;
+  session: Dialog['session'];
   legId: string | null;
   initial: InitialInvite;
   /** Unfinished ones; of finished ones the highest CSeq number of each side. */
@@ -98,7 +99,15 @@ type Unknown = Omit<
 
 const unknown: Unknown = {
   ...{ state: 'early', routeSet: undefined, remoteTarget: null, targetStamp: undefined, localSdp: null },
-  ...{ remoteSdp: null, sdpStamp: undefined, localOrigin: null, legId: null, doneByUs: -1, doneByThem: -1 },
+  ...{
+    remoteSdp: null,
+    sdpStamp: undefined,
+    localOrigin: null,
+    session: null,
+    legId: null,
+    doneByUs: -1,
+    doneByThem: -1,
+  },
   ...{ isAdopted: false, adoptedBy: undefined, bytes: 0, byeMs: undefined },
 };
 
@@ -126,6 +135,7 @@ export function forkOf(entry: LedgerEntry): LedgerEntry {
   return {
     ...entry,
     ...{ remoteTarget: null, targetStamp: undefined, localSdp: null, remoteSdp: null, sdpStamp: undefined },
+    session: null,
     local: { ...entry.local },
     remote: { ...entry.remote, tag: null },
     ours: cseqSpace(entry.initial.cseq),
@@ -139,11 +149,11 @@ export function forkOf(entry: LedgerEntry): LedgerEntry {
 
 /** What an earlier daemon knew; what came since is missing. */
 export function seededEntry(dialog: Dialog): LedgerEntry {
-  const { callId, node, role, changedMs, remoteTarget, localSdp, remoteSdp, legId } = dialog;
+  const { callId, node, role, changedMs, remoteTarget, localSdp, remoteSdp, session, legId } = dialog;
   const holes = new Set<DialogHole>([...dialog.holes, 'lost']);
   return {
     ...ledgerEntry(callId, node, role, changedMs),
-    ...{ remoteTarget, localSdp, remoteSdp, legId, holes },
+    ...{ remoteTarget, localSdp, remoteSdp, session, legId, holes },
     state: 'confirmed',
     local: { ...dialog.local },
     remote: { ...dialog.remote },
@@ -157,9 +167,10 @@ export function seededEntry(dialog: Dialog): LedgerEntry {
 }
 
 export function formatDialog(entry: LedgerEntry, nowMs: number): Dialog {
-  const { callId, node, role, state, local, remote, remoteTarget, localSdp, remoteSdp, legId, changedMs } = entry;
+  const { callId, node, role, state, local, remote, remoteTarget, localSdp, remoteSdp, session, legId, changedMs } =
+    entry;
   return {
-    ...{ callId, node, role, state, remoteTarget, remoteSdp, legId, changedMs },
+    ...{ callId, node, role, state, remoteTarget, remoteSdp, session, legId, changedMs },
     local: { ...local },
     remote: { ...remote },
     localCseq: entry.ours.highest,

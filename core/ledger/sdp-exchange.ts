@@ -46,10 +46,19 @@ export function takeResponse(entry: LedgerEntry, exchange: Exchange, sip: SipMes
     exchange.earlyAnswer = sdp ?? exchange.earlyAnswer;
     return;
   }
+  if (status < 300) entry.session = sessionOf(sip, exchange.byUs);
   exchange.status = status;
   exchange.answer = sdp;
   exchange.atMs = atMs;
   settle(entry, exchange);
+}
+
+/** The session timer that a 2xx agrees on (RFC 4028 §4); `uac` is whoever sent the request. */
+function sessionOf({ sessionExpires = '' }: SipMessage, requestByUs: boolean): LedgerEntry['session'] {
+  const [, seconds, refresher = 'uac'] = /^(\d{1,9})\s*(?:;.*\brefresher\s*=\s*(ua[cs]))?/i.exec(sessionExpires) ?? [];
+  if (seconds === undefined) return null;
+  const isRequester = refresher.toLowerCase() === 'uac';
+  return { seconds: Number(seconds), refresher: isRequester === requestByUs ? 'local' : 'remote' };
 }
 
 export function takeAck(entry: LedgerEntry, exchange: Exchange, sip: SipMessage, atMs: number): void {

@@ -7,6 +7,9 @@ import type { Dialog, DialogHole } from '../ledger/dialog.js';
  */
 export const cseqStep = 100_000;
 
+/** Says to the edge what Session-Expires of a re-INVITE is to be. */
+const sessionHeader = 'X-Holdfast-Session-Expires';
+
 /** RFC 3261 §8.1.1.5 */
 const largestCseq = 2 ** 31 - 1;
 
@@ -29,7 +32,7 @@ export function recoveryCseq(dialog: Dialog, attempt: number): number {
 
 /** `PJSIP_RECOVERY_*` of patches/0002. `missingFrom(dialog)` must be empty. */
 export function recoveryVariables(dialog: Dialog, cseq: number): Readonly<Record<string, string>> {
-  const { local, remote, routeSet, remoteTarget, remoteCseq, localSdp } = dialog;
+  const { local, remote, routeSet, remoteTarget, remoteCseq, localSdp, session } = dialog;
   return {
     'PJSIP_RECOVERY_CALL-ID': dialog.callId,
     PJSIP_RECOVERY_CSEQ: String(cseq),
@@ -43,6 +46,12 @@ export function recoveryVariables(dialog: Dialog, cseq: number): Readonly<Record
     ...(remoteCseq === null ? {} : { PJSIP_RECOVERY_REMOTE_CSEQ: String(remoteCseq) }),
     ...(routeSet.length === 0 ? {} : { PJSIP_RECOVERY_ROUTES: routeSet.join(',') }),
     ...(localSdp === null ? {} : { PJSIP_RECOVERY_SDP_ORIGIN: localSdp.origin }),
+    // Its Asterisk would offer an interval of its own: the edge puts this one in its place.
+    ...(session === null
+      ? {}
+      : {
+          [`PJSIP_HEADER(add,${sessionHeader})`]: `${session.seconds};refresher=${session.refresher === 'local' ? 'uac' : 'uas'}`,
+        }),
     ...(localSdp === null || localSdp.direction === 'sendrecv'
       ? {}
       : { PJSIP_RECOVERY_SDP_DIRECTION: localSdp.direction }),

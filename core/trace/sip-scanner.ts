@@ -10,6 +10,7 @@ const longNames: Readonly<Record<string, string>> = {
   m: 'contact',
   t: 'to',
   v: 'via',
+  x: 'session-expires',
 };
 const wanted = new Set([...Object.values(longNames), 'cseq', 'route', 'record-route', 'expires']);
 const ours = 'x-holdfast-';
@@ -98,6 +99,11 @@ export class SipMessage {
 
   get expiresSeconds(): number | undefined {
     return parseNumber(this.#first('expires'));
+  }
+
+  /** RFC 4028 §4: `seconds;refresher=uac`. */
+  get sessionExpires(): string | undefined {
+    return this.#first('session-expires');
   }
 
   get contentType(): string | undefined {

@@ -24,6 +24,22 @@ function assertTrue(ledger: DialogLedger, flow: LedgerFlow): void {
   assert.equal(dialog.remote.tag, flow.tags.them);
 }
 
+test('the session timer is that of the latest 2xx, and who refreshes is told from our side', () => {
+  for (const [by, value, session] of [
+    ['us', 'Session-Expires: 90;refresher=uac', { seconds: 90, refresher: 'local' }],
+    ['us', 'x: 1800 ;refresher=uas', { seconds: 1800, refresher: 'remote' }],
+    ['them', 'Session-Expires: 120;refresher=uac', { seconds: 120, refresher: 'remote' }],
+    ['them', 'Session-Expires: 120', { seconds: 120, refresher: 'remote' }],
+    ['them', 'Session-Expires: soon', null],
+  ] as const) {
+    const flow = new LedgerFlow({ role: 'uas' }).setUp();
+    const cseq = flow.next(by);
+    flow.push({ by, method: 'UPDATE', cseq, contact: true });
+    flow.push({ by, method: 'UPDATE', cseq, status: 200, contact: true, headers: [value] });
+    assert.deepEqual(ledgerOf(flow).dialog(flow.callId)?.session, session, value);
+  }
+});
+
 for (const role of roles) {
   const flowOf = (options: FlowOptions = {}): LedgerFlow => new LedgerFlow({ role, legId: 'leg-7', ...options });
 

@@ -74,6 +74,7 @@ const dialog: Dialog = {
   routeSet: [`<sip:${vip}:5060;hf=call-1.e1-1.any.k1.mac;lr>`, '<sip:192.0.2.1;lr>'],
   remoteTarget: 'sip:1001@192.0.2.7:5062',
   localSdp: null,
+  session: null,
   remoteSdp: null,
   legId: null,
   changedMs: 0,
