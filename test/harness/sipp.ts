@@ -40,6 +40,8 @@ export interface SippUacOptions extends CommonOptions {
 }
 
 export interface SippUasOptions extends CommonOptions {
+  /** How long a callee waits for what has to come; default 1000. */
+  readonly waitMs?: number;
   /** Between 180 and 200; not 0 behind a per-packet balancer, which may swap the two. Default 100. */
   readonly ringMs?: number;
   /** Ends after so many calls. Default: on `stop()`. */
@@ -57,6 +59,8 @@ export interface SippResult {
   /** Milliseconds from INVITE to the first 180 and to the 200, one for each call; empty unless they were asked for. */
   readonly ringingMs: readonly number[];
   readonly answeredMs: readonly number[];
+  /** What the scenario has logged. */
+  readonly marks: readonly string[];
   /** sipp's own words. */
   readonly errors: string;
 }
@@ -104,7 +108,7 @@ export class Sipp {
     const uas = await start(
       options.scenario ?? 'uas',
       options,
-      { ringMs: options.ringMs ?? 100, waitMs: 1000 },
+      { ringMs: options.ringMs ?? 100, waitMs: options.waitMs ?? 1000 },
       options.calls === undefined ? [] : ['-m', `${options.calls}`],
       Sipp.#make,
     );
@@ -160,7 +164,7 @@ export class Sipp {
     const errors = (await read('errors.log')) + (await read('output.log'));
     const traces = (await readdir(this.folder).catch(() => [])).filter(name => name.endsWith('_rtt.csv'));
     const times = parseTimes((await Promise.all(traces.map(read))).join(''));
-    return { exitCode, ...statistics, ...times, failures: parseFailures(errors), errors };
+    return { exitCode, ...statistics, ...times, failures: parseFailures(errors), marks: await this.marks(), errors };
   }
 }
 

@@ -1,0 +1,25 @@
+// A small soak: every kind of server and the daemon killed under calls, and nothing is left anywhere. The large one is a benchmark.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { soak } from '../bench/soak/soak.js';
+import { projectRoot } from '../harness/project-root.js';
+
+/** More than a process that has just started has open, as connections come and go. */
+const fewFiles = 20;
+
+test('calls under kills leave nothing behind, and each has one record', { timeout: 400_000 }, async t => {
+  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const options = { calls: 400, rate: 10, pauseMs: 1_500 };
+  const report = await soak(config, { ...options, progress: line => t.diagnostic(line) });
+  const { accounts, kills, left, files } = report;
+  t.diagnostic(JSON.stringify({ ...accounts, phonesLeft: report.phonesLeft, kills }));
+  assert.equal(accounts.placed, options.calls);
+  assert.deepEqual(accounts.wrong, []);
+  assert.deepEqual(left, []);
+  assert.ok(accounts.answered > options.calls / 2, `${accounts.answered} calls were answered`);
+  for (const [name, [before, after]] of files) {
+    assert.ok(after <= before + fewFiles, `${name} had ${before} files open, and has ${after}`);
+  }
+});
