@@ -36,6 +36,8 @@ export type CallEvent =
       readonly lost?: string;
       /** Its Asterisk has given the far end up, which had not said a word. */
       readonly givenUp?: boolean;
+      /** Its node died with the caller's answer: the caller was sent `sipStatus` instead. */
+      readonly unanswered?: boolean;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
   | { readonly type: 'ringTimeout'; readonly leg: string }
@@ -336,6 +338,7 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
   if (call.ending) return finishIfEmpty(gone);
+  if (event.unanswered === true) return neverAnswered(gone, status, nowMs);
   if (leg.direction === 'inbound' || (wasUp && !leg.ending)) {
     const silent = wasUp && event.givenUp === true ? silence(leg, nowMs) : undefined;
     const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
@@ -346,6 +349,14 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
     return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };
   }
   return targetFailed(gone, nowMs);
+}
+
+/** The caller heard nothing of an answer that is in the record. */
+function neverAnswered(call: CallRecord, sipStatus: number, nowMs: number): Transition {
+  const { times } = callerLeg(call);
+  const legs = withLeg(call, callerLeg(call).id, { sipStatus, times: { ...times, answeredMs: null } });
+  const reason = 'its node died before the answer had reached the caller';
+  return end({ ...legs, answeredMs: null }, { by: 'holdfast', reason, sipStatus }, nowMs, nowMs);
 }
 
 /** Whom a plugin wants called in a target's place; nobody: the target has failed. */
@@ -407,7 +418,7 @@ function refuse(
   return { call: others.call, actions: [reject, ...others.actions, { do: 'leave' }] };
 }
 
-type Why = Pick<CallEnding, 'by' | 'reason'> & { readonly limit?: string };
+type Why = Pick<CallEnding, 'by' | 'reason'> & { readonly limit?: string; readonly sipStatus?: number };
 
 /** Why a call ends with this leg of its. */
 function whyEnded(leg: LegRecord, wasUp: boolean, { silent, unseen, lost }: LegEnded): Why {
@@ -424,14 +435,14 @@ function whyEnded(leg: LegRecord, wasUp: boolean, { silent, unseen, lost }: LegE
 /** `headers` of what ended the call, for the other legs. */
 function end(
   call: CallRecord,
-  { by, reason, limit }: Why,
+  { by, reason, limit, sipStatus: sent }: Why,
   nowMs: number,
   notBeforeMs: number,
   headers: readonly HeaderField[] = [],
 ): Transition {
   const answered = call.answeredMs !== null;
   const outcome = answered ? 'answered' : by === 'caller' ? 'cancelled' : 'failed';
-  const sipStatus = answered ? 200 : by === 'caller' ? 487 : 500;
+  const sipStatus = sent ?? (answered ? 200 : by === 'caller' ? 487 : 500);
   const how = { by, outcome, sipStatus, reason, limit: limit ?? null } as const;
   const ended = withEnding(call, { ...how, atMs: nowMs, notBeforeMs });
   const live = call.legs.filter(leg => isLive(leg) && !leg.ending).map(leg => leg.id);

@@ -573,9 +573,9 @@ export class Recoveries {
     const { engine, standIn } = this.#options;
     const callId = this.#callIdOf(leg);
     const invite = invites.find(one => one.callId === callId || (one.legId !== null && one.legId === leg.id));
+    // The wire knows better than the record who is answered: an answer may die with its node.
     const told = ((): Promise<unknown> => {
-      if (leg.state === 'confirmed') return dialog ? standIn.bye(dialog) : Promise.resolve();
-      if (!invite) return Promise.resolve();
+      if (!invite) return leg.state === 'confirmed' && dialog ? standIn.bye(dialog) : Promise.resolve();
       if (leg.direction === 'inbound') return standIn.refuse(invite, 503, 'Service Unavailable');
       return invite.answeredBy ? standIn.acknowledgeAndBye(invite) : this.#cancel(invite);
     })();
@@ -584,7 +584,8 @@ export class Recoveries {
     );
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#book.count(epoch, 'ended', null);
-    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503 });
+    const unanswered = leg.direction === 'inbound' && leg.state === 'confirmed' && invite !== undefined;
+    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered });
   }
 
   /** One who answers at that very moment has a call with nobody: only the ledger sees its 2xx. */

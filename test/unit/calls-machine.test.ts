@@ -395,6 +395,14 @@ describe('the limits of a call', () => {
     assert.equal(play(limited(), answered('c1-1'), hold, resumed, silent).call.ending?.limit, 'rtpTimeoutSeconds');
   });
 
+  test('a caller whose answer died with its node was not answered, and pays nothing', () => {
+    const { call } = play(limited(), answered('c1-1'), { ...ended('caller', 503), unanswered: true });
+    const cdr = cdrOf(advance(call, ended('c1-1'), 9_000).call);
+    assert.deepEqual([cdr.outcome, cdr.sipStatus, cdr.endedBy], ['failed', 503, 'holdfast']);
+    assert.deepEqual([cdr.answeredAt, cdr.billSeconds, cdr.legs[0]?.answeredAt], [null, 0, null]);
+    assert.match(cdr.reason, /before the answer had reached the caller/);
+  });
+
   test('a leg that was found gone, and one whose session was lost, is not said to have hung up just now', () => {
     const reasonOf = (how: object): string =>
       play(limited(), answered('c1-1'), { ...ended('c1-1'), ...how }).call.ending?.reason ?? '';
