@@ -36,7 +36,7 @@ export type CallEvent =
       readonly lost?: string;
       /** Its Asterisk has given the far end up, which had not said a word. */
       readonly givenUp?: boolean;
-      /** Its node died with the caller's answer: the caller was sent `sipStatus` instead. */
+      /** Its node died before the caller was answered, whatever the record says: the caller was sent `sipStatus` instead. */
       readonly unanswered?: boolean;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
@@ -351,11 +351,11 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
   return targetFailed(gone, nowMs);
 }
 
-/** The caller heard nothing of an answer that is in the record. */
+/** The caller heard nothing of an answer, also of one that is in the record. */
 function neverAnswered(call: CallRecord, sipStatus: number, nowMs: number): Transition {
   const { times } = callerLeg(call);
   const legs = withLeg(call, callerLeg(call).id, { sipStatus, times: { ...times, answeredMs: null } });
-  const reason = 'its node died before the answer had reached the caller';
+  const reason = 'its node died before an answer had reached the caller';
   return end({ ...legs, answeredMs: null }, { by: 'holdfast', reason, sipStatus }, nowMs, nowMs);
 }
 

@@ -46,6 +46,7 @@ export class LiveCall {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
   #tail: Promise<void> = Promise.resolve();
+  #isFinished = false;
 
   constructor(call: CallRecord, world: CallWorld, log: Logger) {
     this.#call = call;
@@ -134,6 +135,9 @@ export class LiveCall {
       case 'leave':
         return this.#world.leave(call);
       case 'finish':
+        // A daemon that comes back to a call whose legs are all gone asks for it twice: one call has one record.
+        if (this.#isFinished) return;
+        this.#isFinished = true;
         this.dispose();
         return this.#world.finish(call);
     }

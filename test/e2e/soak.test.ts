@@ -11,7 +11,7 @@ const fewFiles = 20;
 
 test('calls under kills leave nothing behind, and each has one record', { timeout: 400_000 }, async t => {
   const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-  const options = { calls: 400, rate: 10, pauseMs: 1_500 };
+  const options = { calls: 300, rate: 10, pauseMs: 1_000 };
   const report = await soak(config, { ...options, progress: line => t.diagnostic(line) });
   const { accounts, kills, left, files } = report;
   t.diagnostic(JSON.stringify({ ...accounts, phonesLeft: report.phonesLeft, kills }));

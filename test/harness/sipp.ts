@@ -22,6 +22,8 @@ interface CommonOptions {
   readonly scenario?: string | SippScenario;
   /** False: sends nothing again by itself, and takes what comes again as any other message. Default true. */
   readonly retransmits?: boolean;
+  /** How long it waits for what has to come, where its scenario does; default 1000. */
+  readonly waitMs?: number;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -40,8 +42,6 @@ export interface SippUacOptions extends CommonOptions {
 }
 
 export interface SippUasOptions extends CommonOptions {
-  /** How long a callee waits for what has to come; default 1000. */
-  readonly waitMs?: number;
   /** Between 180 and 200; not 0 behind a per-packet balancer, which may swap the two. Default 100. */
   readonly ringMs?: number;
   /** Ends after so many calls. Default: on `stop()`. */
@@ -87,7 +87,7 @@ export class Sipp {
 
   /** Starts calling; `finished()` has the outcome. */
   static async uac(options: SippUacOptions): Promise<Sipp> {
-    const { target, service, calls, rate, holdMs = 1000, times = false } = options;
+    const { target, service, calls, rate, holdMs = 1000, waitMs = 1000, times = false } = options;
     const args = [
       `${target.address}:${target.port}`,
       '-s',
@@ -100,7 +100,7 @@ export class Sipp {
       `${calls}`,
       ...(times ? ['-trace_rtt', '-rtt_freq', '1', '-timer_resol', '1'] : []),
     ];
-    return start(options.scenario ?? 'uac', options, { holdMs }, args, Sipp.#make);
+    return start(options.scenario ?? 'uac', options, { holdMs, waitMs }, args, Sipp.#make);
   }
 
   /** Starts a callee that takes calls until `stop()`; resolves when it listens. */

@@ -6,6 +6,8 @@ import { advance, type CallAction, type CallEvent } from '../../core/calls/call-
 import type { CallRecord } from '../../core/calls/call-record.js';
 import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
 import { cdrOf } from '../../core/calls/cdr-of.js';
+import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
+import { silentLogger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
 
 const incoming: CallRecord = {
@@ -400,7 +402,7 @@ describe('the limits of a call', () => {
     const cdr = cdrOf(advance(call, ended('c1-1'), 9_000).call);
     assert.deepEqual([cdr.outcome, cdr.sipStatus, cdr.endedBy], ['failed', 503, 'holdfast']);
     assert.deepEqual([cdr.answeredAt, cdr.billSeconds, cdr.legs[0]?.answeredAt], [null, 0, null]);
-    assert.match(cdr.reason, /before the answer had reached the caller/);
+    assert.match(cdr.reason, /before an answer had reached the caller/);
   });
 
   test('a leg that was found gone, and one whose session was lost, is not said to have hung up just now', () => {
@@ -442,6 +444,19 @@ describe('a daemon that comes back', () => {
       { do: 'hangup', leg: 'caller', cause: 16 },
       { do: 'leave' },
     ]);
+  });
+
+  test('a call whose legs are all gone is finished once: it has one record', async () => {
+    const { call } = play(routed({ action: 'conference_join', room: '1' }));
+    const done: string[] = [];
+    const world = new Proxy({} as CallWorld, {
+      get: (_, name: string) => async () => void done.push(name),
+    });
+    const live = new LiveCall(call, world, silentLogger);
+    for (const event of missedEvents(call, 'call-1', snapshot(), 500, () => false)) live.dispatch(event);
+    live.resume(resumeActions(live.record, snapshot()));
+    await live.settled();
+    assert.equal(done.filter(name => name === 'finish').length, 1);
   });
 
   test('the CDR of a call that ended meanwhile says between which times', () => {

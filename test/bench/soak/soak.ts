@@ -47,6 +47,8 @@ const shares = [
 ] as const;
 
 const holdMs = 2_000;
+/** So long a caller waits for an answer before it gives up. */
+const patienceMs = 30_000;
 /** A callee that hears nothing for so long has been forgotten. */
 const forgottenMs = 60_000;
 /** Tables of the store that have something in them only while there are calls. */
@@ -116,7 +118,7 @@ function caller(
   const ownRate = Math.max(1, Math.round((rate * percent) / 100));
   return Sipp.uac({
     ...{ address: farm.host(host), target: { address: farm.host(100), port: 5060 }, service },
-    ...{ calls: own, rate: ownRate, holdMs, scenario: 'soak-caller' },
+    ...{ calls: own, rate: ownRate, holdMs, waitMs: patienceMs, scenario: 'soak-caller' },
     deadlineMs: (own / ownRate) * 1000 + 180_000,
   });
 }
