@@ -67,7 +67,7 @@ export class Kills {
         return now.nodes.every(({ state, pid }) => state === 'up' && pid !== null && !killed.has(pid));
       },
       {
-        deadlineMs: 90_000,
+        deadlineMs: 180_000,
         everyMs: 250,
         describe: async () =>
           (await status())?.nodes.map(({ name, state }) => `${name} ${state}`).join(', ') ?? 'no daemon',

@@ -74,15 +74,13 @@ async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
   });
   const callers = await Promise.all(shares.map(share => caller(farm, share, options)));
   const kills = new Kills(farm, pauseMs);
-  const killing = kills.run();
   const watch = setInterval(
     () => progress(`${kills.done.length} kills, last ${JSON.stringify(kills.done.at(-1))}`),
     15_000,
   );
   try {
-    const results = await Promise.all(callers.map(one => one.finished()));
-    kills.end();
-    await killing;
+    const finished = Promise.all(callers.map(one => one.finished())).finally(() => kills.end());
+    const [results] = await Promise.all([finished, kills.run()]);
     progress(`${results.reduce((sum, one) => sum + one.total, 0)} calls placed`);
     const endedMs = performance.now();
     const left = await untilQuiet(farm);
@@ -106,6 +104,7 @@ async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
     };
   } finally {
     clearInterval(watch);
+    await Promise.all([callee, ...callers].map(one => one.stop(0)));
   }
 }
 
