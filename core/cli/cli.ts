@@ -1,7 +1,7 @@
 // Reads a command line and runs its command: cac takes it apart, we check it and decide the exit code.
 import { cac, type CAC } from 'cac';
 import { HoldfastError } from '../errors.js';
-import { CommandContext, exitCodes, usage, type Command } from './command.js';
+import { commandName, CommandContext, exitCodes, usage, type Command } from './command.js';
 import type { CliIo } from './cli-io.js';
 import type { Composition } from './composition.js';
 import { formatError, formatErrorJson } from './error-report.js';
@@ -47,11 +47,8 @@ async function runChecked(argv: readonly string[], io: CliIo, parts: CliParts): 
     return exitCodes.usage;
   }
   check(cli, command);
+  checkAction(args[0], command);
   return command.run(args, new CommandContext(io, cli.options, parts.loadComposition));
-}
-
-export function commandName(text: string): string {
-  return text.split(' ')[0] ?? '';
 }
 
 function parse(argv: readonly string[], commands: readonly Command[]): CAC {
@@ -81,6 +78,18 @@ function check(cli: CAC, command: Command): void {
   } catch {
     throw usage(`it is written: holdfast ${command.usage}`, remedy);
   }
+}
+
+/** Throws USAGE for an action that the command does not have. */
+function checkAction(action: string | undefined, { usage: text, actions }: Command): void {
+  const names = actions?.map(([name]) => name) ?? [];
+  if (action === undefined || names.length === 0 || names.includes(action)) return;
+  const near = suggest(action, names);
+  const hint = near === undefined ? `it can be ${names.join(', ')}` : `did you mean "${near}"?`;
+  throw usage(
+    `unknown action "${action}" of ${commandName(text)}: ${hint}`,
+    `see: holdfast ${commandName(text)} --help`,
+  );
 }
 
 function longName(flag: string): string {

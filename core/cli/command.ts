@@ -12,17 +12,27 @@ import { terminalStyle, type Style } from './style.js';
 /** The process's exit status. */
 export const exitCodes = { done: 0, failed: 1, usage: 2 } as const;
 
+/** A word of the command line (a flag in cac's notation: `--out <folder>`), and what it is for. */
+export type Described = readonly [word: string, description: string];
+
 export interface Command {
   /** With its arguments, in cac's notation: `drain <node>`. */
   readonly usage: string;
   readonly summary: string;
-  readonly options?: readonly (readonly [flag: string, description: string])[];
+  /** What its first argument may be; checked before `run`. */
+  readonly actions?: readonly Described[];
+  readonly options?: readonly Described[];
   readonly examples?: readonly string[];
   /** Beside 0, 1 and 2, which every command has. */
   readonly exitCodes?: readonly (readonly [code: number, meaning: string])[];
   /** Started by Holdfast itself, not shown in the help. */
   readonly internal?: boolean;
   run(args: readonly string[], context: CommandContext): Promise<number>;
+}
+
+/** `drain` of `drain <node>`. */
+export function commandName(text: string): string {
+  return text.split(' ')[0] ?? '';
 }
 
 export type OptionValues = Readonly<Record<string, unknown>>;

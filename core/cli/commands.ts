@@ -3,6 +3,7 @@ import type { Command } from './command.js';
 import { callCommand } from './commands/call.js';
 import { callsCommand } from './commands/calls.js';
 import { checkCommand } from './commands/check.js';
+import { completeCommand, completionCommand } from './commands/completion.js';
 import { conferencesCommand } from './commands/conferences.js';
 import { daemonCommand } from './commands/daemon.js';
 import { demoCommand } from './commands/demo.js';
@@ -11,6 +12,7 @@ import { dispatcherCommand } from './commands/dispatcher.js';
 import { downCommand } from './commands/down.js';
 import { drainCommand } from './commands/drain.js';
 import { findCommand } from './commands/find.js';
+import { manCommand } from './commands/man.js';
 import { nodesCommand } from './commands/nodes.js';
 import { recoveriesCommand } from './commands/recoveries.js';
 import { recoveryCommand } from './commands/recovery.js';
@@ -47,6 +49,9 @@ export const commands: readonly Command[] = [
   diffCommand,
   reloadCommand,
   demoCommand,
+  completionCommand(() => commands),
+  manCommand(() => commands),
+  completeCommand,
   superviseCommand,
   serviceCommand,
   daemonCommand,

@@ -1,9 +1,11 @@
 // The help texts, from the commands' own descriptions. Pure.
-import type { Command } from './command.js';
+import type { Command, Described } from './command.js';
 import type { Style } from './style.js';
 
+export const description = 'A SIP back-to-back user agent whose calls outlive the servers that carry them';
+
 /** Options of every command. */
-export const globalOptions: readonly (readonly [flag: string, description: string])[] = [
+export const globalOptions: readonly Described[] = [
   ['--json', 'print JSON, for scripts'],
   ['--subnet <network>', 'the farm on this /24, for example 127.41.0.0/24 (default: the config’s, else 127.40.0.0/24)'],
   ['--state <folder>', 'its state folder (default: /var/lib/holdfast/<subnet>)'],
@@ -18,7 +20,7 @@ export const globalOptions: readonly (readonly [flag: string, description: strin
 export function formatHelp(commands: readonly Command[], style: Style): string {
   const shown = commands.filter(({ internal }) => internal !== true);
   return [
-    'A SIP back-to-back user agent whose calls outlive the servers that carry them.\n',
+    `${description}.\n`,
     `${style('bold', 'Usage:')} holdfast <command> [options]\n`,
     style('bold', 'Commands:'),
     ...columns(shown.map(({ usage, summary }) => [usage, summary])),
@@ -30,10 +32,11 @@ export function formatHelp(commands: readonly Command[], style: Style): string {
 }
 
 export function formatCommandHelp(command: Command, style: Style): string {
-  const examples = command.examples ?? [];
+  const { actions = [], examples = [] } = command;
   return [
     `${style('bold', 'Usage:')} holdfast ${command.usage} [options]\n`,
     `${command.summary}.\n`,
+    ...(actions.length === 0 ? [] : [style('bold', 'Actions:'), ...columns(actions), '']),
     style('bold', 'Options:'),
     ...columns([...(command.options ?? []), ...globalOptions]),
     ...exitCodeLines(command, style),
@@ -50,7 +53,7 @@ function exitCodeLines({ exitCodes }: Command, style: Style): readonly string[] 
   ];
 }
 
-function columns(rows: readonly (readonly [string, string])[]): readonly string[] {
+function columns(rows: readonly Described[]): readonly string[] {
   const width = Math.max(...rows.map(([first]) => first.length));
   return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}`);
 }

@@ -4,21 +4,23 @@ import { HoldfastError, messageOf } from '../../errors.js';
 import type { ShownCall } from '../../inspect/call-view.js';
 import { writePcap } from '../../trace/pcap.js';
 import { formatCall } from '../call-text.js';
-import { exitCodes, usage, type Command, type CommandContext } from '../command.js';
+import { exitCodes, type Command, type CommandContext } from '../command.js';
 
 export const callCommand: Command = {
   usage: 'call <action> <id>',
   summary: 'Show a call with its legs, times and messages, also one that is over (show), or end it (hangup)',
+  actions: [
+    ['show', 'its legs, times and messages'],
+    ['hangup', 'end it'],
+  ],
   options: [['--pcap <file>', 'show: also write its SIP messages, as the Kamailios received and sent them']],
   examples: [
     'holdfast call show 1m85e2qacqcfkeb09',
     'holdfast call show e806b2b89e6c@192.0.2.7 --pcap call.pcap',
     'holdfast call hangup 1m85e2qacqcfkeb09',
   ],
-  async run([action = '', id = ''], context) {
-    if (action === 'show') return show(id, context);
-    if (action === 'hangup') return hangup(id, context);
-    throw usage(`unknown action "${action}" of call: there are show and hangup`, 'see: holdfast call --help');
+  run([action, id = ''], context) {
+    return action === 'show' ? show(id, context) : hangup(id, context);
   },
 };
 

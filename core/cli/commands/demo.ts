@@ -1,5 +1,5 @@
 // `holdfast demo call` and `holdfast demo recovery`: calls with audio through the farm, and what became of them.
-import { exitCodes, usage, type Command } from '../command.js';
+import { exitCodes, type Command } from '../command.js';
 import { formatDemoCall, formatDemoSummary } from '../ladder.js';
 import { formatRecoveryDemo } from '../tables.js';
 
@@ -7,15 +7,16 @@ export const demoCommand: Command = {
   usage: 'demo <what>',
   summary:
     'Place calls with audio through the farm: show where each message went (call), or kill their node (recovery)',
+  actions: [
+    ['call', 'show, message by message, which Kamailio carried it'],
+    ['recovery', 'kill their call node, and show what each phone noticed'],
+  ],
   options: [
     ['--calls <n>', 'how many (default: 3, for recovery 5)'],
     ['--seconds <n>', 'how long each is up, before the kill (default: 2)'],
   ],
   examples: ['holdfast demo call', 'holdfast demo call --calls 1 --seconds 5', 'holdfast demo recovery'],
-  async run([what = ''], context) {
-    if (what !== 'call' && what !== 'recovery') {
-      throw usage(`unknown demo "${what}": there are call and recovery`, 'try: holdfast demo call');
-    }
+  async run([what], context) {
     const [calls, seconds] = [context.count('calls', what === 'call' ? 3 : 5, 100), context.count('seconds', 2, 60)];
     // Says that no farm is up before anything is tried.
     const { subnet } = await context.ask('status', {});

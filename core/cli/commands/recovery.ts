@@ -1,15 +1,13 @@
 // `holdfast recovery plan NODE`: what would be recovered if this node died now. A dry run.
-import { exitCodes, usage, type Command } from '../command.js';
+import { exitCodes, type Command } from '../command.js';
 import { formatRecoveryPlan } from '../tables.js';
 
 export const recoveryCommand: Command = {
   usage: 'recovery <action> <node>',
   summary: 'Say what would be recovered if a node died now, what not, and why (plan); changes nothing',
+  actions: [['plan', 'a dry run, on the state of this moment']],
   examples: ['holdfast recovery plan call-1'],
-  async run([action = '', node = ''], context) {
-    if (action !== 'plan') {
-      throw usage(`unknown action "${action}" of recovery: there is only plan`, 'see: holdfast recovery --help');
-    }
+  async run([, node = ''], context) {
     const plan = await context.ask('recoveryPlan', { node });
     context.show(plan, () => formatRecoveryPlan(plan));
     return exitCodes.done;

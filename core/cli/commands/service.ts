@@ -4,7 +4,7 @@ import { HoldfastError } from '../../errors.js';
 import { defaultStateFolder } from '../../host/state-folder.js';
 import { unitOf } from '../../host/service-manager.js';
 import { configPath } from '../config-path.js';
-import { exitCodes, usage, type Command, type CommandContext } from '../command.js';
+import { exitCodes, type Command, type CommandContext } from '../command.js';
 import type { FarmPlace } from '../composition.js';
 import { exitConfig, isConfigError } from '../daemon-process.js';
 import { formatError } from '../error-report.js';
@@ -14,13 +14,13 @@ import { foldersIn, stopService } from '../service-stop.js';
 export const serviceCommand: Command = {
   usage: 'service [action]',
   summary: 'Run the daemon as a systemd service (started by systemd), or stop it (stop)',
+  actions: [['stop', 'end the farm where the unit is being stopped; where it is restarted, nothing']],
   internal: true,
   async run([action], context) {
     if (action === 'stop') {
       await stopService(context.stateFolder, line => context.progress(line));
       return exitCodes.done;
     }
-    if (action !== undefined) throw usage(`unknown action "${action}" of service: there is only stop`);
     try {
       return await runService(() => context.composition(), await servicePlace(context));
     } catch (error) {
