@@ -24,7 +24,7 @@ describe('SIPp', () => {
       holdMs: 200,
     });
     const { failures, errors: _, ringingMs: _ringing, answeredMs: _answered, ...outcome } = await uac.finished();
-    assert.deepEqual(outcome, { exitCode: 0, total: 20, successful: 20, failed: 0, retransmissions: 0 });
+    assert.deepEqual(outcome, { exitCode: 0, total: 20, successful: 20, failed: 0, retransmissions: 0, marks: [] });
     assert.deepEqual(failures, []);
     const callee = await uas.stop();
     assert.equal(callee.successful, 20);
