@@ -29,11 +29,11 @@ const requestMedia = `route[MEDIA_FROM_OUTSIDE] {
   route(MEDIA);
 }
 
-# RTPEngine counts the version of o= on from the first one that it hears of a call: the time is higher than all that its
-# predecessor can have counted to (RFC 3264 section 8, RFC 4566 section 5.2).
+# RTPEngine counts the version of o= on from the first one that it hears of a call. The time in milliseconds is higher than all
+# that its predecessor can have counted to from the 32 random bits of an Asterisk (RFC 3264 section 8, RFC 4566 section 5.2).
 route[VERSION] {
   if ($sht(engines=>moved-$var(engine)) == $null) return;
-  subst_body("/^(o=[^ ]+ [^ ]+) [0-9]+ /\\\\1 $TS /");
+  subst_body("/^(o=[^ ]+ [^ ]+) [0-9]+ /\\\\1 $(TS)000 /");
   msg_apply_changes();
 }
 

@@ -44,6 +44,11 @@ route[INSIDE] {
     $var(policy) = $(var(hf){s.select,2,.});
     $var(invited) = $(var(hf){s.select,3,.});
     route(MEDIA_FROM_INSIDE);
+    # A session that is recovered goes on with its own timer.
+    if (is_present_hf("X-Holdfast-Session-Expires")) {
+      remove_hf("Session-Expires");
+      append_hf("Session-Expires: $hdr(X-Holdfast-Session-Expires)\\r\\n");
+    }
     route(OUTWARD);
     forward();
     exit;

@@ -74,14 +74,22 @@ function policyRows(policy: TranscodingPolicy): [string, string][] {
   ];
 }
 
-/** Incarnation → number of its engine's set, or of its successor's. One set per engine: its node's number. */
+/**
+ * Incarnation → number of its engine's set, or of its successor's. One set per engine: its node's number. `moved-X`: a dialog of X
+ * is with another engine, which does not know what versions of `o=` the phone has seen.
+ */
 function engineRows(state: EdgeState): EdgeRows {
   const setOf = (id: string | undefined): number | undefined => {
     const engine = state.engines.find(one => one.id === id);
     if (!engine) return undefined;
     return engine.state === 'dead' && engine.successor !== undefined ? setOf(engine.successor) : setNumber(engine.node);
   };
-  return Object.fromEntries(state.engines.map(engine => [engine.id, setOf(engine.id) ?? 0]));
+  return Object.fromEntries(
+    state.engines.flatMap((engine): [string, number][] => {
+      const moved = engine.state === 'dead' && engine.successor !== undefined;
+      return [[engine.id, setOf(engine.id) ?? 0], ...(moved ? [[`moved-${engine.id}`, 1] as [string, number]] : [])];
+    }),
+  );
 }
 
 /** New calls by hash of Call-ID over the engines that take any; `other-X`: who stands in where X does not answer. */

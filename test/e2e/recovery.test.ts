@@ -7,6 +7,7 @@ import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
+import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -40,6 +41,13 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await up(farm);
     });
 
+    /** The versions of `o=` that a phone was sent. */
+    const versionsSeen = ({ callId }: SipCall): number[] =>
+      [alice, bob]
+        .flatMap(({ ladder }) => ladder.rows(callId))
+        .filter(({ direction, message }) => direction === 'received' && message.body.startsWith('v=0'))
+        .map(({ message }) => Number(parseSdp(message.body).version));
+
     test(
       'an RTPEngine dies: the media of its legs move to the other one, and later requests find it',
       { timeout: 60_000 },
@@ -48,6 +56,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
         const calls = pairs.flatMap(pair => pair.calls);
         const [victim, other] = calls[0]?.media.remote?.address === farm.host(81) ? [1, 2] : [2, 1];
         const lost = calls.filter(call => call.media.remote?.address === farm.host(80 + victim));
+        const versions = new Map(lost.map(call => [call, Math.max(...versionsSeen(call))]));
         calls.forEach(call => call.audio.resetReport());
         process.kill(await farm.pid(`rtpengine-${victim}`), 'SIGKILL');
         await waitFor(
@@ -64,6 +73,10 @@ for (const twoParty of ['call-node', 'conference-farm']) {
           calls.every(call => call.media.remote?.address === farm.host(80 + other)),
           'everybody is at the other engine',
         );
+        for (const [call, before] of versions) {
+          const now = versionsSeen(call).at(-1) ?? 0;
+          assert.ok(now > before, `o= has version ${now} after ${before} (RFC 3264 §8)\n${call.ladder()}`);
+        }
         for (const pair of pairs) await pair.holdAndResume();
         for (const pair of pairs) await pair.hangup('caller');
       },

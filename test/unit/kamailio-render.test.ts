@@ -117,6 +117,7 @@ describe('Tables', () => {
   it("send a dead engine's dialogs to its successor's engine, and new calls to living ones", () => {
     assert.equal(tables.engines['e1-1'], 2);
     assert.equal(tables.engines['e1-3'], 1);
+    assert.deepEqual([tables.engines['moved-e1-1'], tables.engines['moved-e1-3']], [1, undefined]);
     const chosen = Array.from({ length: 64 }, (_, i) => tables.engineslots[String(i)]);
     assert.deepEqual(new Set(chosen), new Set(['e2-2', 'e1-3']));
     assert.equal(tables.engineslots['other-e2-2'], 'e1-3');
