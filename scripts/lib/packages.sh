@@ -1,10 +1,8 @@
 # Debian packages: which ones are needed, and how the missing ones get here without a service of theirs starting.
 
 # What the farm runs. kamailio-tls-modules holds crypto.so; no kernel module of rtpengine is used.
-RUN_PACKAGES='kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules rtpengine-daemon nftables iproute2
-  procps ca-certificates libcap2-bin'
-# And what our Asterisk is linked with.
-FARM_PACKAGES="$RUN_PACKAGES libedit2 libjansson4 libxml2 libsqlite3-0 libsrtp2-1 libssl3 libcap2 libuuid1"
+FARM_PACKAGES='kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules rtpengine-daemon nftables iproute2
+  procps ca-certificates libedit2 libjansson4 libxml2 libsqlite3-0 libsrtp2-1 libssl3 libcap2 libuuid1 libcap2-bin'
 # What Asterisk is compiled with; wanted only while there is no build.
 BUILD_PACKAGES='build-essential dpkg-dev autoconf automake pkg-config bzip2 xz-utils patch debian-archive-keyring libedit-dev
   uuid-dev libjansson-dev libxml2-dev libsqlite3-dev libssl-dev libsrtp2-dev libcap-dev'

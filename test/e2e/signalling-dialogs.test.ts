@@ -7,6 +7,7 @@ import { leftovers } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { deafCaller, hangingUpTwice, repeatingCallee, repeatingCaller } from '../harness/scenarios/lost-messages.js';
+import { recoveredParty } from '../harness/scenarios/session-timers.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { SippParty, type PartyOptions } from '../harness/sipp-party.js';
@@ -53,9 +54,13 @@ describe('Dialogs', () => {
     await call.answer();
     return { party, call };
   };
-  const asCallee = async (scenario: SippScenario, options: Partial<PartyOptions> = {}): Promise<Side<OutgoingCall>> => {
+  const asCallee = async (
+    scenario: SippScenario,
+    options: Partial<PartyOptions> = {},
+    number = '60001',
+  ): Promise<Side<OutgoingCall>> => {
     const party = await SippParty.callee(farm, scenario, { host: 209, ...options });
-    const call = await alice.invite(farm.uri('60001'));
+    const call = await alice.invite(farm.uri(number));
     await call.answered();
     return { party, call };
   };
@@ -215,6 +220,30 @@ describe('Dialogs', () => {
     await pair.hear();
     assert.equal(second.reinvites.length, 0);
     await pair.hangup('callee');
+  });
+
+  test('a session that is recovered keeps its interval and its refresher', async () => {
+    const longer = { deadlineMs: 40_000 };
+    // All of them are on call-1.
+    await farm.json('drain', 'call-2');
+    const sides: Side[] = await Promise.all([
+      asCaller(recoveredParty('caller', 'us'), longer),
+      asCallee(recoveredParty('callee', 'them'), longer),
+    ]);
+    sides.push(await asCaller(recoveredParty('caller', 'them'), { host: 202, ...longer }));
+    sides.push(await asCallee(recoveredParty('callee', 'us'), { host: 210, ...longer }, '61001'));
+    await farm.json('undrain', 'call-2');
+    process.kill(await farm.pid('call-1'), 'SIGKILL');
+    await waitFor(
+      'the farm to be whole',
+      async () => (await farm.status()).nodes.every(({ state }) => state === 'up'),
+      { deadlineMs: 20_000 },
+    );
+    for (const { party, call } of sides) {
+      await party.reaches('recovered');
+      assert.equal(await call.hangup(), 200, call.ladder());
+      await party.succeeds();
+    }
   });
 
   test('nothing is left of all these calls', async () => {

@@ -3,11 +3,13 @@ import { audioSdp, SippScenario } from '../sipp-scenario.js';
 
 const sdp = audioSdp();
 
-/** The INVITE comes three times, once after its 100, the ACK only after the 200 has come again, and it and the BYE twice. */
+/**
+ * The INVITE comes again after its 100, the ACK only after the 200 has come again, and it and our BYE twice. SIPp looks for messages
+ * between two sends: what could be answered in between is waited for.
+ */
 export function repeatingCaller(): SippScenario {
   return SippScenario.caller('a caller whose messages come again')
     .send('INVITE', { sdp })
-    .again()
     .expect(100)
     .again()
     .expect(200)
@@ -21,7 +23,7 @@ export function repeatingCaller(): SippScenario {
     .respond(200);
 }
 
-/** The INVITE is answered the second time, the 200 comes again before and after its ACK, and a 180 after both. */
+/** The INVITE is answered the second time, the 200 comes again after its ACK, and again after a 180 that is late. */
 export function repeatingCallee(): SippScenario {
   return SippScenario.callee('a callee whose messages come again')
     .expect('INVITE')
@@ -29,8 +31,8 @@ export function repeatingCallee(): SippScenario {
     .again()
     .pause(100)
     .respond(200, { toInvite: true, sdp })
-    .again()
     .expect('ACK')
+    .again()
     .expect('ACK')
     .respond(180, { toInvite: true })
     .pause(100)
@@ -45,7 +47,7 @@ export function repeatingCallee(): SippScenario {
 
 /** Whoever hangs up says so twice. */
 export function hangingUpTwice(party: SippScenario): SippScenario {
-  return party.mark('up').pause(300).send('BYE').again().expect(200).expect(200);
+  return party.mark('up').pause(300).send('BYE').expect(200).again().expect(200);
 }
 
 /** Never acknowledges what it is answered with: the 200 comes again for 32 s (RFC 3261 §13.3.1.4). */
