@@ -23,6 +23,7 @@ import {
   renderRegistrarPjsip,
   type RegistrarSubscriber,
   type RtpTimeout,
+  type RegistrationRules,
   type TrunkCredentials,
 } from './pjsip-conf.js';
 
@@ -37,6 +38,7 @@ export interface AsteriskRendererOptions {
   readonly subscribers: () => readonly RegistrarSubscriber[];
   /** Of phones and trunks; never where it is left out. */
   readonly rtpTimeout?: () => RtpTimeout;
+  readonly registration: () => RegistrationRules;
   /** Trunks that challenge our INVITEs; none where it is left out. */
   readonly trunks?: () => readonly TrunkCredentials[];
 }
@@ -92,8 +94,8 @@ export class AsteriskRenderer implements NodeRenderer {
   }
 
   #pjsip(node: FarmNode): string {
-    const { plan, domain, subscribers, trunks, rtpTimeout = noTimeout } = this.#options;
-    if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers());
+    const { plan, domain, subscribers, registration, trunks, rtpTimeout = noTimeout } = this.#options;
+    if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers(), registration());
     if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
     return renderCallPjsip({ plan: plan(), node, domain: domain(), rtpTimeout: rtpTimeout() }, trunks?.() ?? []);
   }

@@ -3,12 +3,23 @@ import { HoldfastError } from '../core/errors.js';
 import { trunkEndpointName } from '../core/ports/asterisk.js';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 
-/** A subscriber as the registrar knows it: only the digest of the secret. */
+/** A subscriber as the registrar knows it: only the digests of the secret. */
 export interface RegistrarSubscriber {
   readonly user: string;
   readonly realm: string;
-  /** MD5 of user:realm:secret, hex. */
+  /** MD5 and SHA-256 of user:realm:secret, hex. */
   readonly ha1: string;
+  readonly ha1Sha256: string;
+}
+
+/** What a registrar grants. */
+export interface RegistrationRules {
+  /** Offered in this order (RFC 8760 §2.4). */
+  readonly digests: readonly ('SHA-256' | 'MD5')[];
+  readonly minSeconds: number;
+  readonly maxSeconds: number;
+  readonly defaultSeconds: number;
+  readonly maxContacts: number;
 }
 
 /** How we answer a trunk that challenges our INVITEs. */
@@ -169,7 +180,7 @@ export function renderConferencePjsip(plan: FarmPlan, node: FarmNode): string {
   ].join('\n');
 }
 
-function subscriber({ user, realm, ha1 }: RegistrarSubscriber): string {
+function subscriber({ user, realm, ha1, ha1Sha256 }: RegistrarSubscriber, rules: RegistrationRules): string {
   return `[${user}]
 type = endpoint
 transport = udp
@@ -186,13 +197,17 @@ auth_type = digest
 username = ${user}
 realm = ${realm}
 password_digest = MD5:${ha1}
+password_digest = SHA-256:${ha1Sha256}
+supported_algorithms_uas = ${rules.digests.join(',')}
 
 [${user}]
 type = aor
-max_contacts = 5
+max_contacts = ${rules.maxContacts}
 remove_existing = no
-minimum_expiration = 30
-maximum_expiration = 7200
+minimum_expiration = ${rules.minSeconds}
+maximum_expiration = ${rules.maxSeconds}
+default_expiration = ${rules.defaultSeconds}
+support_path = yes
 `;
 }
 
@@ -200,6 +215,7 @@ export function renderRegistrarPjsip(
   plan: FarmPlan,
   node: FarmNode,
   subscribers: readonly RegistrarSubscriber[],
+  rules: RegistrationRules,
 ): string {
   return [
     // Each refresh tells of itself: the daemon knows every binding's expiry.
@@ -209,6 +225,6 @@ export function renderRegistrarPjsip(
     transport(node),
     innerEndpoint('probe', 'nowhere', node),
     identify('probe', [plan.daemonAddress]),
-    ...subscribers.map(subscriber),
+    ...subscribers.map(one => subscriber(one, rules)),
   ].join('\n');
 }

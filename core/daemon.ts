@@ -16,6 +16,7 @@ import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
+import type { KeepAlive } from './registrations/keep-alive.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
@@ -45,6 +46,7 @@ export interface DaemonParts {
   readonly recoveries: Recoveries;
   readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
+  readonly keepAlive: KeepAlive;
   readonly host: Pick<NodeHost, 'process'>;
   readonly known: KnownProcesses;
   readonly dialogs: DialogBook;
@@ -107,6 +109,7 @@ export class Daemon {
     this.#trace.onDialogs((_, ended) => engine.dialogsEnded(ended));
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
     await this.#parts.standIn.open();
+    await this.#parts.keepAlive.open();
     await book.load();
     await this.#parts.bindings.load();
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
@@ -203,6 +206,7 @@ export class Daemon {
       () => this.#parts.metrics.close(),
       async () => this.#parts.recoveries.close(),
       async () => this.#parts.mediaRecovery.close(),
+      async () => this.#parts.keepAlive.close(),
       async () => this.#parts.standIn.close(),
       () => keeper.close(),
       () => plugins.stop(),

@@ -31,7 +31,7 @@ export interface RootLogger extends Logger {
   flush(): void;
 }
 
-const secretKeys = ['secret', 'password', 'ha1', 'authorization', 'token'];
+const secretKeys = ['secret', 'password', 'ha1', 'ha1Sha256', 'authorization', 'token'];
 const redactedPaths = secretKeys.flatMap(key => [key, `*.${key}`, `*.*.${key}`]);
 
 /** Makes the root logger. Lines: `time` in ISO 8601, `level` as a word, errors with code, details, remedy and stack. */

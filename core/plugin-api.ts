@@ -104,10 +104,21 @@ export const recoveryPolicy = serviceToken<RecoveryPolicy>('recovery-policy');
 /** Where dialogs are read that the daemon's own observation lacks. */
 export const traceSource = serviceToken<TraceSource>('trace-source');
 
+/** One phone of a subscriber, as it registered. */
+export interface Contact {
+  readonly uri: string;
+  /** `path` of a target that is to reach it. */
+  readonly path?: readonly string[];
+  /** How much the phone wants to be the one that is called, 0 to 1 (RFC 3261 §20.10). Default 1. */
+  readonly q?: number;
+}
+
 /** The location service (RFC 3261 §10.2): contacts bound to a subscriber now. */
 export interface Location {
   /** Contact URIs of `subscriber`, best first; empty when not registered. */
   contacts(subscriber: string): readonly string[];
+  /** The same with all that is known of each. A provider that has no more than URIs may leave it out. */
+  bound?(subscriber: string): readonly Contact[];
 }
 /** What phones have registered now; Holdfast itself provides it. */
 export const bindings = serviceToken<Location>('bindings');

@@ -1,5 +1,6 @@
 // The request side of kamailio.cfg: who may send what, where it goes, and the signed Route parameter.
 import { ports } from '../core/farm/farm-plan.js';
+import { flowParameter } from '../core/ports/edge.js';
 import type { EdgeModel } from './edge-model.js';
 
 /** Longest SIP message taken, octets. */
@@ -16,8 +17,8 @@ export function requestRoutes(model: EdgeModel): string {
 function entry(model: EdgeModel): string {
   return `request_route {
   if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
-  # The daemon asks at each side whether we live.
-  if ($si == "${model.daemonAddress}" && is_method("OPTIONS")) { update_stat("answered_probe", "+1"); sl_send_reply("200", "OK"); exit; }
+  # The daemon asks at each side whether we live; what it sends on to a phone has a Route.
+  if ($si == "${model.daemonAddress}" && is_method("OPTIONS") && !is_present_hf("Route")) { update_stat("answered_probe", "+1"); sl_send_reply("200", "OK"); exit; }
   if ($ml > ${maxMessageBytes}) { update_stat("dropped_size", "+1"); drop; }
   if (!mf_process_maxfwd_header("70")) {
     if (!is_method("ACK")) sl_send_reply("483", "Too Many Hops");
@@ -36,8 +37,20 @@ function inside(model: EdgeModel): string {
 route[INSIDE] {
   if ($sht(nodes=>$si) == $null && $si != "${model.daemonAddress}") { update_stat("refused_source", "+1"); drop; }
   $var(hf) = "";
-  if (is_present_hf("Route")) $var(hf) = $(route_uri{uri.param,hf});
+  $var(flow) = "";
+  if (is_present_hf("Route")) {
+    $var(hf) = $(route_uri{uri.param,hf});
+    $var(flow) = $(route_uri{uri.param,${flowParameter}});
+  }
   loose_route();
+  # A new leg to a contact with a Path: our own entry of it follows the VIP that every request from inside is sent to.
+  if ($dd == "${model.privateVip}") {
+    $var(flow) = $(du{uri.param,${flowParameter}});
+    $du = $null;
+    msg_apply_changes();
+    loose_route();
+  }
+  route(FLOW);
   $fsn = "ext";
   if ($var(hf) != "") {
     $var(engine) = $(var(hf){s.select,1,.});
@@ -53,8 +66,8 @@ route[INSIDE] {
     forward();
     exit;
   }
-  # The daemon ends what a dead Asterisk began, and begins nothing.
-  if ($si == "${model.daemonAddress}" && !is_method("CANCEL")) { update_stat("refused_source", "+1"); drop; }
+  # The daemon ends what a dead Asterisk began, keeps ways through NAT open, and begins nothing.
+  if ($si == "${model.daemonAddress}" && !is_method("CANCEL|OPTIONS")) { update_stat("refused_source", "+1"); drop; }
   if (is_method("INVITE")) {
     $var(policy) = $sht(settings=>defaultPolicy);
     if (is_present_hf("X-Holdfast-Policy")) {
@@ -76,6 +89,7 @@ route[INSIDE] {
 function outside(model: EdgeModel): string {
   return `# From a phone or trunk: nothing reaches an Asterisk unauthenticated or unsigned, and nothing goes anywhere else.
 route[OUTSIDE] {
+  route(NAT);
   if (has_totag()) {
     if (is_method("ACK") && !is_present_hf("Route")) {
       # An ACK to a reply of our own (sl tags are 32 hex digits and a checksum) may meet another instance: it ends here.
@@ -169,13 +183,6 @@ route[ADMIT] {
   $var(policy) = $(sht(users=>$au){s.select,1,|});
   consume_credentials();
 }
-
-# The registrar challenges; the same address of record finds the same registrar while it lives.
-route[REGISTER] {
-  if (!ds_select_dst("2", "2")) { update_stat("failed_slot", "+1"); sl_send_reply("503", "Service Unavailable"); exit; }
-  $fsn = "int";
-  forward();
-}
 `;
 }
 
@@ -198,11 +205,13 @@ route[ENGINE] {
 }
 `;
 
+/** Behind NAT our Record-Route also says by which flow the phone is reached; a phone's own word of it is never asked for. */
 const signature = `route[SIGN] {
   $var(kid) = $sht(settings=>routeKey);
   $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(kid);
   route(MAC);
-  record_route_preset("$var(vip);hf=$var(hf).$var(mac)");
+  if ($var(flow) == "") record_route_preset("$var(vip);hf=$var(hf).$var(mac)");
+  else record_route_preset("$var(vip);hf=$var(hf).$var(mac);${flowParameter}=$var(flow)");
 }
 
 route[MAC] {

@@ -20,6 +20,8 @@ export interface EdgeModel {
   readonly publicVip: string;
   readonly privateVip: string;
   readonly domain: string;
+  /** The shortest registration that is taken. */
+  readonly leastExpiresSeconds: number;
   readonly daemonAddress: string;
   /** `IP:port` that gets a HEP copy of its own, or undefined. */
   readonly homer?: string;

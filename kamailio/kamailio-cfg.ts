@@ -5,6 +5,7 @@ import type { EdgeModel } from './edge-model.js';
 import { edgeTables } from './edge-tables.js';
 import { mediaRoutes } from './cfg-media.js';
 import { methodRoutes } from './cfg-methods.js';
+import { registrationRoutes } from './cfg-registrations.js';
 import { requestRoutes } from './cfg-requests.js';
 
 const modules = [
@@ -38,6 +39,7 @@ export function renderKamailioCfg(model: EdgeModel): string {
     globals(model),
     parameters(model),
     requestRoutes(model),
+    registrationRoutes(model),
     methodRoutes,
     mediaRoutes(model),
     hiding(model),
@@ -83,6 +85,8 @@ modparam("htable", "htable", "pins=>size=12;autoexpire=600;")
 modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
 modparam("dispatcher", "reload_delta", 0)
 modparam("dispatcher", "ds_ping_interval", 0)
+# Phones of one user write its address in more ways than one.
+modparam("dispatcher", "hash_pvar", "$tU")
 modparam("auth", "secret", "${secrets.nonceSecret}")
 modparam("auth", "nonce_expire", 30)
 modparam("auth", "auth_checks_register", 9)

@@ -13,6 +13,7 @@ export const kamailioUser = 'holdfast-kamailio';
 export interface KamailioRendererOptions {
   readonly plan: () => FarmPlan;
   readonly domain: () => string;
+  readonly leastExpiresSeconds: () => number;
   readonly homer: () => string | undefined;
   readonly secrets: EdgeSecrets;
   /** What the instance is to hold when it starts. */
@@ -27,7 +28,7 @@ export class KamailioRenderer implements NodeRenderer {
   }
 
   setup(node: FarmNode, folder: string): NodeSetup {
-    const { secrets, state, plan, domain } = this.#options;
+    const { secrets, state, plan, domain, leastExpiresSeconds } = this.#options;
     const { publicVip, privateVip, daemonAddress } = plan();
     const homer = this.#options.homer();
     const cfg = renderKamailioCfg({
@@ -38,6 +39,7 @@ export class KamailioRenderer implements NodeRenderer {
       privateVip,
       daemonAddress,
       domain: domain(),
+      leastExpiresSeconds: leastExpiresSeconds(),
       secrets,
       folder,
       children: 4,

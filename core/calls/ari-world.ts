@@ -24,6 +24,7 @@ import {
   type CallRecord,
   type LegRecord,
 } from './call-record.js';
+import { dialledUri } from './dialled-uri.js';
 import type { HeaderField } from './leg-headers.js';
 import { legVariables, outgoingLeg } from './outgoing-leg.js';
 import type { CallWorld } from './live-call.js';
@@ -164,5 +165,5 @@ function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials }: AriWor
   if (leg.peer === echoPeer) return 'Local/s@echo/n';
   const trunk = targetOf(call, leg)?.trunk;
   const endpoint = trunk !== undefined && hasCredentials(trunk) ? trunkEndpointName(trunk) : 'edge';
-  return `PJSIP/${endpoint}/${leg.peer}`;
+  return `PJSIP/${endpoint}/${dialledUri(leg.peer, targetOf(call, leg)?.path)}`;
 }

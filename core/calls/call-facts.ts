@@ -41,6 +41,8 @@ export interface IncomingCall {
 export interface ConnectTarget {
   /** Request-URI of the INVITE, e.g. `sip:70001@192.0.2.8:5060`. */
   readonly uri: string;
+  /** What the INVITE passes on its way there, in this order: Route values, as a registration's Path has them (RFC 3327). */
+  readonly path?: readonly string[];
   /** Trunk or subscriber this leg belongs to: decides its transcoding policy and its Asterisk endpoint. */
   readonly trunk?: string;
   readonly subscriber?: string;

@@ -15,6 +15,7 @@ const headerField = z.object({ name: z.string(), value: z.string() });
 
 const connectTarget = z.object({
   uri: z.string(),
+  path: z.array(z.string()).optional(),
   trunk: z.string().optional(),
   subscriber: z.string().optional(),
   ringTimeoutSeconds: z.number().optional(),
@@ -158,7 +159,7 @@ export function incomingCall(call: CallRecord): IncomingCall {
 
 /** The target a leg was made for, or undefined for the caller's and the echo test's. */
 export function targetOf(call: CallRecord, leg: LegRecord): ConnectTarget | undefined {
-  const step = call.flow[call.step];
+  const step = call.flow[leg.step];
   return step?.action === 'connect' && leg.targetIndex !== null ? step.targets[leg.targetIndex] : undefined;
 }
 

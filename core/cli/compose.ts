@@ -43,6 +43,7 @@ import { DialogBook } from '../ledger/dialog-book.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
+import { KeepAlive } from '../registrations/keep-alive.js';
 import { Metrics } from '../metrics/metrics.js';
 import { PluginHost } from '../plugins/plugin-host.js';
 import type { AriSnapshot } from '../ports/asterisk.js';
@@ -101,6 +102,7 @@ const tokens = {
   conferences: token<Conferences>('conferences'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
+  keepAlive: token<KeepAlive>('keep-alive'),
   recoveries: token<Recoveries>('recoveries'),
   mediaRecovery: token<MediaRecovery>('media recovery'),
   known: token<KnownProcesses>('known'),
@@ -198,6 +200,14 @@ function wireCalls(given: Given, make: Make): void {
     const { daemonAddress: address, privateVip } = live.plan;
     return new StandIn({ address, privateVip, log });
   });
+  make(tokens.keepAlive, get => {
+    const { daemonAddress: address, privateVip } = live.plan;
+    return new KeepAlive({
+      ...{ address, privateVip, log, domain: live.config.domain },
+      bindings: () => get(tokens.bindings).list(),
+      everySeconds: () => live.config.registration.keepAliveSeconds,
+    });
+  });
   make(tokens.recoveries, get => recoveries(given, get));
   make(tokens.mediaRecovery, get => mediaRecovery(given, get));
   make(tokens.keeper, get => {
@@ -267,6 +277,7 @@ function wireCalls(given: Given, make: Make): void {
         recoveries: get(tokens.recoveries),
         mediaRecovery: get(tokens.mediaRecovery),
         standIn: get(tokens.standIn),
+        keepAlive: get(tokens.keepAlive),
         host: get(tokens.host),
         known: get(tokens.known),
         dialogs: get(tokens.dialogs),
@@ -507,6 +518,7 @@ function renderersOf(
       seconds: live.config.limits.rtpTimeoutSeconds,
       onHoldSeconds: live.config.limits.rtpTimeoutOnHoldSeconds,
     }),
+    registration: () => live.config.registration,
     trunks: () =>
       live.config.trunks.flatMap(({ name, credentials }) => (credentials ? [{ name, ...credentials }] : [])),
   });
@@ -518,6 +530,7 @@ function renderersOf(
     kamailio: new KamailioRenderer({
       plan: () => live.plan,
       domain: () => live.config.domain,
+      leastExpiresSeconds: () => live.config.registration.minSeconds,
       homer: () => live.config.farm.homer,
       secrets: edgeSecrets(secrets),
       state,

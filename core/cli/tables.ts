@@ -61,8 +61,10 @@ export function formatConferences(conferences: readonly ConferenceStatus[]): str
 
 export function formatRegistrations(registrations: readonly RegistrationStatus[]): string {
   if (registrations.length === 0) return 'No registrations.\n';
-  const rows = registrations.map(r => [r.subscriber, r.contact, r.expiresSeconds, r.node]);
-  return formatTable(['SUBSCRIBER', 'CONTACT', 'EXPIRES (s)', 'NODE'], rows);
+  const rows = registrations.map(r => [
+    ...[r.subscriber, r.contact, r.behindNat, r.expiresSeconds, r.node, r.userAgent],
+  ]);
+  return formatTable(['SUBSCRIBER', 'CONTACT', 'BEHIND NAT', 'EXPIRES (s)', 'NODE', 'PHONE'], rows);
 }
 
 export function formatRecoveries(recoveries: readonly RecoveryStatus[]): string {

@@ -76,8 +76,26 @@ const plainParts: readonly PlainPart[] = [
   },
   { part: 'limits.strayGraceSeconds', needs: [], of: config => config.limits.strayGraceSeconds },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
+  ...registrationParts(),
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
 ];
+
+/** A Kamailio refuses what is too short, from its next start by the new measure; the rest is the registrars'. */
+function registrationParts(): PlainPart[] {
+  const own: readonly (readonly [keyof HoldfastConfig['registration'], readonly Need[]])[] = [
+    ['digests', ['endpoint-reload']],
+    ['minSeconds', ['endpoint-reload', 'rolling-restart']],
+    ['maxSeconds', ['endpoint-reload']],
+    ['defaultSeconds', ['endpoint-reload']],
+    ['maxContacts', ['endpoint-reload']],
+    ['keepAliveSeconds', []],
+  ];
+  return own.map(([key, needs]) => ({
+    part: `registration.${key}`,
+    needs,
+    of: config => config.registration[key],
+  }));
+}
 
 const farms: readonly FarmName[] = ['kamailio', 'call', 'conference', 'registrar', 'rtpengine'];
 

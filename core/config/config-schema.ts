@@ -85,6 +85,28 @@ const passedHeader = z.string().check(({ value, issues }) => {
   if (wrong !== undefined) issues.push({ code: 'custom', message: wrong, input: value });
 });
 
+/** RFC 3261 §10.2.1.1: seconds of a registration. */
+const seconds = (least: number, value: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(least).max(604_800).default(value);
+
+const registration = z.strictObject({
+  digests: z
+    .array(z.enum(['SHA-256', 'MD5']))
+    .min(1)
+    .default(['SHA-256', 'MD5'])
+    .describe('Digest algorithms that registrars offer phones (RFC 8760), the preferred one first.'),
+  minSeconds: seconds(1, 60).describe('Registrations for a shorter time are refused (423).'),
+  maxSeconds: seconds(1, 7200).describe('Registrations for a longer time are granted this one.'),
+  defaultSeconds: seconds(1, 3600).describe('Granted to a phone that names no time.'),
+  maxContacts: z.int().min(1).max(50).default(5).describe('Phones of one subscriber at a time.'),
+  keepAliveSeconds: z
+    .int()
+    .min(0)
+    .max(600)
+    .default(25)
+    .describe('How often a phone behind NAT is sent something, so that the NAT keeps its way open. 0: never.'),
+});
+
 const log = z.strictObject({
   level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info').describe('The least that is logged.'),
   file: z
@@ -181,6 +203,7 @@ export const configSchema = z.strictObject({
     .array(passedHeader)
     .default([...defaultPassHeaders])
     .describe('Headers that pass from leg to leg, on INVITE, BYE, CANCEL and failure responses.'),
+  registration: registration.prefault({}).describe('What registrars grant to phones.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
   plugins: z
@@ -195,4 +218,7 @@ export const configSchema = z.strictObject({
     .describe('One block for each plugin that runs, by its name. Their hooks are asked in this order.'),
 });
 
+export type RegistrationConfig = z.infer<typeof registration>;
+/** Where a config says nothing of it. */
+export const plainRegistration: RegistrationConfig = registration.parse({});
 export type ConfigFile = z.infer<typeof configSchema>;

@@ -3,6 +3,7 @@ import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
 import type { LogLevel } from '../log.js';
 import type { Directory, Limits } from '../plugin-api.js';
 import { readHostPort } from './config-address.js';
+import type { RegistrationConfig } from './config-schema.js';
 import type { ConfigPath, ConfigProblem } from './config-problem.js';
 
 export interface SubscriberConfig {
@@ -67,6 +68,7 @@ export interface HoldfastConfig {
   readonly trace: { readonly rawMegabytes: number };
   /** Names of headers that pass from leg to leg. */
   readonly passHeaders: readonly string[];
+  readonly registration: RegistrationConfig;
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
   /** In the order in which their hooks are asked. */

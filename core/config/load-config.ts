@@ -46,6 +46,7 @@ class ConfigBuilder {
     const cdr = this.#cdr();
     const metrics = this.#metrics();
     this.#checkLimits();
+    const registration = this.#registration();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
       name,
@@ -57,7 +58,20 @@ class ConfigBuilder {
     const warnings = [...this.#source.warnings, ...this.#warnings];
     const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
     return deepFreeze({
-      ...{ file, farm, domain, log: level, cdr, limits, trace, subscribers, trunks, passHeaders, warnings },
+      ...{
+        file,
+        farm,
+        domain,
+        log: level,
+        cdr,
+        limits,
+        trace,
+        registration,
+        subscribers,
+        trunks,
+        passHeaders,
+        warnings,
+      },
       ...(metrics === undefined ? {} : { metrics }),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
@@ -142,6 +156,18 @@ class ConfigBuilder {
       this.#problem(['metrics', 'listen'], `${host} is not a private address: anybody could read how you are doing`);
     }
     return { host, port: Number(port) };
+  }
+
+  #registration(): HoldfastConfig['registration'] {
+    const { registration } = this.#file;
+    const { minSeconds, maxSeconds, defaultSeconds, digests } = registration;
+    const at = (key: string): ConfigPath => ['registration', key];
+    if (maxSeconds < minSeconds) this.#problem(at('maxSeconds'), `is less than minSeconds (${minSeconds})`);
+    else if (defaultSeconds < minSeconds || defaultSeconds > maxSeconds) {
+      this.#problem(at('defaultSeconds'), `must be between minSeconds (${minSeconds}) and maxSeconds (${maxSeconds})`);
+    }
+    if (new Set(digests).size < digests.length) this.#problem(at('digests'), 'names one twice');
+    return registration;
   }
 
   #trunks(): readonly TrunkConfig[] {

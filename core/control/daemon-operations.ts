@@ -67,11 +67,10 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     calls: async () => calls(options),
     conferences: async () => conferences(options),
     registrations: async () =>
-      options.bindings.list().map(({ subscriber, contact, expiresMs, node }) => ({
-        subscriber,
-        contact,
+      options.bindings.list().map(({ expiresMs, flow, ...binding }) => ({
+        ...binding,
         expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
-        node,
+        ...(flow === null ? {} : { behindNat: flow }),
       })),
     recoveries: async () => options.recoveries.list().map(recoveryStatus),
     recoveryPlan: ({ node }) => recoveryPlan(options, node),

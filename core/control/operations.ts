@@ -77,7 +77,15 @@ const registration = z.object({
   subscriber: z.string(),
   contact: z.string(),
   expiresSeconds: z.number(),
+  /** Registrar that took its last REGISTER. */
   node: z.string(),
+  /** How much the phone wants to be the one that is called, 0 to 1. */
+  q: z.number(),
+  /** Route values that its calls pass. */
+  path: list(z.string()),
+  /** `IP:port` that a phone behind NAT is reached at. */
+  behindNat: z.string().optional(),
+  userAgent: z.string(),
 });
 
 const recovery = z.object({

@@ -1,6 +1,7 @@
 // What config and policies mean for the edge: sources, subscribers' digests, codec policies. Pure.
 import { createHash } from 'node:crypto';
 import type { SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
+import type { EdgeSubscriber } from '../ports/edge.js';
 import type { TranscodingPolicies } from '../plugin-api.js';
 import type { EdgeSettings } from './edge-sync.js';
 
@@ -28,8 +29,15 @@ export function edgeSettings(
     subscribers: config.subscribers.map(({ name, secret }) => ({
       user: name,
       realm: config.domain,
-      ha1: createHash('md5').update(`${name}:${config.domain}:${secret}`).digest('hex'),
+      ...digestsOf(name, config.domain, secret),
       policy: policies.policyFor({ subscriber: name }),
     })),
   };
+}
+
+/** All that leaves the daemon of a secret (RFC 8760 §2.3, A1 hashed). */
+export function digestsOf(user: string, realm: string, secret: string): Pick<EdgeSubscriber, 'ha1' | 'ha1Sha256'> {
+  const hashed = (algorithm: 'md5' | 'sha256'): string =>
+    createHash(algorithm).update(`${user}:${realm}:${secret}`).digest('hex');
+  return { ha1: hashed('md5'), ha1Sha256: hashed('sha256') };
 }

@@ -24,6 +24,10 @@ const callSeconds = z.int().min(0).max(longestLimitSeconds);
 
 const connectTarget = z.strictObject({
   uri: sipUri,
+  path: z
+    .array(z.string().regex(/^<sips?:[^\s<>"?]+>$/, 'must be <sip:…>'))
+    .max(10)
+    .optional(),
   trunk: z.string().optional(),
   subscriber: z.string().optional(),
   ringTimeoutSeconds: seconds.optional(),

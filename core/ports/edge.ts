@@ -1,6 +1,11 @@
 // The port to the Kamailio farm: what the edge must know, as plain values, and the operations on its instances.
 import type { FarmName, NodeState } from '../farm/farm-plan.js';
 
+/** URI parameters of our own entry in the Path of a registration, and of our Record-Route: the address and port of a phone behind NAT. */
+export const flowParameter = 'hfn';
+/** Of the Path entry only: the phone's Contact headers, escaped, for their q-values. */
+export const contactsParameter = 'hfc';
+
 /** One RTPEngine process from its start to its end. An incarnation's name is never used again. */
 export interface EngineIncarnation {
   /** Short and url-safe, e.g. `e1-3fk2`; travels in the signed Route parameters. */
@@ -33,6 +38,8 @@ export interface EdgeSubscriber {
   readonly realm: string;
   /** MD5 of `user:realm:secret`, hex. */
   readonly ha1: string;
+  /** SHA-256 of the same (RFC 8760), for the registrars. */
+  readonly ha1Sha256: string;
   readonly policy: string;
 }
 

@@ -3,13 +3,22 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { Contact, Location } from '../plugin-api.js';
 import type { AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import { readContact } from './contact-fields.js';
 import type { Store, Table } from '../store/store.js';
 
 const binding = z.object({
   subscriber: z.string(),
   /** Contact URI as the phone registered it. */
   contact: z.string(),
+  /** Route values towards it (RFC 3327), nearest first. */
+  path: z.array(z.string()).default([]),
+  /** How much the phone wants to be the one that is called, 0 to 1. */
+  q: z.number().default(1),
+  /** `IP:port` that a phone behind NAT sends from. */
+  flow: z.string().nullable().default(null),
+  userAgent: z.string().default(''),
   /** ms since the epoch */
   expiresMs: z.number(),
   /** Registrar that took the REGISTER. */
@@ -27,7 +36,7 @@ export interface BindingsOptions {
  * A registrar tells of each contact that comes, goes or is refreshed; its expiry is then asked for. A registrar's death
  * takes nothing away: a binding ends by its own expiry, or when a living registrar says that it is gone.
  */
-export class Bindings {
+export class Bindings implements Location {
   readonly #options: BindingsOptions;
   readonly #table: Table<Binding>;
   readonly #bindings = new Map<string, Binding>();
@@ -42,13 +51,17 @@ export class Bindings {
     await this.#prune();
   }
 
-  /** Contact URIs of a subscriber that have not expired, the one registered last first. */
   contacts(subscriber: string): readonly string[] {
+    return this.bound(subscriber).map(({ uri }) => uri);
+  }
+
+  /** Those that have not expired, the best first, and among equals the one that was registered last. */
+  bound(subscriber: string): readonly Contact[] {
     const now = Date.now();
     return [...this.#bindings.values()]
       .filter(one => one.subscriber === subscriber && one.expiresMs > now)
-      .sort((a, b) => b.expiresMs - a.expiresMs)
-      .map(one => one.contact);
+      .sort((a, b) => b.q - a.q || b.expiresMs - a.expiresMs)
+      .map(({ contact, path, q }) => ({ uri: contact, q, ...(path.length === 0 ? {} : { path }) }));
   }
 
   list(): Binding[] {
@@ -89,8 +102,10 @@ export class Bindings {
       const fields = await this.#options.asterisks
         .node(node)
         .ari.asterisk.getObject({ configClass: 'res_pjsip', objectType: 'contact', id });
-      const expires = Number(fields.find(field => field.attribute === 'expiration_time')?.value ?? 0);
-      await this.#put(key, { subscriber, contact, expiresMs: expires * 1000, node });
+      const held = readContact(fields);
+      if (held === undefined) return;
+      const { uri: _, ...known } = held;
+      await this.#put(key, { subscriber, contact, ...known, path: [...held.path], node });
     } catch (error) {
       if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 404) throw error;
       if (this.#bindings.get(key)?.node === node) await this.#remove(key);

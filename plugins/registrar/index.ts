@@ -1,5 +1,13 @@
 // Registrar: the location service, which says where a subscriber can be rung now.
-import { bindings, definePlugin, directory, location, pluginApiVersion, z } from '../../core/plugin-api.js';
+import {
+  bindings,
+  definePlugin,
+  directory,
+  location,
+  pluginApiVersion,
+  z,
+  type Contact,
+} from '../../core/plugin-api.js';
 import { staticLocation } from './static-location.js';
 
 const contact = z.string().regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP URI, sip:user@host');
@@ -27,10 +35,11 @@ export default definePlugin({
   setup({ config, provide, use, find }) {
     const fixed = staticLocation(config.contacts, use(directory));
     const registered = find(bindings);
-    provide(location, {
-      contacts: subscriber => [
-        ...new Set([...(registered?.contacts(subscriber) ?? []), ...fixed.contacts(subscriber)]),
-      ],
-    });
+    const bound = (subscriber: string): readonly Contact[] => {
+      const phones = registered?.bound?.(subscriber) ?? [];
+      const others = fixed.contacts(subscriber).filter(uri => !phones.some(phone => phone.uri === uri));
+      return [...phones, ...others.map(uri => ({ uri }))];
+    };
+    provide(location, { bound, contacts: subscriber => bound(subscriber).map(({ uri }) => uri) });
   },
 });

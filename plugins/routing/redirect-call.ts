@@ -37,8 +37,8 @@ function byNumber(
   const dialled = userOf(uri);
   if (source === undefined || dialled === '') return [];
   const answer = routeCall({ ...call, source, dialled }, routes, facts);
-  const [step] = answer !== undefined && 'flow' in answer ? answer.flow : [];
-  return step?.action === 'connect' ? step.targets : [];
+  const flow = answer !== undefined && 'flow' in answer ? answer.flow : [];
+  return flow.flatMap(step => (step.action === 'connect' ? step.targets : []));
 }
 
 function sourceOf({ subscriber, trunk }: ConnectTarget): CallSource | undefined {

@@ -2,6 +2,7 @@
 import {
   sipUri,
   type ConnectTarget,
+  type Contact,
   type Directory,
   type IncomingCall,
   type Location,
@@ -61,36 +62,53 @@ function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: Rout
     return { flow: [{ action: 'conference_join', room }], ...route };
   }
   const targets = (config.to ?? []).flatMap(target => connectTargets(call, target, facts));
+  const { ringTimeoutSeconds, callerNumber } = config;
   // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
   if (targets.length === 0) return { reject: 480, reason: `route ${name}: nobody is registered there` };
   const atOnce = config.atOnce ?? (config.to?.length === 1 && config.to[0]?.subscriber !== undefined);
-  const { ringTimeoutSeconds, callerNumber } = config;
   return {
     ...route,
-    flow: [
-      {
-        action: 'connect',
-        targets,
-        strategy: atOnce ? 'at-once' : 'in-order',
-        ...(ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds }),
-        ...(callerNumber === undefined ? {} : { callerNumber }),
-      },
-    ],
+    flow: (atOnce ? byPreference(targets) : [targets]).map(group => ({
+      action: 'connect',
+      targets: group.map(({ target }) => target),
+      strategy: atOnce ? 'at-once' : 'in-order',
+      ...(ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds }),
+      ...(callerNumber === undefined ? {} : { callerNumber }),
+    })),
   };
 }
 
-function connectTargets(call: IncomingCall, target: TargetConfig, facts: RoutingFacts): readonly ConnectTarget[] {
+interface Candidate {
+  readonly target: ConnectTarget;
+  /** Of a phone that registered with one. */
+  readonly q?: number;
+}
+
+/** Those that are wanted alike ring together; those that are wanted less, when nobody has answered (RFC 3261 §16.6). */
+function byPreference(candidates: readonly Candidate[]): readonly (readonly Candidate[])[] {
+  const q = (one: Candidate): number => one.q ?? 1;
+  const steps = [...new Set(candidates.map(q))].sort((a, b) => b - a);
+  return steps.map(step => candidates.filter(one => q(one) === step));
+}
+
+function connectTargets(call: IncomingCall, target: TargetConfig, facts: RoutingFacts): readonly Candidate[] {
   const { trunk, uri, ringTimeoutSeconds } = target;
   const timeout = ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds };
-  if (uri !== undefined) return [{ uri, ...timeout }];
+  if (uri !== undefined) return [{ target: { uri, ...timeout } }];
   if (trunk !== undefined) {
     const gateways = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways ?? [];
     const number = numberFor(call.dialled, target);
-    return gateways.map(gateway => ({ uri: sipUri(number, gateway), trunk, ...timeout }));
+    return gateways.map(gateway => ({ target: { uri: sipUri(number, gateway), trunk, ...timeout } }));
   }
   const subscriber = target.subscriber === 'dialled' ? call.dialled : (target.subscriber ?? '');
-  const contacts = facts.location?.contacts(subscriber) ?? [];
-  return contacts.map(contact => ({ uri: contact, subscriber, ...timeout }));
+  return contactsOf(subscriber, facts).map(({ uri: contact, path, q = 1 }) => ({
+    q,
+    target: { uri: contact, subscriber, ...(path === undefined ? {} : { path }), ...timeout },
+  }));
+}
+
+function contactsOf(subscriber: string, { location }: RoutingFacts): readonly Contact[] {
+  return location?.bound?.(subscriber) ?? (location?.contacts(subscriber) ?? []).map(uri => ({ uri }));
 }
 
 function numberFor(dialled: string, { number, strip, prefix }: TargetConfig): string {

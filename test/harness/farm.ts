@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { CallStatus, FarmStatus } from '../../core/control/operations.js';
+import type { CallStatus, FarmStatus, RegistrationStatus } from '../../core/control/operations.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { freeSubnet, type Subnet } from './free-subnet.js';
 import { projectRoot } from './project-root.js';
@@ -120,6 +120,11 @@ export class Farm {
   /** What `calls --json` shows. */
   async calls(): Promise<readonly CallStatus[]> {
     return callDaemon(statePaths(this.state).controlSocket, 'calls', {});
+  }
+
+  /** What `registrations --json` shows. */
+  async registrations(): Promise<readonly RegistrationStatus[]> {
+    return callDaemon(statePaths(this.state).controlSocket, 'registrations', {});
   }
 
   /** The process of a node, as `status` names it. */

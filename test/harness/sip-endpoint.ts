@@ -144,15 +144,12 @@ export class SipEndpoint implements SipTransport {
     return other;
   }
 
-  /** REGISTER with this endpoint's Contact; resolves with the final response. */
+  /** REGISTER with this endpoint's Contact, unless `headers` have others; resolves with the final response. */
   async register(registrar: string, expiresSeconds = 60, options: RequestOptions = {}): Promise<SipMessage> {
-    const headers: Header[] = [
-      ['To', `<${this.uri}>`],
-      ['Contact', this.contact],
-      ['Expires', `${expiresSeconds}`],
-      ...(options.headers ?? []),
-    ];
-    return this.request('REGISTER', registrar, { ...options, headers });
+    const { headers = [] } = options;
+    const contact: Header[] = headers.some(([name]) => name === 'Contact') ? [] : [['Contact', this.contact]];
+    const own: Header[] = [['To', `<${this.uri}>`], ...contact, ['Expires', `${expiresSeconds}`]];
+    return this.request('REGISTER', registrar, { ...options, headers: [...own, ...headers] });
   }
 
   /** Any request outside of our own dialogs, also a forged in-dialog one; resolves with the final response, or 408. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { inviteParts } from '../../core/calls/inbound-invite.js';
+import { digestsOf } from '../../core/farm/edge-settings.js';
 import type { AriClient } from '../../core/ports/asterisk.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -108,14 +109,15 @@ describe('A conference node from our configs', () => {
 
 describe('A registrar from our configs', () => {
   const realm = 'holdfast.test';
-  const ha1 = createHash('md5').update(`1001:${realm}:alice-secret`).digest('hex');
   let lab: AsteriskLab;
   let registrar: Awaited<ReturnType<typeof start>>;
   let target: string;
   const phones: SipEndpoint[] = [];
 
   before(async () => {
-    lab = await AsteriskLab.open({ subscribers: [{ user: '1001', realm, ha1 }] });
+    lab = await AsteriskLab.open({
+      subscribers: [{ user: '1001', realm, ...digestsOf('1001', realm, 'alice-secret') }],
+    });
     registrar = await start(lab, 'registrar-1');
     target = `sip:${lab.node('registrar-1').address}:5060`;
   });

@@ -24,6 +24,7 @@ describe('The generated kamailio.cfg', () => {
       const renderer = new KamailioRenderer({
         plan: () => plan,
         domain: () => 'holdfast.test',
+        leastExpiresSeconds: () => 60,
         homer: () => homer,
         secrets: {
           routeKeys: { current: 'k1', keys: { k1: 'key' } },

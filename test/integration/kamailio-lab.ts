@@ -1,9 +1,9 @@
 // An edge for tests: three real Kamailios behind the real balancer, two real RTPEngines, scripted endpoints for the rest.
-import { createHash } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { digestsOf } from '../../core/farm/edge-settings.js';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { LocalHost } from '../../core/host/local-host.js';
 import { sessionOf, signal } from '../../core/host/process-table.js';
@@ -54,6 +54,7 @@ export class EdgeLab {
     this.renderer = new KamailioRenderer({
       plan: () => this.plan,
       domain: () => labDomain,
+      leastExpiresSeconds: () => 60,
       homer: () => undefined,
       secrets: labSecrets,
       state: () => this.state,
@@ -197,8 +198,7 @@ export class EdgeLab {
 }
 
 function subscriber(user: string, secret: string): EdgeState['subscribers'][number] {
-  const ha1 = createHash('md5').update(`${user}:${labDomain}:${secret}`).digest('hex');
-  return { user, realm: labDomain, ha1, policy: 'any' };
+  return { user, realm: labDomain, ...digestsOf(user, labDomain, secret), policy: 'any' };
 }
 
 /** The farm's system users are made by the set-up; a test runs the servers as whoever runs the test. */

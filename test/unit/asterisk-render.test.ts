@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
 import { renderCallPjsip } from '../../asterisk/pjsip-conf.js';
+import { plainRegistration } from '../../core/config/config-schema.js';
 import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import type { NodeSetup } from '../../core/ports/node-host.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -15,9 +16,10 @@ const renderer = new AsteriskRenderer({
   prefix: '/opt/asterisk',
   domain: () => 'holdfast.test',
   ariPassword: node => `secret-of-${node}`,
+  registration: () => plainRegistration,
   subscribers: () => [
-    { user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef' },
-    { user: '1002', realm: 'holdfast.test', ha1: 'fedcba9876543210fedcba9876543210' },
+    { user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef', ha1Sha256: '0'.repeat(64) },
+    { user: '1002', realm: 'holdfast.test', ha1: 'fedcba9876543210fedcba9876543210', ha1Sha256: 'f'.repeat(64) },
   ],
   rtpTimeout: () => ({ seconds: 300, onHoldSeconds: 3600 }),
   trunks: () => [{ name: 'carrier', username: 'holdfast', secret: 'a;secret' }],

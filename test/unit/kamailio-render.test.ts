@@ -31,7 +31,15 @@ const state: EdgeState = {
     { id: 'e1-3', node: 'rtpengine-1', state: 'up' },
   ],
   sources: [{ address: '127.40.0.200', trunk: 'lab', policy: 'p1' }],
-  subscribers: [{ user: '1001', realm: 'holdfast.test', ha1: '0123456789abcdef0123456789abcdef', policy: 'p2' }],
+  subscribers: [
+    {
+      user: '1001',
+      realm: 'holdfast.test',
+      ha1: '0123456789abcdef0123456789abcdef',
+      ha1Sha256: 'f'.repeat(64),
+      policy: 'p2',
+    },
+  ],
   policies: [
     { id: 'p1', codecs: ['opus', 'G722', 'PCMA', 'PCMU'] },
     { id: 'p2', codecs: ['PCMA'] },
@@ -42,6 +50,7 @@ const state: EdgeState = {
 const renderer = new KamailioRenderer({
   plan: () => plan,
   domain: () => 'holdfast.test',
+  leastExpiresSeconds: () => 60,
   homer: () => '192.0.2.60:9060',
   secrets,
   state: () => state,

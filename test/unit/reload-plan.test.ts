@@ -39,12 +39,14 @@ function renderers(config: HoldfastConfig, state: EdgeState): Renderers {
     prefix: '/opt/asterisk',
     domain: () => config.domain,
     ariPassword: node => node,
+    registration: () => config.registration,
     subscribers: () => edgeSettings(config).subscribers,
     trunks: () => config.trunks.flatMap(({ name, credentials }) => (credentials ? [{ name, ...credentials }] : [])),
   });
   const kamailio = new KamailioRenderer({
     plan: () => plan,
     domain: () => config.domain,
+    leastExpiresSeconds: () => config.registration.minSeconds,
     homer: () => homer,
     ...{ secrets, state: () => state },
   });

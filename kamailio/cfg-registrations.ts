@@ -1,0 +1,77 @@
+// REGISTER at the edge, and what it has to do with NAT: where a phone is really reached travels in Path and Record-Route.
+import { ports } from '../core/farm/farm-plan.js';
+import { contactsParameter, flowParameter } from '../core/ports/edge.js';
+import type { EdgeModel } from './edge-model.js';
+
+/**
+ * Our own Path entry (RFC 3327) is `<sip:PRIVATE_VIP;lr;hfn=IP~PORT;hfc=CONTACTS>`: the flow only of a phone behind NAT, the phone's Contact headers
+ * only where they have q-values, which an Asterisk does not keep. The daemon gives it back as a Route of the INVITE to that contact.
+ */
+export function registrationRoutes(model: EdgeModel): string {
+  return [flows, register(model)].join('\n');
+}
+
+/**
+ * A phone is behind NAT where its packets come from elsewhere than it believes (RFC 3581 section 4). What is sent to it then goes where they
+ * came from. A port of its own for sending is no NAT: only who asks for rport wants to be answered there.
+ */
+const flows = `route[NAT] {
+  $var(flow) = "";
+  $var(port) = 5060;
+  if ($sel(via[1].port) != $null) $var(port) = $(sel(via[1].port){s.int});
+  if ($sel(via[1].host) == $si && ($var(port) == $sp || $sel(via[1].params.rport) == $null)) return;
+  force_rport();
+  $var(flow) = $si + "~" + $sp;
+}
+
+# To the phone itself, whatever address it says of itself.
+route[FLOW] {
+  if ($var(flow) == "") return;
+  $du = "sip:" + $(var(flow){s.select,0,~}) + ":" + $(var(flow){s.select,1,~});
+}
+`;
+
+function register(model: EdgeModel): string {
+  const { privateVip, leastExpiresSeconds } = model;
+  const brief = `0*(${numbersBelow(leastExpiresSeconds)})`;
+  return `# The registrar challenges; the same user finds the same registrar while it lives.
+route[REGISTER] {
+  if (search_hf("Contact", ";[ \\t]*expires[ \\t]*=[ \\t]*\\"?${brief}([^0-9]|$)", "a")
+    || (search_hf("Expires", "^[ \\t]*${brief}[ \\t]*$", "a") && !search_hf("Contact", ";[ \\t]*expires[ \\t]*=|^[ \\t]*\\*", "a"))) {
+    append_to_reply("Min-Expires: ${leastExpiresSeconds}\\r\\n");
+    sl_send_reply("423", "Interval Too Brief");
+    exit;
+  }
+  # Nobody but us says by which flow a phone is reached.
+  if (search_hf("Path", "${flowParameter}=|${privateVip.replaceAll('.', '\\\\.')}", "a")) {
+    update_stat("refused_nexthop", "+1");
+    sl_send_reply("403", "Forbidden");
+    exit;
+  }
+  $var(own) = "";
+  if ($var(flow) != "") $var(own) = ";${flowParameter}=" + $var(flow);
+  if (search_hf("Contact", ";[ \\t]*q[ \\t]*=", "a"))
+    $var(own) = $var(own) + ";${contactsParameter}=" + $(hdr(Contact)[*]{s.escape.param});
+  if ($var(own) != "" || is_present_hf("Path")) {
+    if ($var(own) != "") insert_hf("Path: <sip:${privateVip}:${ports.sip};lr$var(own)>\\r\\n", "Path");
+    # An Asterisk refuses a Path of a phone that does not know what that is, though it need not.
+    if (!search_hf("Supported", "path", "a") && !subst_hf("Supported", "/$/, path/", "f"))
+      append_hf("Supported: path\\r\\n");
+  }
+  if (!ds_select_dst("2", "7")) { update_stat("failed_slot", "+1"); sl_send_reply("503", "Service Unavailable"); exit; }
+  $fsn = "int";
+  forward();
+}
+`;
+}
+
+/** A POSIX expression for the numbers 1 to `limit` - 1, without leading zeros. */
+export function numbersBelow(limit: number): string {
+  const digits = String(limit);
+  const shorter = Array.from({ length: digits.length - 1 }, (_, length) => `[1-9]${'[0-9]'.repeat(length)}`);
+  const asLong = [...digits].flatMap((digit, at) => {
+    const [from, to] = [at === 0 ? 1 : 0, Number(digit) - 1];
+    return to < from ? [] : [`${digits.slice(0, at)}[${from}-${to}]${'[0-9]'.repeat(digits.length - 1 - at)}`];
+  });
+  return [...shorter, ...asLong].join('|');
+}

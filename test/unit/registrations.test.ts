@@ -1,0 +1,93 @@
+// What is read of a registrar's contacts, and the small decisions around them.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { dialledUri } from '../../core/calls/dialled-uri.js';
+import { HoldfastError } from '../../core/errors.js';
+import type { Binding } from '../../core/registrations/bindings.js';
+import { readContact, type HeldContact } from '../../core/registrations/contact-fields.js';
+import { due } from '../../core/registrations/keep-alive.js';
+import { numbersBelow } from '../../kamailio/cfg-registrations.js';
+
+const uri = 'sip:1002@10.0.0.5:5060;transport=udp';
+
+function contact(path: string, over: Readonly<Record<string, string>> = {}): HeldContact | undefined {
+  const fields = { uri, path, expiration_time: '1800000000', user_agent: 'phone 1', ...over };
+  return readContact(Object.entries(fields).map(([attribute, value]) => ({ attribute, value })));
+}
+
+describe("A registrar's contact", () => {
+  it('without a Path is reached by its URI', () => {
+    assert.deepEqual(contact(''), {
+      ...{ uri, expiresMs: 1_800_000_000_000, path: [], q: 1, flow: null, userAgent: 'phone 1' },
+    });
+  });
+
+  it('behind NAT is reached over our own entry, and others before it', () => {
+    const own = '<sip:127.40.0.101:5060;lr;hfn=192.0.2.7~40000>';
+    const found = contact(`${own},"a, b" <sip:p@192.0.2.9;lr;x=y>;ob`);
+    assert.deepEqual(found?.path, [own, '<sip:p@192.0.2.9;lr;x=y>']);
+    assert.equal(found?.flow, '192.0.2.7:40000');
+  });
+
+  it('has the q of its own Contact, whatever the order of its parameters', () => {
+    const contacts = encodeURIComponent(
+      `"x" <sip:1002@10.0.0.5:5060;a=b;transport=udp>;q=0.3, <sip:1002@10.0.0.6>;q=0.9`,
+    );
+    const found = contact(`<sip:127.40.0.101:5060;lr;hfc=${contacts}>`);
+    assert.deepEqual([found?.q, found?.path], [0.3, []]);
+    for (const broken of ['%', encodeURIComponent(`<${uri}>;q=7`), encodeURIComponent(`<${uri}>;q=x`)]) {
+      assert.equal(contact(`<sip:127.40.0.101:5060;lr;hfc=${broken}>`)?.q, 1);
+    }
+    const both = contact(`<sip:127.40.0.101:5060;lr;hfn=192.0.2.7~4;hfc=${contacts}>`);
+    assert.deepEqual([both?.q, both?.path], [0.3, ['<sip:127.40.0.101:5060;lr;hfn=192.0.2.7~4>']]);
+  });
+
+  it('that never ends or has no URI is none of a phone', () => {
+    assert.equal(contact('', { expiration_time: '0' }), undefined);
+    assert.equal(contact('', { uri: '' }), undefined);
+  });
+});
+
+describe('The dialled URI', () => {
+  it('bears the path as Route headers, and none that others put there', () => {
+    assert.equal(dialledUri('sip:a@b'), 'sip:a@b');
+    assert.equal(dialledUri('sip:a?b@c;x=y?Route=%3Csip:z%3E'), 'sip:a?b@c;x=y');
+    assert.equal(
+      dialledUri('sip:a@b', ['<sip:p;lr>', '<sip:q;lr>']),
+      'sip:a@b?Route=%3Csip%3Ap%3Blr%3E&Route=%3Csip%3Aq%3Blr%3E',
+    );
+  });
+
+  it('is refused where an Asterisk would cut it', () => {
+    const long = ['<sip:' + 'p'.repeat(500) + ';lr>'];
+    assert.throws(
+      () => dialledUri('sip:a@b', long),
+      (error: unknown) => HoldfastError.is(error, 'ARI_REFUSED'),
+    );
+  });
+});
+
+describe('Keep-alives', () => {
+  const phones = Array.from(
+    { length: 500 },
+    (_, i) => ({ contact: `sip:${i}@10.0.0.1`, flow: i % 5 === 0 ? null : '192.0.2.1:1' }) as Binding,
+  );
+
+  it('are sent to each phone behind NAT once a period, spread over it', () => {
+    const ticks = Array.from({ length: 25 }, (_, tick) => due(phones, tick, 25));
+    assert.deepEqual(new Set(ticks.flat()).size, 400);
+    assert.equal(ticks.flat().length, 400);
+    for (const tick of ticks) assert.ok(tick.length > 4 && tick.length < 40, `${tick.length}`);
+  });
+});
+
+describe('Times that are too short', () => {
+  it('are told by an expression', () => {
+    for (const limit of [2, 9, 10, 30, 60, 61, 100, 119, 3600]) {
+      const brief = new RegExp(`^(${numbersBelow(limit)})$`);
+      for (let seconds = 0; seconds < limit + 120; seconds++) {
+        assert.equal(brief.test(String(seconds)), seconds > 0 && seconds < limit, `${seconds} of ${limit}`);
+      }
+    }
+  });
+});
