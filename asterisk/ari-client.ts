@@ -126,6 +126,13 @@ export function ariClient(requester: AriRequester): AriClient {
       ping: ask('asterisk.ping', nothing),
       reloadModule: call('asterisk.reloadModule', nothing),
       getObject: call('asterisk.getObject', attributesSchema),
+      updateObject: ({ fields, ...named }) =>
+        callAri(requester, 'asterisk.updateObject', { ...named, fields: { fields } }, nothing),
+      deleteObject: call('asterisk.deleteObject', nothing),
+      getGlobalVar: call('asterisk.getGlobalVar', z.looseObject({ value: z.string() })),
+    },
+    endpoints: {
+      listByTech: call('endpoints.listByTech', z.array(z.looseObject({ resource: z.string() }))),
     },
   };
 }

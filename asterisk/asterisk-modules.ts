@@ -78,8 +78,8 @@ const registrar = [
   'res_pjsip_registrar',
   'res_pjsip_path',
   'func_pjsip_aor',
-  'func_pjsip_contact',
   ...ari,
+  'res_ari_endpoints',
   'res_timing_timerfd',
   'codec_ulaw',
 ];

@@ -1,7 +1,7 @@
 // Renders one Asterisk of any role: its configs, its folders, its process, its voices.
 import { ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 import { stasisApp } from '../core/ports/asterisk.js';
-import type { NodeFile, NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
+import type { NodeFile, NodeRenderer, NodeSetup, ObjectProof } from '../core/ports/node-host.js';
 import type { Voice } from '../core/ports/voices.js';
 import { sipVoice } from '../core/sentinel/sip-voice.js';
 import {
@@ -56,6 +56,7 @@ export class AsteriskRenderer implements NodeRenderer {
 
   setup(node: FarmNode, folder: string): NodeSetup {
     const { prefix, ariPassword } = this.#options;
+    const { content: pjsip, proof } = this.#pjsip(node);
     const file = (path: string, content: string): NodeFile => ({ path, content, mode: 0o600 });
     return {
       files: [
@@ -70,10 +71,11 @@ export class AsteriskRenderer implements NodeRenderer {
         file('cdr.conf', noRecords),
         file('cel.conf', noRecords),
         ...emptyFiles.map(path => file(path, '; Nothing to set.\n')),
-        { ...file('pjsip.conf', this.#pjsip(node)), reload: 'endpoint-reload' },
+        { ...file('pjsip.conf', pjsip), reload: 'endpoint-reload' },
         file('extensions.conf', extensionsOf(node)),
       ],
       folders,
+      ...(proof === undefined ? {} : { proof }),
       process: {
         command: `${prefix}/sbin/asterisk`,
         args: ['-C', `${folder}/asterisk.conf`, '-f', '-n'],
@@ -93,11 +95,12 @@ export class AsteriskRenderer implements NodeRenderer {
     ];
   }
 
-  #pjsip(node: FarmNode): string {
+  #pjsip(node: FarmNode): { readonly content: string; readonly proof?: ObjectProof } {
     const { plan, domain, subscribers, registration, trunks, rtpTimeout = noTimeout } = this.#options;
     if (node.farm === 'registrar') return renderRegistrarPjsip(plan(), node, subscribers(), registration());
-    if (node.farm === 'conference') return renderConferencePjsip(plan(), node);
-    return renderCallPjsip({ plan: plan(), node, domain: domain(), rtpTimeout: rtpTimeout() }, trunks?.() ?? []);
+    if (node.farm === 'conference') return { content: renderConferencePjsip(plan(), node) };
+    const facts = { plan: plan(), node, domain: domain(), rtpTimeout: rtpTimeout() };
+    return { content: renderCallPjsip(facts, trunks?.() ?? []) };
   }
 }
 

@@ -1,5 +1,7 @@
 // pjsip.conf of each role: one endpoint for the edge, inner endpoints between call and conference nodes, subscribers.
+import { createHash } from 'node:crypto';
 import { HoldfastError } from '../core/errors.js';
+import type { ObjectProof } from '../core/ports/node-host.js';
 import { trunkEndpointName } from '../core/ports/asterisk.js';
 import { planFarm, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
 
@@ -211,13 +213,20 @@ support_path = yes
 `;
 }
 
+/** What a registrar's pjsip.conf has it hold. */
+export interface RegistrarObjects {
+  readonly content: string;
+  readonly proof: ObjectProof;
+}
+
+/** With the proof that the whole file was read: an auth and an AoR that nobody can use, named after all that stands before them. */
 export function renderRegistrarPjsip(
   plan: FarmPlan,
   node: FarmNode,
   subscribers: readonly RegistrarSubscriber[],
   rules: RegistrationRules,
-): string {
-  return [
+): RegistrarObjects {
+  const objects = [
     // Each refresh tells of itself: the daemon knows every binding's expiry.
     global
       .replace('ip,username', 'username,ip')
@@ -227,4 +236,9 @@ export function renderRegistrarPjsip(
     identify('probe', [plan.daemonAddress]),
     ...subscribers.map(one => subscriber(one, rules)),
   ].join('\n');
+  const hash = createHash('sha256').update(objects).digest('hex');
+  const id = `proof-${hash.slice(0, 24)}`;
+  const marks = `[${id}]\ntype = auth\nauth_type = digest\nusername = ${id}\npassword_digest = MD5:${hash.slice(0, 32)}\n\n[${id}]\ntype = aor\nmax_contacts = 0\n`;
+  const endpoints = ['probe', ...subscribers.map(({ user }) => user)];
+  return { content: `${objects}\n${marks}`, proof: { id, objectTypes: ['auth', 'aor'], endpoints } };
 }

@@ -16,6 +16,7 @@ import type { DialogBook } from './ledger/dialog-book.js';
 import type { RootLogger } from './log.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
+import type { RegistrarCopies } from './registrations/registrar-copies.js';
 import type { KeepAlive } from './registrations/keep-alive.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
@@ -53,6 +54,7 @@ export interface DaemonParts {
   /** What the death of a node asks for. */
   readonly nodeDied: (death: NodeDeath) => Promise<void>;
   readonly bindings: Bindings;
+  readonly copies: RegistrarCopies;
   readonly metrics: Metrics;
   readonly balancer: Balancer;
   /** Opened by the start, as it owns a thread and a socket. */
@@ -170,6 +172,7 @@ export class Daemon {
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
     if (allNeeds(changes).includes('endpoint-reload')) await keeper.provision(live.plan.nodes);
+    await this.#parts.copies.forgetStrangers();
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
     await sync.apply('the config was reloaded');
     const words = changes.map(change => change.part);

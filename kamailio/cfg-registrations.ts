@@ -69,7 +69,7 @@ route[REGISTER] {
 export function numbersBelow(limit: number): string {
   const digits = String(limit);
   const shorter = Array.from({ length: digits.length - 1 }, (_, length) => `[1-9]${'[0-9]'.repeat(length)}`);
-  const asLong = [...digits].flatMap((digit, at) => {
+  const asLong = Array.from(digits).flatMap((digit, at) => {
     const [from, to] = [at === 0 ? 1 : 0, Number(digit) - 1];
     return to < from ? [] : [`${digits.slice(0, at)}[${from}-${to}]${'[0-9]'.repeat(digits.length - 1 - at)}`];
   });

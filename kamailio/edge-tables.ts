@@ -41,7 +41,9 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
       asterisks.filter(node => state.fenced.includes(node.name)).map(node => [node.address, node.name]),
     ),
     sources: Object.fromEntries(state.sources.map(one => [one.address, `${one.trunk}|${one.policy}`])),
-    users: Object.fromEntries(state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}`])),
+    users: Object.fromEntries(
+      state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}|${one.identities.join(',')}`]),
+    ),
     policies: Object.fromEntries(state.policies.flatMap(policyRows)),
     engines: engineRows(state),
     engineslots: engineSlotRows(state.engines),

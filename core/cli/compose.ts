@@ -44,6 +44,8 @@ import { createLogger, silentLogger, type RootLogger } from '../log.js';
 import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { KeepAlive } from '../registrations/keep-alive.js';
+import { RegistrarCopies } from '../registrations/registrar-copies.js';
+import { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import { Metrics } from '../metrics/metrics.js';
 import { PluginHost } from '../plugins/plugin-host.js';
 import type { AriSnapshot } from '../ports/asterisk.js';
@@ -109,6 +111,7 @@ const tokens = {
   dialogs: token<DialogBook>('dialogs'),
   keeper: token<FarmKeeper>('keeper'),
   bindings: token<Bindings>('bindings'),
+  copies: token<RegistrarCopies>('registrar copies'),
   cdr: token<CallRecords>('cdr'),
   inspector: token<CallInspector>('inspector'),
   metrics: token<Metrics>('metrics'),
@@ -138,7 +141,13 @@ function wireFarm(given: Given, make: Make): void {
   make(tokens.states, () => new NodeStates(log));
   make(tokens.known, get => new KnownProcesses(store, get(tokens.host), get(tokens.states), log));
   make(tokens.book, () => new EngineBook(store));
-  make(tokens.bindings, get => new Bindings({ store, asterisks: get(tokens.asterisks), log }));
+  make(tokens.bindings, () => new Bindings({ store, log }));
+  make(tokens.copies, get => {
+    const [bindings, asterisks] = [get(tokens.bindings), get(tokens.asterisks)];
+    const subscribers = (): readonly string[] => live.config.subscribers.map(({ name }) => name);
+    const presumedSeconds = (): number => live.config.registration.defaultSeconds;
+    return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
+  });
   make(tokens.plugins, get => new PluginHost({ log, services: new Map([[bindingsToken.name, get(tokens.bindings)]]) }));
   make(tokens.fences, get => new Fences(store, get(tokens.balancer), get(tokens.host), log));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
@@ -214,7 +223,7 @@ function wireCalls(given: Given, make: Make): void {
     const engine = get(tokens.engine);
     const sync = get(tokens.sync);
     const states = get(tokens.states);
-    const bindings = get(tokens.bindings);
+    const copies = get(tokens.copies);
     const plugins = get(tokens.plugins);
     states.onChange('plugins', ({ node, from, to, reason }) =>
       plugins.emit('node.changed', { node: node.name, from, to, reason }),
@@ -226,6 +235,14 @@ function wireCalls(given: Given, make: Make): void {
       states: get(tokens.states),
       sync,
       edge: new EdgeKeeper({ sync, states, log }),
+      registrars: new RegistrarKeeper({
+        host: get(tokens.host),
+        renderer: get(tokens.renderers).registrar,
+        asterisks: get(tokens.asterisks),
+        states,
+        isSynced: name => copies.isSynced(name),
+        log,
+      }),
       asterisks: get(tokens.asterisks),
       book: get(tokens.book),
       sweep: new Sweep({
@@ -238,7 +255,7 @@ function wireCalls(given: Given, make: Make): void {
       deathPolicy: () => plugins.service(recoveryPolicy) ?? { silenceMs: 1_000, killFrozen: true },
       log,
       listener: node => {
-        if (states.node(node)?.farm === 'registrar') return bindings.listener(node);
+        if (states.node(node)?.farm === 'registrar') return copies.listener(node);
         const calls = engine.listener(node);
         const connected = (snapshot: AriSnapshot): void => {
           calls.connected(snapshot);
@@ -283,6 +300,7 @@ function wireCalls(given: Given, make: Make): void {
         dialogs: get(tokens.dialogs),
         nodeDied: death => nodeDied(get, live, death),
         bindings: get(tokens.bindings),
+        copies: get(tokens.copies),
         metrics: get(tokens.metrics),
         balancer: get(tokens.balancer),
         openTrace: () => openTrace(given),

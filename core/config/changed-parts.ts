@@ -117,7 +117,7 @@ function changedSize(farm: FarmName, before: HoldfastConfig, after: HoldfastConf
 type EntryNeeds = Readonly<Record<string, readonly Need[]>>;
 
 /** By the entry's key in the config file; one that is not here is the daemon's own. */
-const subscriberNeeds: EntryNeeds = { secret: ['list-reload', 'endpoint-reload'] };
+const subscriberNeeds: EntryNeeds = { secret: ['list-reload', 'endpoint-reload'], identities: ['list-reload'] };
 const trunkNeeds: EntryNeeds = { sources: ['list-reload'], credentials: ['endpoint-reload'] };
 
 /** With more changed entries than this, their section is named instead of each. */

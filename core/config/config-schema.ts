@@ -54,6 +54,10 @@ const subscriber = z.strictObject({
   secret: text
     .pipe(z.string().min(1, 'must not be empty'))
     .describe('Password of the digest. Best as ${NAME} of the environment, or file:PATH.'),
+  identities: z
+    .array(text.pipe(z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number or user name')))
+    .default([])
+    .describe('Numbers that the subscriber may call from, beside its own name.'),
 });
 
 const trunk = z.strictObject({

@@ -10,6 +10,8 @@ export interface SubscriberConfig {
   readonly name: string;
   readonly displayName?: string;
   readonly secret: string;
+  /** User parts of From that its calls may have, beside its name. */
+  readonly identities: readonly string[];
 }
 
 export interface TrunkConfig {

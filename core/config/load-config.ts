@@ -48,11 +48,12 @@ class ConfigBuilder {
     this.#checkLimits();
     const registration = this.#registration();
     const trunks = this.#trunks();
-    const subscribers = Object.entries(this.#file.subscribers).map(([name, { name: displayName, secret }]) => ({
-      name,
-      secret,
-      ...(displayName === undefined ? {} : { displayName }),
-    }));
+    const subscribers = Object.entries(this.#file.subscribers).map(
+      ([name, { name: displayName, secret, identities }]) => ({
+        ...{ name, secret, identities },
+        ...(displayName === undefined ? {} : { displayName }),
+      }),
+    );
     if (this.#problems.length > 0 || farm === undefined) throw configInvalid(this.#problems);
     const { file } = this.#source;
     const warnings = [...this.#source.warnings, ...this.#warnings];

@@ -26,10 +26,11 @@ export function edgeSettings(
     sources: config.trunks.flatMap(({ name, sources }) =>
       sources.map(address => ({ address, trunk: name, policy: policies.policyFor({ trunk: name }) })),
     ),
-    subscribers: config.subscribers.map(({ name, secret }) => ({
+    subscribers: config.subscribers.map(({ name, secret, identities }) => ({
       user: name,
       realm: config.domain,
       ...digestsOf(name, config.domain, secret),
+      identities,
       policy: policies.policyFor({ subscriber: name }),
     })),
   };

@@ -9,6 +9,7 @@ import type { EngineBook } from './engine-book.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
 import type { NodeStates } from './node-states.js';
+import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import type { NodeDeath } from '../recovery/recoveries.js';
 import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
 import type { Sweep } from '../sweep/sweep.js';
@@ -19,6 +20,7 @@ export interface FarmKeeperOptions {
   readonly states: NodeStates;
   readonly sync: EdgeSync;
   readonly edge: EdgeKeeper;
+  readonly registrars: RegistrarKeeper;
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
   readonly sweep: Pick<Sweep, 'run'>;
@@ -113,21 +115,23 @@ export class FarmKeeper {
 
   /** Has running registrars take the config's subscribers, and call nodes its trunks; calls and bindings stay. */
   async provision(nodes: readonly FarmNode[]): Promise<void> {
-    const { host, renderers, asterisks, log } = this.#options;
-    const running = nodes.filter(one => host.process(one.name));
-    for (const node of running.filter(one => one.farm === 'registrar' || one.farm === 'call')) {
-      const { files, process } = renderers[node.farm].setup(node, host.folder(node.name));
+    const { host, registrars, log } = this.#options;
+    for (const node of nodes.filter(one => host.process(one.name))) {
       try {
-        await host.writeFiles(
-          node.name,
-          files.filter(file => file.reload === 'endpoint-reload'),
-          process.user,
-        );
-        await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });
+        if (node.farm === 'registrar') await registrars.provision(node);
+        if (node.farm === 'call') await this.#provisionCallNode(node);
       } catch (error) {
         log.warn({ node: node.name, error }, `${node.name} did not take its new endpoints: ${messageOf(error)}`);
       }
     }
+  }
+
+  async #provisionCallNode(node: FarmNode): Promise<void> {
+    const { host, renderers, asterisks } = this.#options;
+    const { files, process } = renderers.call.setup(node, host.folder(node.name));
+    const own = files.filter(file => file.reload === 'endpoint-reload');
+    await host.writeFiles(node.name, own, process.user);
+    await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });
   }
 
   /** Resolves when every node is up (or draining) and every Kamailio equal and behind the VIPs; rejects at the deadline. */
@@ -226,6 +230,7 @@ export class FarmKeeper {
     if (!kept || this.#closed || kept.deadPid === pid) return;
     if (health === 'dead') void this.#died(kept, pid, !processGone, { node: name, reason, firstSignMs, declaredMs });
     else if (kept.node.farm === 'kamailio') this.#options.edge.heard(name, { health, reason });
+    else if (kept.node.farm === 'registrar') this.#options.registrars.heard(name, { health, reason });
     else this.#options.states.setHealth(name, health, reason);
   }
 
@@ -244,6 +249,7 @@ export class FarmKeeper {
           log.error({ node: name, error }, `the end of ${name} was not noted: ${messageOf(error)}`),
         );
     if (farm === 'kamailio') edge.forget(name);
+    if (farm === 'registrar') this.#options.registrars.forget(name);
     states.setHealth(name, 'dead', death.reason);
     lostNode(death);
     if (!isThere) return;
@@ -276,8 +282,9 @@ export class FarmKeeper {
   }
 
   #tend(): void {
-    const { sync, sweep, edge, deathPolicy } = this.#options;
+    const { sync, sweep, edge, registrars, deathPolicy } = this.#options;
     void edge.tend();
+    void registrars.tend();
     if (Date.now() - this.#tidiedMs < tidyEveryMs) return;
     this.#tidiedMs = Date.now();
     void sync.unpinDone();

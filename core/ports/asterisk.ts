@@ -148,13 +148,20 @@ export interface AriClient {
     /** PUT /asterisk/modules/{moduleName}: has a module read its config again. */
     reloadModule(params: { moduleName: string }): Promise<void>;
     /** GET /asterisk/config/dynamic/{configClass}/{objectType}/{id}: all fields of a sorcery object. */
-    getObject(params: {
-      configClass: string;
-      objectType: string;
-      id: string;
-    }): Promise<readonly { readonly attribute: string; readonly value: string }[]>;
+    getObject(params: { configClass: string; objectType: string; id: string }): Promise<ObjectFields>;
+    /** PUT of the same: makes the object, or changes these fields of it. */
+    updateObject(params: { configClass: string; objectType: string; id: string; fields: ObjectFields }): Promise<void>;
+    deleteObject(params: { configClass: string; objectType: string; id: string }): Promise<void>;
+    /** GET /asterisk/variable: also the value of a dialplan function that needs no channel. */
+    getGlobalVar(params: { variable: string }): Promise<{ value: string }>;
+  };
+  readonly endpoints: {
+    listByTech(params: { tech: string }): Promise<readonly { readonly resource: string }[]>;
   };
 }
+
+/** Fields of a sorcery object (ARI model ConfigTuple). */
+export type ObjectFields = readonly { readonly attribute: string; readonly value: string }[];
 
 /** What an Asterisk held when its event stream was (re-)opened. Events follow without a gap. */
 export interface AriSnapshot {

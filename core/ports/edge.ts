@@ -40,6 +40,8 @@ export interface EdgeSubscriber {
   readonly ha1: string;
   /** SHA-256 of the same (RFC 8760), for the registrars. */
   readonly ha1Sha256: string;
+  /** User parts of From that its calls may have, beside `user`. */
+  readonly identities: readonly string[];
   readonly policy: string;
 }
 

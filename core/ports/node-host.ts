@@ -25,11 +25,23 @@ export interface ProcessSpec {
 }
 
 /** Everything a node needs to run: rendered by the folder that knows the server. */
+/** By what it is told that an Asterisk has read all of its PJSIP objects, and none but these. */
+export interface ObjectProof {
+  /** Id of an object that its file ends with, made of all that stands before it. */
+  readonly id: string;
+  /** An object of that id is there of each of these types. */
+  readonly objectTypes: readonly string[];
+  /** Names of all its endpoints. */
+  readonly endpoints: readonly string[];
+}
+
 export interface NodeSetup {
   readonly files: readonly NodeFile[];
   readonly process: ProcessSpec;
   /** Folders (relative to the node's folder) that must exist, owned by the process's user. */
   readonly folders: readonly string[];
+  /** Of an Asterisk whose objects are read back before it gets traffic. */
+  readonly proof?: ObjectProof;
 }
 
 /** Knows a kind of server: renders one node's files and process from plain values, and says how it is asked whether it lives. */

@@ -1,11 +1,7 @@
-// The bindings that the registrars hold (RFC 3261 §10), kept by the daemon so that they outlive every one of them.
-import { createHash } from 'node:crypto';
+// The bindings of all subscribers (RFC 3261 §10), kept by the daemon so that they outlive every registrar, and the daemon.
 import { z } from 'zod';
-import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { Contact, Location } from '../plugin-api.js';
-import type { AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
-import { readContact } from './contact-fields.js';
 import type { Store, Table } from '../store/store.js';
 
 const binding = z.object({
@@ -13,7 +9,9 @@ const binding = z.object({
   /** Contact URI as the phone registered it. */
   contact: z.string(),
   /** Route values towards it (RFC 3327), nearest first. */
-  path: z.array(z.string()).default([]),
+  path: z.array(z.string()).readonly().default([]),
+  /** The Path that the registrar was given, as it keeps it. */
+  pathHeader: z.string().default(''),
   /** How much the phone wants to be the one that is called, 0 to 1. */
   q: z.number().default(1),
   /** `IP:port` that a phone behind NAT sends from. */
@@ -21,34 +19,37 @@ const binding = z.object({
   userAgent: z.string().default(''),
   /** ms since the epoch */
   expiresMs: z.number(),
-  /** Registrar that took the REGISTER. */
+  /** Registrar that took the last REGISTER. */
   node: z.string(),
 });
 export type Binding = z.infer<typeof binding>;
 
+const removal = z.object({ expiresMs: z.number() });
+
 export interface BindingsOptions {
   readonly store: Store;
-  readonly asterisks: AsteriskFarm;
   readonly log: Logger;
 }
 
-/**
- * A registrar tells of each contact that comes, goes or is refreshed; its expiry is then asked for. A registrar's death
- * takes nothing away: a binding ends by its own expiry, or when a living registrar says that it is gone.
- */
+/** A binding ends by its own time, or when a registrar says that its phone has taken it back. */
 export class Bindings implements Location {
-  readonly #options: BindingsOptions;
+  readonly #log: Logger;
   readonly #table: Table<Binding>;
+  readonly #removals: Table<z.infer<typeof removal>>;
   readonly #bindings = new Map<string, Binding>();
+  /** Taken back before their time; a registrar that was away then may bring them up again. */
+  readonly #removed = new Map<string, number>();
 
-  constructor(options: BindingsOptions) {
-    this.#options = options;
-    this.#table = options.store.table('bindings', binding);
+  constructor({ store, log }: BindingsOptions) {
+    this.#log = log;
+    this.#table = store.table('bindings', binding);
+    this.#removals = store.table('removed-bindings', removal);
   }
 
   async load(): Promise<void> {
     for await (const [key, { value }] of this.#table.range()) this.#bindings.set(key, value);
-    await this.#prune();
+    for await (const [key, { value }] of this.#removals.range()) this.#removed.set(key, value.expiresMs);
+    await this.prune();
   }
 
   contacts(subscriber: string): readonly string[] {
@@ -57,9 +58,8 @@ export class Bindings implements Location {
 
   /** Those that have not expired, the best first, and among equals the one that was registered last. */
   bound(subscriber: string): readonly Contact[] {
-    const now = Date.now();
-    return [...this.#bindings.values()]
-      .filter(one => one.subscriber === subscriber && one.expiresMs > now)
+    return this.list()
+      .filter(one => one.subscriber === subscriber)
       .sort((a, b) => b.q - a.q || b.expiresMs - a.expiresMs)
       .map(({ contact, path, q }) => ({ uri: contact, q, ...(path.length === 0 ? {} : { path }) }));
   }
@@ -69,66 +69,49 @@ export class Bindings implements Location {
     return [...this.#bindings.values()].filter(one => one.expiresMs > now);
   }
 
-  /** What is heard of one registrar. */
-  listener(node: string): AsteriskListener {
-    const guarded = (work: Promise<void>): void => {
-      work.catch((error: unknown) =>
-        this.#options.log.warn({ node, error }, `bindings of ${node} not read: ${messageOf(error)}`),
-      );
-    };
-    return {
-      connected: () => guarded(this.#refresh(node)),
-      disconnected: () => undefined,
-      event: event => {
-        if (event.type !== 'ContactStatusChange') return;
-        const { aor, uri } = event.contact_info;
-        guarded(this.#read(node, aor, uri));
-      },
-    };
+  get(key: string): Binding | undefined {
+    return this.#bindings.get(key);
   }
 
-  /** After a blind time: what this registrar told us before may have been refreshed or removed. */
-  async #refresh(node: string): Promise<void> {
-    await this.#prune();
-    const own = this.list().filter(one => one.node === node);
-    for (const { subscriber, contact } of own) await this.#read(node, subscriber, contact);
+  removedExpiresMs(key: string): number | undefined {
+    return this.#removed.get(key);
   }
 
-  /** The registrar's own object of a contact: its id is the AoR and the MD5 of the URI (res_pjsip_registrar.c). */
-  async #read(node: string, subscriber: string, contact: string): Promise<void> {
-    const id = `${subscriber};@${createHash('md5').update(contact).digest('hex')}`;
-    const key = `${subscriber} ${contact}`;
-    try {
-      const fields = await this.#options.asterisks
-        .node(node)
-        .ari.asterisk.getObject({ configClass: 'res_pjsip', objectType: 'contact', id });
-      const held = readContact(fields);
-      if (held === undefined) return;
-      const { uri: _, ...known } = held;
-      await this.#put(key, { subscriber, contact, ...known, path: [...held.path], node });
-    } catch (error) {
-      if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 404) throw error;
-      if (this.#bindings.get(key)?.node === node) await this.#remove(key);
-    }
-  }
-
-  async #put(key: string, one: Binding): Promise<void> {
+  async put(one: Binding): Promise<void> {
+    const key = bindingKey(one.subscriber, one.contact);
     const known = this.#bindings.get(key);
     this.#bindings.set(key, one);
     await this.#table.put(key, one);
+    if (this.#removed.delete(key)) await this.#removals.delete(key);
     if (known) return;
-    this.#options.log.info({ ...one }, `${one.subscriber} is registered at ${one.contact} (${one.node})`);
+    const { subscriber, contact, node } = one;
+    this.#log.info({ ...one }, `${subscriber} is registered at ${contact} (${node})`);
   }
 
-  async #remove(key: string): Promise<void> {
+  async remove(key: string): Promise<void> {
     const known = this.#bindings.get(key);
+    if (!known) return;
+    const { subscriber, contact, expiresMs } = known;
     this.#bindings.delete(key);
+    if (expiresMs > Date.now()) {
+      this.#removed.set(key, expiresMs);
+      await this.#removals.put(key, { expiresMs });
+    }
     await this.#table.delete(key);
-    if (known) this.#options.log.info({ ...known }, `${known.subscriber} is no longer registered at ${known.contact}`);
+    this.#log.info({ ...known }, `${subscriber} is no longer registered at ${contact}`);
   }
 
-  async #prune(): Promise<void> {
+  async prune(): Promise<void> {
     const now = Date.now();
-    for (const [key, { expiresMs }] of this.#bindings) if (expiresMs <= now) await this.#remove(key);
+    for (const [key, { expiresMs }] of this.#bindings) if (expiresMs <= now) await this.remove(key);
+    for (const [key, expiresMs] of this.#removed) {
+      if (expiresMs > now) continue;
+      this.#removed.delete(key);
+      await this.#removals.delete(key);
+    }
   }
+}
+
+export function bindingKey(subscriber: string, contact: string): string {
+  return `${subscriber} ${contact}`;
 }

@@ -7,6 +7,8 @@ export interface HeldContact {
   readonly uri: string;
   /** ms since the epoch */
   readonly expiresMs: number;
+  /** As the registrar keeps it. */
+  readonly pathHeader: string;
   /** Route values towards it, nearest first; none where its URI says where it is. */
   readonly path: readonly string[];
   /** RFC 3261 §20.10 */
@@ -30,6 +32,7 @@ export function readContact(fields: Fields): HeldContact | undefined {
   return {
     uri,
     expiresMs: expires * 1000,
+    pathHeader: field('path'),
     path: entries.filter(leadsOn).map(entry => `<${parseNameAddr(entry).uri.replace(toldOnly, '')}>`),
     q: preference(uri, own?.get(contactsParameter)),
     flow: own?.get(flowParameter)?.replace('~', ':') ?? null,

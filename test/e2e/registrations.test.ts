@@ -1,12 +1,16 @@
 // Registrations through the whole farm: digests, several phones of a subscriber, their times, Path, NAT, q-values; calls that ring them.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { RegistrationStatus } from '../../core/control/operations.js';
-import { nothingLeft } from '../harness/farm-quiet.js';
+import { digestsOf } from '../../core/farm/edge-settings.js';
+import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
+import { registerAll } from '../harness/register-storm.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
 import type { Header, SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -20,8 +24,7 @@ describe('registrations', () => {
   const phones: SipEndpoint[] = [];
 
   before(async () => {
-    const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-    farm = await Farm.up({ config: `${config}\nregistration: { keepAliveSeconds: 2 }\n` });
+    farm = await Farm.up({ config: await config('') });
     registrar = `sip:${farm.host(100)}:5060`;
   });
   after(async () => farm.down());
@@ -49,15 +52,20 @@ describe('registrations', () => {
   const bound = async (user: string, count: number): Promise<readonly RegistrationStatus[]> => {
     const list = async (): Promise<readonly RegistrationStatus[]> =>
       (await farm.registrations()).filter(({ subscriber }) => subscriber === user);
-    return waitFor(`${count} phones of ${user}`, async () => {
+    const all = async (): Promise<false | readonly RegistrationStatus[]> => {
       const found = await list();
       return found.length === count && found;
-    });
+    };
+    return waitFor(`${count} phones of ${user}`, all, { describe: async () => JSON.stringify(await list()) });
   };
   const register = async (who: SipEndpoint, seconds = 600, headers: readonly Header[] = []): Promise<SipMessage> => {
     const response = await who.register(registrar, seconds, { headers });
     assert.equal(response.status, 200, response.toString());
     return response;
+  };
+  const config = async (subscribers: string): Promise<string> => {
+    const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    return `${text.replace('subscribers:\n', `subscribers:\n${subscribers}`)}\nregistration: { keepAliveSeconds: 2 }\n`;
   };
   const contactsIn = (response: SipMessage): number => response.all('Contact').length;
 
@@ -166,6 +174,115 @@ describe('registrations', () => {
     }
   });
 
+  describe('outlive', () => {
+    const kill = async (name: string): Promise<void> => void process.kill(await farm.pid(name), 'SIGKILL');
+    const isUp = async (name: string): Promise<boolean> =>
+      (await farm.status()).nodes.some(node => node.name === name && node.state === 'up');
+    const rings = async (caller: SipEndpoint, callees: readonly SipEndpoint[]): Promise<void> => {
+      const incoming = callees.map(callee => callee.incoming());
+      const call = await caller.invite(farm.uri('1002'));
+      for (const one of await Promise.all(incoming)) one.ring();
+      await call.cancel();
+      for (const one of await Promise.all(incoming)) await one.cancelled();
+    };
+    const both = async (): Promise<[SipEndpoint, SipEndpoint, SipEndpoint]> => {
+      const made = await Promise.all([phone(210, '1001'), phone(211, '1002'), phone(212, '1002')]);
+      await Promise.all([register(made[1]), register(made[2])]);
+      await bound('1002', 2);
+      return made;
+    };
+
+    test('a registrar: all phones ring, the other one knows them, and what is taken back there does not come up again', async () => {
+      const [caller, one, two] = await both();
+      const [{ node } = { node: '' }] = await bound('1002', 2);
+      await kill(node);
+      await rings(caller, [one, two]);
+      const left = await waitFor('a registrar that answers', async () => {
+        const response = await one.register(registrar, 0);
+        return response.status === 200 && response;
+      });
+      assert.equal(contactsIn(left), 1, 'the other registrar has had both');
+      await bound('1002', 1);
+      await waitFor(`${node} to be up`, () => isUp(node), { deadlineMs: 30_000 });
+      await bound('1002', 1);
+      await rings(caller, [two]);
+      assert.equal(contactsIn(await register(one)), 2);
+      await bound('1002', 2);
+    });
+
+    test('all registrars: phones ring, and none has to register early', async () => {
+      const [caller, one, two] = await both();
+      await Promise.all(['registrar-1', 'registrar-2'].map(kill));
+      await rings(caller, [one, two]);
+      for (const name of ['registrar-1', 'registrar-2']) {
+        await waitFor(`${name} to be up`, () => isUp(name), { deadlineMs: 30_000 });
+      }
+      await bound('1002', 2);
+      assert.equal(contactsIn(await register(one)), 2, 'they have been given what they had');
+    });
+
+    test('the daemon: it knows them again, and who came and went while it was away', async () => {
+      const [caller, one, two] = await both();
+      process.kill((await farm.status()).daemon.pid, 'SIGKILL');
+      const late = await phone(213, '1002');
+      await register(late);
+      await register(one, 0);
+      await farm.start();
+      await bound('1002', 2);
+      await rings(caller, [two, late]);
+    });
+  });
+
+  describe('of subscribers', () => {
+    const dave = { username: '1004', password: 'dave-secret-1' };
+    test('who come, change and go with a reload: no server starts anew, and only digests leave the daemon', async () => {
+      const pids = await farm.pids();
+      const one = await phone(211, '1004', { credentials: dave });
+      assert.equal((await one.register(registrar)).status, 401);
+      await farm.reload(await config(`  '1004': { secret: dave-secret-1 }\n`));
+      await register(one);
+      await bound('1004', 1);
+      const call = await one.invite(farm.uri('9001'));
+      await call.answered();
+      await call.hangup();
+
+      await farm.reload(await config(`  '1004': { secret: dave-secret-2 }\n`));
+      assert.equal((await one.register(registrar)).status, 401);
+      assert.equal(await (await one.invite(farm.uri('9001'))).rejected(), 407);
+      const changed = await phone(212, '1004', { credentials: { ...dave, password: 'dave-secret-2' } });
+      await register(changed);
+      await bound('1004', 2);
+      const found = await filesWith('dave-secret|alice-secret', ['-r', join(farm.state, 'nodes')]);
+      assert.equal(found, '', 'no node has a secret in a file');
+      assert.equal(await logsWith(farm, '1004', 'dave-secret-2'), '');
+
+      await farm.reload(await config(''));
+      await bound('1004', 0);
+      assert.equal((await changed.register(registrar)).status, 401);
+      assert.deepEqual(await farm.pids(), pids);
+    });
+  });
+
+  test('hundreds at a time, while a Kamailio and a registrar are killed: each has to answer one more challenge at most', async () => {
+    const users = Array.from({ length: 300 }, (_, i) => `2${String(i).padStart(3, '0')}`);
+    const secretOf = (user: string): string => `secret-of-${user}`;
+    const added = users.map(user => `  '${user}': { secret: ${secretOf(user)} }\n`).join('');
+    await farm.reload(await config(added));
+    const endpoint = await phone(203, '1001');
+    const kill = async (name: string): Promise<void> => void process.kill(await farm.pid(name), 'SIGKILL');
+    const report = await registerAll({
+      ...{ endpoint, registrar, domain, users, secretOf, perSecond: 100 },
+      at: { 100: () => kill('kamailio-2'), 200: () => kill('registrar-2') },
+    });
+    assert.deepEqual([report.registered, report.failures], [users.length, []]);
+    const known = async (): Promise<number> => (await farm.registrations()).length;
+    const describe = async (): Promise<string> => `${await known()} of ${users.length}`;
+    await waitFor('all bindings', async () => (await known()) === users.length, { deadlineMs: 20_000, describe });
+    await everyNodeUp(farm);
+    await farm.reload(await config(''));
+    await waitFor('none of them', async () => (await farm.registrations()).length === 0);
+  });
+
   describe('behind NAT', () => {
     const inner = '127.9.9.9';
     /** A phone that believes to be at another address and port than what its packets come from. */
@@ -197,6 +314,9 @@ describe('registrations', () => {
       const call = await caller.invite(farm.uri('1002'));
       await (await third).answer();
       await call.answered();
+      // Where its audio comes from is known once there is some.
+      (await third).audio.sendTone(660);
+      await call.audio.hears(660);
       call.audio.sendTone(440);
       await (await third).audio.hears(440);
       await call.hangup();
@@ -222,3 +342,24 @@ describe('registrations', () => {
     });
   });
 });
+
+/** Names of logs, and of command lines of the farm's servers, that show the secret of a subscriber, or a digest of it. */
+async function logsWith(farm: Farm, user: string, secret: string): Promise<string> {
+  const { ha1, ha1Sha256 } = digestsOf(user, domain, secret);
+  const pattern = [secret, ha1, ha1Sha256].join('|');
+  const { stdout: logs } = await promisify(execFile)('find', [farm.state, '-path', '*/log/*', '-type', 'f']);
+  const pids = [...(await farm.pids()).values(), (await farm.status()).daemon.pid];
+  const files = [...logs.split('\n').filter(Boolean), ...pids.map(pid => `/proc/${pid}/cmdline`)];
+  assert.ok(files.length > pids.length + 10);
+  return filesWith(pattern, files);
+}
+
+/** Names of the files that have it; grep exits 1 where none has. */
+async function filesWith(pattern: string, where: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile('grep', ['-lE', pattern, ...where], (error, stdout) => {
+      if (error && error.code !== 1) reject(new Error(`grep: ${error.message}`));
+      else resolve(stdout);
+    });
+  });
+}

@@ -12,12 +12,11 @@ export interface Credentials {
 /** The header that answers the 401 or 407, or undefined where there is no digest challenge of that algorithm in it. */
 export function answerChallenge(
   response: SipMessage,
-  request: SipMessage,
+  request: Pick<SipMessage, 'requestUri' | 'method'>,
   { username, password, algorithm = 'MD5' }: Credentials,
 ): readonly [name: string, value: string] | undefined {
   const proxy = response.status === 407;
-  const challenges = response.all(proxy ? 'Proxy-Authenticate' : 'WWW-Authenticate');
-  const challenge = challenges.find(
+  const challenge = challengesOf(response).find(
     one => /^digest/i.test(one) && (fieldOf(one, 'algorithm') || 'MD5').toUpperCase() === algorithm,
   );
   if (challenge === undefined) return undefined;
@@ -34,6 +33,12 @@ export function answerChallenge(
   const cnonce = randomBytes(8).toString('hex');
   const digest = hashed(ha1, nonce, '00000001', cnonce, 'auth', ha2);
   return [name, `${base}, response="${digest}", qop=auth, nc=00000001, cnonce="${cnonce}"${tail}`];
+}
+
+/** The challenges of a 401 or 407; none of any other response. */
+export function challengesOf(response: SipMessage): readonly string[] {
+  if (response.status === 407) return response.all('Proxy-Authenticate');
+  return response.status === 401 ? response.all('WWW-Authenticate') : [];
 }
 
 /** Whether a request answers a challenge without qop (RFC 2617 §3.2.2.1) with these credentials. */

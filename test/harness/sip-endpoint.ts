@@ -5,7 +5,7 @@ import { IncomingCall } from './incoming-call.js';
 import { MediaSession, type MediaOptions } from './media-session.js';
 import { OutgoingCall, type InviteOptions } from './outgoing-call.js';
 import type { SipCall } from './sip-call.js';
-import { answerChallenge, type Credentials } from './sip-digest.js';
+import { answerChallenge, challengesOf, type Credentials } from './sip-digest.js';
 import { SipLadder, type LadderRow } from './sip-ladder.js';
 import { hostPortOf, parameter, SipMessage, type Header, type HostPort } from './sip-message.js';
 import { ClientTransaction, ServerTransaction } from './sip-transaction.js';
@@ -159,9 +159,7 @@ export class SipEndpoint implements SipTransport {
     const message = this.#request(method, target, headers, body);
     const response = await this.#final(message, proxy);
     if (!credentials || (response.status !== 401 && response.status !== 407)) return response;
-    const answer = answerChallenge(response, message, credentials);
-    if (!answer) return response;
-    return this.#final(message.with('CSeq', `${message.cseq + 1} ${method}`).with(...answer), proxy);
+    return this.#answered(response, message, credentials, proxy);
   }
 
   /** Sends these very bytes. */
@@ -271,6 +269,22 @@ export class SipEndpoint implements SipTransport {
     const replaced = (made: SipMessage, name: string): SipMessage =>
       made.with(name, ...headers.filter(([key]) => key === name).map(([, value]) => value));
     return [...names].reduce(replaced, message);
+  }
+
+  /** Once, and once more where the nonce has become stale meanwhile (RFC 2617 §3.2.1). */
+  async #answered(
+    challenge: SipMessage,
+    message: SipMessage,
+    credentials: Credentials,
+    proxy: HostPort,
+    attempt = 1,
+  ): Promise<SipMessage> {
+    const answer = answerChallenge(challenge, message, credentials);
+    if (!answer) return challenge;
+    const cseq = `${message.cseq + attempt} ${message.method}`;
+    const response = await this.#final(message.with('CSeq', cseq).with(...answer), proxy);
+    const isStale = challengesOf(response).some(one => /stale\s*=\s*"?true/i.test(one));
+    return isStale && attempt === 1 ? this.#answered(response, message, credentials, proxy, 2) : response;
   }
 
   async #final(request: SipMessage, to: HostPort): Promise<SipMessage> {

@@ -1,8 +1,9 @@
 // What the edge refuses: forged dialogs, foreign next hops, replies to nothing, strangers, fenced nodes, garbage.
-import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
 import { SipMessage, type Header } from '../harness/sip-message.js';
@@ -158,6 +159,52 @@ describe('A request from outside', () => {
     // The ACKs to our own 407s ended at whichever instance they met.
     for (const node of nodes)
       for (const { message } of node.ladder.rows()) assert.doesNotMatch(message.toTag, /^[0-9a-f]{32}/);
+  });
+
+  let oldest = { value: '', sinceMs: 0 };
+
+  it('with a number that is its own is let in', async () => {
+    const nodes = await openNodes();
+    const credentials = { username: '1001', password: 'alice-secret' };
+    const phone = await open({ host: 220, user: '+491001', domain: labDomain });
+    const call = await phone.invite(target(), { credentials });
+    await call.answered();
+    const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
+    assert.equal(inside.invite.get('X-Holdfast-Source'), 'subscriber:1001');
+    await call.hangup();
+    for (const user of ['+491002', '1001,+491001']) {
+      const from = `<sip:${user}@${labDomain}>;tag=${user.length}`;
+      assert.equal(await (await phone.invite(target(), { credentials, from })).rejected(), 403, user);
+    }
+  });
+
+  it('with the credentials of another request is challenged: from elsewhere, or to somebody else', async () => {
+    await openNodes();
+    const credentials = { username: '1001', password: 'alice-secret' };
+    const phone = await open({ host: 220, user: '1001', domain: labDomain });
+    const call = await phone.invite(target(), { credentials });
+    await call.answered();
+    await call.hangup();
+    const sent = phone.ladder.rows().map(({ message }) => message);
+    const stolen = sent.map(message => message.get('Proxy-Authorization')).find(value => value !== '') ?? '';
+    assert.notEqual(stolen, '');
+    oldest = { value: stolen, sinceMs: performance.now() };
+    const headers: Header[] = [['Proxy-Authorization', stolen]];
+    const thief = await open({ host: 221, user: '1001', domain: labDomain });
+    assert.equal(await (await thief.invite(target(), { headers })).rejected(), 407);
+    assert.equal(await (await phone.invite(`${target()};x=y`, { headers })).rejected(), 407);
+  });
+
+  it('with a nonce that is too old is challenged anew, as stale', async () => {
+    await openNodes();
+    const { value, sinceMs } = oldest;
+    assert.notEqual(value, '');
+    const phone = await open({ host: 220, user: '1001', domain: labDomain });
+    await sleep(Math.max(0, sinceMs + 32_000 - performance.now()));
+    const call = await phone.invite(target(), { headers: [['Proxy-Authorization', value]] });
+    assert.equal(await call.rejected(), 407);
+    const challenge = await phone.received('the challenge', ({ status }) => status === 407);
+    assert.match(challenge.get('Proxy-Authenticate'), /stale=true/i);
   });
 
   it('as somebody else is refused', async () => {

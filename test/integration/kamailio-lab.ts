@@ -198,7 +198,7 @@ export class EdgeLab {
 }
 
 function subscriber(user: string, secret: string): EdgeState['subscribers'][number] {
-  return { user, realm: labDomain, ...digestsOf(user, labDomain, secret), policy: 'any' };
+  return { user, realm: labDomain, ...digestsOf(user, labDomain, secret), identities: [`+49${user}`], policy: 'any' };
 }
 
 /** The farm's system users are made by the set-up; a test runs the servers as whoever runs the test. */

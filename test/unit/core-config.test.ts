@@ -306,8 +306,8 @@ describe('what a reload would change', () => {
   });
 
   test('knows every key there is', () => {
-    const { farm, log, cdr, limits, ...rest } = configSchema.shape;
-    const inner = Object.entries({ farm, log, cdr, limits }).flatMap(([section, schema]) =>
+    const { farm, log, cdr, limits, registration, ...rest } = configSchema.shape;
+    const inner = Object.entries({ farm, log, cdr, limits, registration }).flatMap(([section, schema]) =>
       Object.keys(schema.unwrap().shape).map(key => `${section}.${key}`),
     );
     const keys = [...inner, ...Object.keys(rest)];

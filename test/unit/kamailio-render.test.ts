@@ -37,6 +37,7 @@ const state: EdgeState = {
       realm: 'holdfast.test',
       ha1: '0123456789abcdef0123456789abcdef',
       ha1Sha256: 'f'.repeat(64),
+      identities: ['+4930'],
       policy: 'p2',
     },
   ],

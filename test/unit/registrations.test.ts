@@ -6,19 +6,32 @@ import { HoldfastError } from '../../core/errors.js';
 import type { Binding } from '../../core/registrations/bindings.js';
 import { readContact, type HeldContact } from '../../core/registrations/contact-fields.js';
 import { due } from '../../core/registrations/keep-alive.js';
+import {
+  heardChange,
+  reconcile,
+  type Change,
+  type KnownContact,
+  type Sides,
+} from '../../core/registrations/reconcile.js';
 import { numbersBelow } from '../../kamailio/cfg-registrations.js';
 
 const uri = 'sip:1002@10.0.0.5:5060;transport=udp';
 
 function contact(path: string, over: Readonly<Record<string, string>> = {}): HeldContact | undefined {
-  const fields = { uri, path, expiration_time: '1800000000', user_agent: 'phone 1', ...over };
+  const fields: Readonly<Record<string, string>> = {
+    uri,
+    path,
+    expiration_time: '1800000000',
+    user_agent: 'phone 1',
+    ...over,
+  };
   return readContact(Object.entries(fields).map(([attribute, value]) => ({ attribute, value })));
 }
 
 describe("A registrar's contact", () => {
   it('without a Path is reached by its URI', () => {
     assert.deepEqual(contact(''), {
-      ...{ uri, expiresMs: 1_800_000_000_000, path: [], q: 1, flow: null, userAgent: 'phone 1' },
+      ...{ uri, expiresMs: 1_800_000_000_000, pathHeader: '', path: [], q: 1, flow: null, userAgent: 'phone 1' },
     });
   });
 
@@ -26,7 +39,7 @@ describe("A registrar's contact", () => {
     const own = '<sip:127.40.0.101:5060;lr;hfn=192.0.2.7~40000>';
     const found = contact(`${own},"a, b" <sip:p@192.0.2.9;lr;x=y>;ob`);
     assert.deepEqual(found?.path, [own, '<sip:p@192.0.2.9;lr;x=y>']);
-    assert.equal(found?.flow, '192.0.2.7:40000');
+    assert.equal(found.flow, '192.0.2.7:40000');
   });
 
   it('has the q of its own Contact, whatever the order of its parameters', () => {
@@ -45,6 +58,41 @@ describe("A registrar's contact", () => {
   it('that never ends or has no URI is none of a phone', () => {
     assert.equal(contact('', { expiration_time: '0' }), undefined);
     assert.equal(contact('', { uri: '' }), undefined);
+  });
+});
+
+describe('A registrar and the daemon', () => {
+  const at = (expiresMs: number, isOwn = true): KnownContact & { isOwn: boolean } => ({
+    expiresMs,
+    pathHeader: '',
+    isOwn,
+  });
+  const after = (sides: Partial<Sides>): string =>
+    reconcile({ held: undefined, bound: undefined, removedExpiresMs: undefined, restarted: false, ...sides });
+
+  it('agree after a time apart: what was granted later counts, what was taken back stays so', () => {
+    assert.equal(after({ held: at(5), bound: at(5) }), 'leave');
+    assert.equal(after({ held: at(6), bound: at(5) }), 'take');
+    assert.equal(after({ held: at(5), bound: at(6) }), 'give');
+    assert.equal(after({ held: { ...at(5), pathHeader: 'x' }, bound: at(5) }), 'give');
+    assert.equal(after({ held: at(5) }), 'take');
+    assert.equal(after({ held: at(5), removedExpiresMs: 5 }), 'erase');
+    assert.equal(after({ held: at(7), removedExpiresMs: 5 }), 'take');
+    assert.equal(after({ bound: at(5) }), 'forget');
+    assert.equal(after({ bound: at(5, false) }), 'give');
+    assert.equal(after({ bound: at(5), restarted: true }), 'give');
+  });
+
+  it('hear of changes: of a phone, of what we wrote ourselves, of a copy that ran out', () => {
+    const heard = (change: Partial<Change>): string =>
+      heardChange({ held: undefined, before: undefined, bound: undefined, nowMs: 0, ...change });
+    assert.equal(heard({ held: at(9e6) }), 'take');
+    assert.equal(heard({ held: at(1e6), before: at(9e6), bound: at(9e6) }), 'take', 'for a shorter time');
+    assert.equal(heard({ held: at(9e6), before: at(9e6), bound: at(9e6) }), 'leave');
+    assert.equal(heard({ before: at(9e6), bound: at(9e6, false) }), 'forget');
+    assert.equal(heard({ before: at(1), bound: at(9e6, false) }), 'give');
+    assert.equal(heard({ before: at(1), bound: at(1) }), 'forget');
+    assert.equal(heard({ bound: at(9e6) }), 'leave');
   });
 });
 
