@@ -129,7 +129,6 @@ export function ariClient(requester: AriRequester): AriClient {
       updateObject: ({ fields, ...named }) =>
         callAri(requester, 'asterisk.updateObject', { ...named, fields: { fields } }, nothing),
       deleteObject: call('asterisk.deleteObject', nothing),
-      getGlobalVar: call('asterisk.getGlobalVar', z.looseObject({ value: z.string() })),
     },
     endpoints: {
       listByTech: call('endpoints.listByTech', z.array(z.looseObject({ resource: z.string() }))),

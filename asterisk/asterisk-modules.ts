@@ -77,7 +77,6 @@ const registrar = [
   'res_pjsip_nat',
   'res_pjsip_registrar',
   'res_pjsip_path',
-  'func_pjsip_aor',
   ...ari,
   'res_ari_endpoints',
   'res_timing_timerfd',

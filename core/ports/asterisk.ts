@@ -152,8 +152,6 @@ export interface AriClient {
     /** PUT of the same: makes the object, or changes these fields of it. */
     updateObject(params: { configClass: string; objectType: string; id: string; fields: ObjectFields }): Promise<void>;
     deleteObject(params: { configClass: string; objectType: string; id: string }): Promise<void>;
-    /** GET /asterisk/variable: also the value of a dialplan function that needs no channel. */
-    getGlobalVar(params: { variable: string }): Promise<{ value: string }>;
   };
   readonly endpoints: {
     listByTech(params: { tech: string }): Promise<readonly { readonly resource: string }[]>;

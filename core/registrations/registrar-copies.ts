@@ -27,6 +27,8 @@ interface Copy {
   readonly ari: AriClient;
   /** What it holds, by key; only while its events are heard. */
   readonly held: Map<string, KnownContact>;
+  /** How often we have written each of them: what was read before is old. */
+  readonly writes: Map<string, number>;
   /** One thing after the other. */
   tail: Promise<void>;
   synced: boolean;
@@ -57,7 +59,7 @@ export class RegistrarCopies {
       connected: ({ startupTime }) => {
         const { ari } = this.#options.asterisks.node(node);
         const copy: Copy = {
-          ...{ node, ari, held: new Map(), synced: false },
+          ...{ node, ari, held: new Map(), writes: new Map(), synced: false },
           tail: this.#copies.get(node)?.tail ?? Promise.resolve(),
         };
         this.#copies.set(node, copy);
@@ -68,6 +70,8 @@ export class RegistrarCopies {
         const copy = this.#copies.get(node);
         if (event.type !== 'ContactStatusChange' || !copy) return;
         const { aor, uri, contact_status: status } = event.contact_info;
+        const key = bindingKey(aor, uri);
+        const seen = copy.writes.get(key);
         // Read at once: a registrar that has said 200 may be gone in the next moment.
         const reading = this.#read(copy, contactId(aor, uri)).then(
           held => ({ held }),
@@ -75,7 +79,9 @@ export class RegistrarCopies {
         );
         this.#queue(copy, async () => {
           const read = await reading;
-          if ('held' in read) await this.#changed(copy, aor, uri, read.held);
+          const isOld = copy.writes.get(key) !== seen;
+          if (isOld) await this.#changed(copy, aor, uri, await this.#read(copy, contactId(aor, uri)));
+          else if ('held' in read) await this.#changed(copy, aor, uri, read.held);
           else await this.#presume(copy, aor, uri, status, read.error);
         });
       },
@@ -188,6 +194,7 @@ export class RegistrarCopies {
     const held = copy.held.get(key);
     if (!bound || bound.expiresMs <= Date.now() || (held && isSame(held, bound))) return;
     const { subscriber, contact, expiresMs, pathHeader, userAgent } = bound;
+    this.#noteWrite(copy, key);
     await copy.ari.asterisk.updateObject({
       ...{ configClass: 'res_pjsip', objectType: 'contact', id: contactId(subscriber, contact) },
       fields: Object.entries({
@@ -204,11 +211,16 @@ export class RegistrarCopies {
   async #erase(copy: Copy, subscriber: string, uri: string): Promise<void> {
     const key = bindingKey(subscriber, uri);
     if (!copy.held.delete(key)) return;
+    this.#noteWrite(copy, key);
     await ifThere(
       copy.ari.asterisk.deleteObject({
         ...{ configClass: 'res_pjsip', objectType: 'contact', id: contactId(subscriber, uri) },
       }),
     );
+  }
+
+  #noteWrite(copy: Copy, key: string): void {
+    copy.writes.set(key, (copy.writes.get(key) ?? 0) + 1);
   }
 
   /** Every contact that the registrar holds, by key. */
@@ -217,10 +229,10 @@ export class RegistrarCopies {
     const waiting = [...this.#options.subscribers()];
     const reader = async (): Promise<void> => {
       for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-        const variable = `PJSIP_AOR(${name},contact)`;
-        const answer = await ifThere(copy.ari.asterisk.getGlobalVar({ variable }));
-        for (const id of (answer?.value ?? '').split(',').filter(Boolean)) {
-          const held = await this.#read(copy, id);
+        const asked = { configClass: 'res_pjsip', objectType: 'aor', id: name };
+        const fields = (await ifThere(copy.ari.asterisk.getObject(asked))) ?? [];
+        for (const { value } of fields.filter(({ attribute }) => attribute === 'contact')) {
+          const held = await this.#read(copy, contactId(name, value));
           if (held) found.set(bindingKey(name, held.uri), { subscriber: name, held });
         }
       }
@@ -241,12 +253,11 @@ function contactId(subscriber: string, uri: string): string {
   return `${subscriber};@${createHash('md5').update(uri).digest('hex')}`;
 }
 
-/** An object that is not there is a 404, a function that does not know what it is asked for a 500 (res/ari/resource_asterisk.c). */
 async function ifThere<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (HoldfastError.is(error, 'ARI_REFUSED')) return undefined;
+    if (HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404) return undefined;
     throw error;
   }
 }

@@ -288,7 +288,12 @@ describe('registrations', () => {
     /** A phone that believes to be at another address and port than what its packets come from. */
     const natted = (host: number, user: string, port: number): Promise<SipEndpoint> => {
       const outer = new RegExp(`\\b${farm.host(host).replaceAll('.', '\\.')}(:${port})?\\b(?!~)`, 'g');
-      const writes = (text: string): string => text.replace(outer, (_, at) => (at ? `${inner}:5060` : inner));
+      const writes = (text: string): string => {
+        const [head = '', body = ''] = text
+          .replace(outer, (_, at) => (at ? `${inner}:5060` : inner))
+          .split(/(?<=\r\n\r\n)(.*)/s);
+        return head.replace(/Content-Length: \d+/, `Content-Length: ${body.length}`) + body;
+      };
       return phone(host, user, { port, writes });
     };
 
