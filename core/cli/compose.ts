@@ -243,6 +243,7 @@ function wireCalls(given: Given, make: Make): void {
         isSynced: name => copies.isSynced(name),
         log,
       }),
+      bindings: get(tokens.bindings),
       asterisks: get(tokens.asterisks),
       book: get(tokens.book),
       sweep: new Sweep({

@@ -67,8 +67,8 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     calls: async () => calls(options),
     conferences: async () => conferences(options),
     registrations: async () =>
-      options.bindings.list().map(({ expiresMs, flow, ...binding }) => ({
-        ...binding,
+      options.bindings.list().map(({ subscriber, contact, expiresMs, node, q, path, flow, userAgent }) => ({
+        ...{ subscriber, contact, node, q, path, userAgent },
         expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
         ...(flow === null ? {} : { behindNat: flow }),
       })),

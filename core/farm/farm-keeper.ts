@@ -9,6 +9,7 @@ import type { EngineBook } from './engine-book.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
 import type { NodeStates } from './node-states.js';
+import type { Bindings } from '../registrations/bindings.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import type { NodeDeath } from '../recovery/recoveries.js';
 import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
@@ -21,6 +22,7 @@ export interface FarmKeeperOptions {
   readonly sync: EdgeSync;
   readonly edge: EdgeKeeper;
   readonly registrars: RegistrarKeeper;
+  readonly bindings: Pick<Bindings, 'prune'>;
   readonly asterisks: AsteriskFarm;
   readonly book: EngineBook;
   readonly sweep: Pick<Sweep, 'run'>;
@@ -282,13 +284,14 @@ export class FarmKeeper {
   }
 
   #tend(): void {
-    const { sync, sweep, edge, registrars, deathPolicy } = this.#options;
+    const { sync, sweep, edge, registrars, bindings, deathPolicy, log } = this.#options;
     void edge.tend();
     void registrars.tend();
     if (Date.now() - this.#tidiedMs < tidyEveryMs) return;
     this.#tidiedMs = Date.now();
     void sync.unpinDone();
     void sweep.run();
+    bindings.prune().catch((error: unknown) => log.error({ error }, `bindings not tidied: ${messageOf(error)}`));
     this.#sentinel.setSilence(deathPolicy().silenceMs);
   }
 

@@ -6,8 +6,8 @@ export interface KnownContact {
   readonly pathHeader: string;
 }
 
-/** `take` the registrar's word, `give` it ours, `erase` it there, `forget` it everywhere, `leave` both as they are. */
-export type Verdict = 'take' | 'give' | 'erase' | 'forget' | 'leave';
+/** `take` the registrar's word, `forget` it everywhere, or have the registrar hold what `ours` says of it, if anything. */
+export type Verdict = 'take' | 'forget' | 'ours';
 
 export interface Sides {
   /** What the registrar holds. */
@@ -22,14 +22,9 @@ export interface Sides {
 
 /** Asked of each contact after a time in which nothing was heard of the registrar. */
 export function reconcile({ held, bound, removedExpiresMs = 0, restarted }: Sides): Verdict {
-  if (held && bound) {
-    if (isSame(held, bound)) return 'leave';
-    return held.expiresMs > bound.expiresMs ? 'take' : 'give';
-  }
-  if (held) return removedExpiresMs >= held.expiresMs ? 'erase' : 'take';
-  if (!bound) return 'leave';
+  if (held) return held.expiresMs > (bound?.expiresMs ?? removedExpiresMs) ? 'take' : 'ours';
   // Its own, and gone from a process that has lived on: the phone has taken it back. A new process has only lost it.
-  return bound.isOwn && !restarted ? 'forget' : 'give';
+  return bound?.isOwn && !restarted ? 'forget' : 'ours';
 }
 
 export interface Change {
@@ -42,15 +37,15 @@ export interface Change {
 }
 
 /** An Asterisk looks for what has ended once in a while. */
-const soonMs = 2_000;
+export const soonMs = 2_000;
 
 /** Asked of a contact that a registrar says has changed, while we listen. */
 export function heardChange({ held, before, bound, nowMs }: Change): Verdict {
-  if (held) return before && isSame(held, before) ? 'leave' : 'take';
-  if (!before || !bound) return 'leave';
+  if (held) return before && isSame(held, before) ? 'ours' : 'take';
+  if (!before || !bound) return 'ours';
   // A copy that ran out says nothing of a registration that was made longer elsewhere.
   const ranOut = before.expiresMs <= nowMs + soonMs;
-  return ranOut && bound.expiresMs > nowMs + soonMs ? 'give' : 'forget';
+  return ranOut && bound.expiresMs > nowMs + soonMs ? 'ours' : 'forget';
 }
 
 export function isSame(one: KnownContact, other: KnownContact): boolean {

@@ -1,14 +1,14 @@
 // Every registrar holds every binding: what one of them hears from a phone, the others are given, so that any of them may go on for any other.
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { AriClient, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import type { AriEvent, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
 import type { Store, Table } from '../store/store.js';
-import { bindingKey, type Bindings } from './bindings.js';
-import { readContact, type HeldContact } from './contact-fields.js';
-import { heardChange, isSame, reconcile, type KnownContact, type Verdict } from './reconcile.js';
+import { bindingKey, type Binding, type Bindings } from './bindings.js';
+import type { HeldContact } from './contact-fields.js';
+import { heardChange, reconcile, type Verdict } from './reconcile.js';
+import { RegistrarCopy, type ContactName } from './registrar-copy.js';
 
 export interface RegistrarCopiesOptions {
   readonly store: Store;
@@ -21,27 +21,14 @@ export interface RegistrarCopiesOptions {
   readonly log: Logger;
 }
 
-/** One registrar as we know it. */
-interface Copy {
-  readonly node: string;
-  readonly ari: AriClient;
-  /** What it holds, by key; only while its events are heard. */
-  readonly held: Map<string, KnownContact>;
-  /** How often we have written each of them: what was read before is old. */
-  readonly writes: Map<string, number>;
-  /** One thing after the other. */
-  tail: Promise<void>;
-  synced: boolean;
-}
+type ContactStatusChange = Extract<AriEvent, { type: 'ContactStatusChange' }>;
 
-/** Requests to one registrar at a time, when all that it holds is read. */
-const readsAtOnce = 16;
 const againMs = 1_000;
 
 export class RegistrarCopies {
   readonly #options: RegistrarCopiesOptions;
   readonly #processes: Table<{ startupTime: string }>;
-  readonly #copies = new Map<string, Copy>();
+  readonly #copies = new Map<string, RegistrarCopy>();
 
   constructor(options: RegistrarCopiesOptions) {
     this.#options = options;
@@ -50,7 +37,7 @@ export class RegistrarCopies {
 
   /** True when the registrar holds all bindings: only then may it get traffic. */
   isSynced(node: string): boolean {
-    return this.#copies.get(node)?.synced ?? false;
+    return this.#copies.get(node)?.isSynced ?? false;
   }
 
   /** What is heard of one registrar. */
@@ -58,32 +45,14 @@ export class RegistrarCopies {
     return {
       connected: ({ startupTime }) => {
         const { ari } = this.#options.asterisks.node(node);
-        const copy: Copy = {
-          ...{ node, ari, held: new Map(), writes: new Map(), synced: false },
-          tail: this.#copies.get(node)?.tail ?? Promise.resolve(),
-        };
+        const copy = new RegistrarCopy({ node, ari, startupTime });
         this.#copies.set(node, copy);
-        this.#queue(copy, () => this.#syncUntilDone(copy, startupTime));
+        this.#resync(copy);
       },
       disconnected: () => void this.#copies.delete(node),
       event: event => {
         const copy = this.#copies.get(node);
-        if (event.type !== 'ContactStatusChange' || !copy) return;
-        const { aor, uri, contact_status: status } = event.contact_info;
-        const key = bindingKey(aor, uri);
-        const seen = copy.writes.get(key);
-        // Read at once: a registrar that has said 200 may be gone in the next moment.
-        const reading = this.#read(copy, contactId(aor, uri)).then(
-          held => ({ held }),
-          (error: unknown) => ({ error }),
-        );
-        this.#queue(copy, async () => {
-          const read = await reading;
-          const isOld = copy.writes.get(key) !== seen;
-          if (isOld) await this.#changed(copy, aor, uri, await this.#read(copy, contactId(aor, uri)));
-          else if ('held' in read) await this.#changed(copy, aor, uri, read.held);
-          else await this.#presume(copy, aor, uri, status, read.error);
-        });
+        if (copy && event.type === 'ContactStatusChange') this.#heard(copy, event);
       },
     };
   }
@@ -92,172 +61,124 @@ export class RegistrarCopies {
   async forgetStrangers(): Promise<void> {
     const known = new Set(this.#options.subscribers());
     for (const { subscriber, contact } of this.#options.bindings.list()) {
-      if (!known.has(subscriber)) await this.#forget(subscriber, contact);
+      if (!known.has(subscriber)) await this.#forget({ subscriber, uri: contact });
     }
   }
 
-  #queue(copy: Copy, work: () => Promise<void>): void {
-    copy.tail = copy.tail.then(work).catch((error: unknown) => {
-      if (this.#copies.get(copy.node) !== copy) return;
-      this.#options.log.warn({ node: copy.node, error }, `bindings of ${copy.node} not read: ${messageOf(error)}`);
+  #heard(copy: RegistrarCopy, { contact_info: info }: ContactStatusChange): void {
+    const contact = { subscriber: info.aor, uri: info.uri };
+    const read = copy.readAhead(contact);
+    this.#queue(copy, async () => {
+      const answer = await read().then(
+        held => ({ held }),
+        (error: unknown) => ({ error }),
+      );
+      if ('error' in answer) return this.#presume(copy, contact, info.contact_status, answer.error);
+      const { held } = answer;
+      const key = bindingKey(info.aor, info.uri);
+      const bound = this.#options.bindings.get(key);
+      const verdict = heardChange({ held, before: copy.known(key), bound, nowMs: Date.now() });
+      return this.#settle(verdict, copy, contact, held);
     });
-  }
-
-  async #changed(copy: Copy, subscriber: string, uri: string, held: HeldContact | undefined): Promise<void> {
-    const key = bindingKey(subscriber, uri);
-    const before = copy.held.get(key);
-    const bound = this.#options.bindings.get(key);
-    await this.#act(heardChange({ held, before, bound, nowMs: Date.now() }), copy, subscriber, uri, held);
   }
 
   /** It died with what it had just granted: of that we know who and where, not for how long, nor behind which NAT. */
-  async #presume(copy: Copy, subscriber: string, contact: string, status: string, error: unknown): Promise<void> {
+  async #presume(copy: RegistrarCopy, { subscriber, uri }: ContactName, status: string, error: unknown): Promise<void> {
     const { bindings, presumedSeconds, log } = this.#options;
-    const known = bindings.get(bindingKey(subscriber, contact));
-    log.debug({ node: copy.node, contact, error }, `${contact} could not be read any more: ${messageOf(error)}`);
-    if (status === 'Removed') return this.#forget(subscriber, contact);
+    log.debug({ node: copy.node, uri, error }, `${uri} could not be read any more: ${messageOf(error)}`);
+    if (status === 'Removed') return this.#forget({ subscriber, uri });
+    const known = bindings.get(bindingKey(subscriber, uri));
     const expiresMs = Math.max(known?.expiresMs ?? 0, Math.ceil(Date.now() / 1000 + presumedSeconds()) * 1000);
     const plain = { path: [], pathHeader: '', q: 1, flow: null, userAgent: '' };
-    await bindings.put({ ...plain, ...known, subscriber, contact, expiresMs, node: copy.node });
-    this.#others(copy, other => this.#give(other, bindingKey(subscriber, contact)));
+    return this.#keep({ ...plain, ...known, subscriber, contact: uri, expiresMs, node: copy.node });
   }
 
-  async #syncUntilDone(copy: Copy, startupTime: string): Promise<void> {
-    while (this.#copies.get(copy.node) === copy && !copy.synced) {
-      try {
-        await this.#sync(copy, startupTime);
-      } catch (error) {
-        this.#options.log.warn({ node: copy.node, error }, `bindings of ${copy.node} not read: ${messageOf(error)}`);
-        await sleep(againMs);
-      }
-    }
-  }
-
-  async #sync(copy: Copy, startupTime: string): Promise<void> {
-    const { bindings, log } = this.#options;
+  async #sync(copy: RegistrarCopy): Promise<void> {
+    const { bindings, subscribers, log } = this.#options;
+    const { node, startupTime } = copy;
     await bindings.prune();
-    const restarted = (await this.#processes.get(copy.node))?.value.startupTime !== startupTime;
-    const found = await this.#readAll(copy);
-    const all = new Map(bindings.list().map(one => [bindingKey(one.subscriber, one.contact), one]));
-    for (const [key, { subscriber, held }] of found) {
-      const bound = this.#boundAt(copy.node, key);
+    const restarted = (await this.#processes.get(node))?.value.startupTime !== startupTime;
+    const found = await copy.readAll(subscribers());
+    const held = new Map(found.map(one => [bindingKey(one.subscriber, one.uri), one]));
+    const lacking = bindings.list().map(({ subscriber, contact }) => ({ subscriber, uri: contact, held: undefined }));
+    const all = [...found, ...lacking.filter(one => !held.has(bindingKey(one.subscriber, one.uri)))];
+    for (const contact of all) {
+      const key = bindingKey(contact.subscriber, contact.uri);
+      const kept = bindings.get(key);
+      const bound = kept && { ...kept, isOwn: kept.node === node };
       const removedExpiresMs = bindings.removedExpiresMs(key);
-      await this.#act(reconcile({ held, bound, removedExpiresMs, restarted }), copy, subscriber, held.uri, held);
-      all.delete(key);
+      const verdict = reconcile({ held: contact.held, bound, removedExpiresMs, restarted });
+      await this.#settle(verdict, copy, contact, contact.held);
     }
-    for (const [key, { subscriber, contact }] of all) {
-      const bound = this.#boundAt(copy.node, key);
-      const verdict = reconcile({ held: undefined, bound, removedExpiresMs: undefined, restarted });
-      await this.#act(verdict, copy, subscriber, contact, undefined);
-    }
-    await this.#processes.put(copy.node, { startupTime });
-    copy.synced = true;
-    log.debug({ node: copy.node, found: found.size }, `${copy.node} holds all bindings`);
+    await this.#processes.put(node, { startupTime });
+    copy.isSynced = true;
+    log.debug({ node, found: found.length }, `${node} holds all bindings`);
   }
 
-  #boundAt(node: string, key: string): (KnownContact & { isOwn: boolean }) | undefined {
-    const bound = this.#options.bindings.get(key);
-    return bound && { expiresMs: bound.expiresMs, pathHeader: bound.pathHeader, isOwn: bound.node === node };
-  }
-
-  async #act(
+  async #settle(
     verdict: Verdict,
-    copy: Copy,
-    subscriber: string,
-    uri: string,
+    copy: RegistrarCopy,
+    contact: ContactName,
     held: HeldContact | undefined,
   ): Promise<void> {
-    const key = bindingKey(subscriber, uri);
-    if (held) copy.held.set(key, held);
-    else copy.held.delete(key);
-    if (verdict === 'give') await this.#give(copy, key);
-    if (verdict === 'erase') await this.#erase(copy, subscriber, uri);
-    if (verdict === 'forget') await this.#forget(subscriber, uri);
-    if (verdict !== 'take' || !held) return;
-    const { uri: contact, ...known } = held;
-    await this.#options.bindings.put({ subscriber, contact, ...known, node: copy.node });
-    this.#others(copy, other => this.#give(other, key));
+    const { subscriber, uri } = contact;
+    copy.note(bindingKey(subscriber, uri), held);
+    if (verdict === 'forget') return this.#forget(contact);
+    if (verdict === 'ours' || !held) return this.#bring(copy, contact);
+    const { uri: _, ...known } = held;
+    return this.#keep({ subscriber, contact: uri, ...known, node: copy.node });
   }
 
-  async #forget(subscriber: string, uri: string): Promise<void> {
-    await this.#options.bindings.remove(bindingKey(subscriber, uri));
-    this.#others(undefined, other => this.#erase(other, subscriber, uri));
+  async #keep(binding: Binding): Promise<void> {
+    await this.#options.bindings.put(binding);
+    this.#tellAll({ subscriber: binding.subscriber, uri: binding.contact });
   }
 
-  #others(but: Copy | undefined, work: (copy: Copy) => Promise<void>): void {
-    for (const copy of this.#copies.values()) if (copy !== but) this.#queue(copy, () => work(copy));
+  async #forget(contact: ContactName): Promise<void> {
+    await this.#options.bindings.remove(bindingKey(contact.subscriber, contact.uri));
+    this.#tellAll(contact);
   }
 
-  /** As the binding is when its turn comes. */
-  async #give(copy: Copy, key: string): Promise<void> {
-    const bound = this.#options.bindings.get(key);
-    const held = copy.held.get(key);
-    if (!bound || bound.expiresMs <= Date.now() || (held && isSame(held, bound))) return;
-    const { subscriber, contact, expiresMs, pathHeader, userAgent } = bound;
-    this.#noteWrite(copy, key);
-    await copy.ari.asterisk.updateObject({
-      ...{ configClass: 'res_pjsip', objectType: 'contact', id: contactId(subscriber, contact) },
-      fields: Object.entries({
-        uri: contact,
-        expiration_time: String(expiresMs / 1000),
-        path: pathHeader,
-        user_agent: userAgent,
-        endpoint: subscriber,
-      }).map(([attribute, value]) => ({ attribute, value })),
+  #tellAll(contact: ContactName): void {
+    for (const copy of this.#copies.values()) this.#queue(copy, () => this.#bring(copy, contact));
+  }
+
+  /** As the binding is when its turn comes, which may be another than when it was queued. */
+  async #bring(copy: RegistrarCopy, contact: ContactName): Promise<void> {
+    const bound = this.#options.bindings.get(bindingKey(contact.subscriber, contact.uri));
+    try {
+      await copy.bring(contact, bound && bound.expiresMs > Date.now() ? bound : undefined);
+    } catch (error) {
+      // One that it will not take keeps no other from being given.
+      if (!HoldfastError.is(error, 'ARI_REFUSED')) throw error;
+      this.#options.log.warn({ node: copy.node, ...contact, error }, `${contact.uri}: ${messageOf(error)}`);
+    }
+  }
+
+  /** What fails shows that we do not know any more what it holds. */
+  #queue(copy: RegistrarCopy, work: () => Promise<void>): void {
+    copy.queue(work, async (error: unknown) => {
+      if (this.#isCurrent(copy, error) && copy.isSynced) this.#resync(copy);
     });
-    copy.held.set(key, { expiresMs, pathHeader });
   }
 
-  async #erase(copy: Copy, subscriber: string, uri: string): Promise<void> {
-    const key = bindingKey(subscriber, uri);
-    if (!copy.held.delete(key)) return;
-    this.#noteWrite(copy, key);
-    await ifThere(
-      copy.ari.asterisk.deleteObject({
-        ...{ configClass: 'res_pjsip', objectType: 'contact', id: contactId(subscriber, uri) },
-      }),
+  #resync(copy: RegistrarCopy): void {
+    copy.isSynced = false;
+    copy.queue(
+      () => this.#sync(copy),
+      async (error: unknown) => {
+        if (!this.#isCurrent(copy, error)) return;
+        await sleep(againMs);
+        this.#resync(copy);
+      },
     );
   }
 
-  #noteWrite(copy: Copy, key: string): void {
-    copy.writes.set(key, (copy.writes.get(key) ?? 0) + 1);
-  }
-
-  /** Every contact that the registrar holds, by key. */
-  async #readAll(copy: Copy): Promise<Map<string, { readonly subscriber: string; readonly held: HeldContact }>> {
-    const found = new Map<string, { readonly subscriber: string; readonly held: HeldContact }>();
-    const waiting = [...this.#options.subscribers()];
-    const reader = async (): Promise<void> => {
-      for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-        const asked = { configClass: 'res_pjsip', objectType: 'aor', id: name };
-        const fields = (await ifThere(copy.ari.asterisk.getObject(asked))) ?? [];
-        for (const { value } of fields.filter(({ attribute }) => attribute === 'contact')) {
-          const held = await this.#read(copy, contactId(name, value));
-          if (held) found.set(bindingKey(name, held.uri), { subscriber: name, held });
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: readsAtOnce }, reader));
-    return found;
-  }
-
-  async #read(copy: Copy, id: string): Promise<HeldContact | undefined> {
-    const asked = { configClass: 'res_pjsip', objectType: 'contact', id };
-    const fields = await ifThere(copy.ari.asterisk.getObject(asked));
-    return fields && readContact(fields);
-  }
-}
-
-/** The AoR and the MD5 of the URI (res_pjsip_registrar.c). */
-function contactId(subscriber: string, uri: string): string {
-  return `${subscriber};@${createHash('md5').update(uri).digest('hex')}`;
-}
-
-async function ifThere<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404) return undefined;
-    throw error;
+  /** What fails with one that is gone is nothing to tell of. */
+  #isCurrent(copy: RegistrarCopy, error: unknown): boolean {
+    const { node } = copy;
+    if (this.#copies.get(node) !== copy) return false;
+    this.#options.log.warn({ node, error }, `what ${node} holds of the bindings is not known: ${messageOf(error)}`);
+    return true;
   }
 }

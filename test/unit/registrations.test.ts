@@ -71,16 +71,16 @@ describe('A registrar and the daemon', () => {
     reconcile({ held: undefined, bound: undefined, removedExpiresMs: undefined, restarted: false, ...sides });
 
   it('agree after a time apart: what was granted later counts, what was taken back stays so', () => {
-    assert.equal(after({ held: at(5), bound: at(5) }), 'leave');
+    assert.equal(after({ held: at(5), bound: at(5) }), 'ours');
     assert.equal(after({ held: at(6), bound: at(5) }), 'take');
-    assert.equal(after({ held: at(5), bound: at(6) }), 'give');
-    assert.equal(after({ held: { ...at(5), pathHeader: 'x' }, bound: at(5) }), 'give');
+    assert.equal(after({ held: at(5), bound: at(6) }), 'ours');
+    assert.equal(after({ held: { ...at(5), pathHeader: 'x' }, bound: at(5) }), 'ours');
     assert.equal(after({ held: at(5) }), 'take');
-    assert.equal(after({ held: at(5), removedExpiresMs: 5 }), 'erase');
+    assert.equal(after({ held: at(5), removedExpiresMs: 5 }), 'ours');
     assert.equal(after({ held: at(7), removedExpiresMs: 5 }), 'take');
     assert.equal(after({ bound: at(5) }), 'forget');
-    assert.equal(after({ bound: at(5, false) }), 'give');
-    assert.equal(after({ bound: at(5), restarted: true }), 'give');
+    assert.equal(after({ bound: at(5, false) }), 'ours');
+    assert.equal(after({ bound: at(5), restarted: true }), 'ours');
   });
 
   it('hear of changes: of a phone, of what we wrote ourselves, of a copy that ran out', () => {
@@ -88,11 +88,11 @@ describe('A registrar and the daemon', () => {
       heardChange({ held: undefined, before: undefined, bound: undefined, nowMs: 0, ...change });
     assert.equal(heard({ held: at(9e6) }), 'take');
     assert.equal(heard({ held: at(1e6), before: at(9e6), bound: at(9e6) }), 'take', 'for a shorter time');
-    assert.equal(heard({ held: at(9e6), before: at(9e6), bound: at(9e6) }), 'leave');
+    assert.equal(heard({ held: at(9e6), before: at(9e6), bound: at(9e6) }), 'ours');
     assert.equal(heard({ before: at(9e6), bound: at(9e6, false) }), 'forget');
-    assert.equal(heard({ before: at(1), bound: at(9e6, false) }), 'give');
+    assert.equal(heard({ before: at(1), bound: at(9e6, false) }), 'ours');
     assert.equal(heard({ before: at(1), bound: at(1) }), 'forget');
-    assert.equal(heard({ bound: at(9e6) }), 'leave');
+    assert.equal(heard({ bound: at(9e6) }), 'ours');
   });
 });
 
