@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { HoldfastError } from '../../core/errors.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriEvent, AsteriskFarm, AsteriskListener, ObjectFields } from '../../core/ports/asterisk.js';
-import { Bindings } from '../../core/registrations/bindings.js';
+import { Bindings, type Binding } from '../../core/registrations/bindings.js';
 import { RegistrarCopies } from '../../core/registrations/registrar-copies.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -81,15 +81,31 @@ class FakeRegistrar {
   }
 }
 
+/** Whose store takes its time, as the real one. */
+class SlowBindings extends Bindings {
+  puts = 0;
+
+  override async put(one: Binding): Promise<void> {
+    this.puts += 1;
+    await super.put(one);
+    await turn();
+  }
+
+  override async remove(key: string): Promise<void> {
+    await super.remove(key);
+    for (let i = 0; i < 5; i++) await turn();
+  }
+}
+
 describe('Registrars', () => {
-  let bindings: Bindings;
+  let bindings: SlowBindings;
   let copies: RegistrarCopies;
   let one: FakeRegistrar;
   let two: FakeRegistrar;
 
   beforeEach(async () => {
     const store = openMemoryStore();
-    bindings = new Bindings({ store, log: silentLogger });
+    bindings = new SlowBindings({ store, log: silentLogger });
     [one, two] = [new FakeRegistrar(), new FakeRegistrar()];
     const asterisks = { node: (name: string) => (name === 'one' ? one : two) } as unknown as AsteriskFarm;
     copies = new RegistrarCopies({
@@ -154,12 +170,13 @@ describe('Registrars', () => {
     await agreed(soon(600));
     let release = (): void => undefined;
     two.held = new Promise(resolve => (release = resolve));
-    two.tell('NonQualified');
     one.takesBack();
     await waitFor('the end to be known', async () => bindings.list().length === 0);
+    two.tell('NonQualified');
     release();
     two.held = undefined;
     await agreed(undefined);
+    assert.equal(bindings.puts, 1);
   });
 
   it('get traffic though one of them refuses a contact', async () => {
