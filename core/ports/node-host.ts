@@ -24,7 +24,6 @@ export interface ProcessSpec {
   readonly user: string;
 }
 
-/** Everything a node needs to run: rendered by the folder that knows the server. */
 /** By what it is told that an Asterisk has read all of its PJSIP objects, and none but these. */
 export interface ObjectProof {
   /** Id of an object that its file ends with, made of all that stands before it. */
@@ -35,6 +34,7 @@ export interface ObjectProof {
   readonly endpoints: readonly string[];
 }
 
+/** Everything a node needs to run: rendered by the folder that knows the server. */
 export interface NodeSetup {
   readonly files: readonly NodeFile[];
   readonly process: ProcessSpec;

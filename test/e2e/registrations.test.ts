@@ -17,6 +17,8 @@ import { waitFor } from '../harness/wait-for.js';
 
 const secrets: Readonly<Record<string, string>> = { 1001: 'alice-secret', 1002: 'bob-secret', 1003: 'carol-secret' };
 const domain = 'holdfast.test';
+/** For what takes a loaded machine its time: a server that starts, hundreds of bindings. */
+const deadlineMs = 60_000;
 
 describe('registrations', () => {
   let farm: Farm;
@@ -35,6 +37,7 @@ describe('registrations', () => {
     }
     await nothingLeft(farm);
     await waitFor('no registration', async () => (await farm.registrations()).length === 0, {
+      deadlineMs,
       describe: async () => JSON.stringify(await farm.registrations()),
     });
   });
@@ -56,7 +59,10 @@ describe('registrations', () => {
       const found = await list();
       return found.length === count && found;
     };
-    return waitFor(`${count} phones of ${user}`, all, { describe: async () => JSON.stringify(await list()) });
+    return waitFor(`${count} phones of ${user}`, all, {
+      deadlineMs,
+      describe: async () => JSON.stringify(await list()),
+    });
   };
   const register = async (who: SipEndpoint, seconds = 600, headers: readonly Header[] = []): Promise<SipMessage> => {
     const response = await who.register(registrar, seconds, { headers });
@@ -90,9 +96,9 @@ describe('registrations', () => {
     const seconds = async (): Promise<number> => (await bound('1001', 1))[0]?.expiresSeconds ?? 0;
     assert.ok((await seconds()) <= 120);
     await register(one, 1800);
-    await waitFor('the refresh', async () => (await seconds()) > 1700);
+    await waitFor('the refresh', async () => (await seconds()) > 1700, { deadlineMs });
     await register(one, 100_000);
-    await waitFor('the longest time', async () => Math.abs((await seconds()) - 7200) < 20);
+    await waitFor('the longest time', async () => Math.abs((await seconds()) - 7200) < 20, { deadlineMs });
 
     const brief: readonly [Header[], number][] = [
       [[], 59],
@@ -197,13 +203,17 @@ describe('registrations', () => {
       const [{ node } = { node: '' }] = await bound('1002', 2);
       await kill(node);
       await rings(caller, [one, two]);
-      const left = await waitFor('a registrar that answers', async () => {
-        const response = await one.register(registrar, 0);
-        return response.status === 200 && response;
-      });
+      const left = await waitFor(
+        'a registrar that answers',
+        async () => {
+          const response = await one.register(registrar, 0);
+          return response.status === 200 && response;
+        },
+        { deadlineMs },
+      );
       assert.equal(contactsIn(left), 1, 'the other registrar has had both');
       await bound('1002', 1);
-      await waitFor(`${node} to be up`, () => isUp(node), { deadlineMs: 30_000 });
+      await waitFor(`${node} to be up`, () => isUp(node), { deadlineMs });
       await bound('1002', 1);
       await rings(caller, [two]);
       assert.equal(contactsIn(await register(one)), 2);
@@ -215,7 +225,7 @@ describe('registrations', () => {
       await Promise.all(['registrar-1', 'registrar-2'].map(kill));
       await rings(caller, [one, two]);
       for (const name of ['registrar-1', 'registrar-2']) {
-        await waitFor(`${name} to be up`, () => isUp(name), { deadlineMs: 30_000 });
+        await waitFor(`${name} to be up`, () => isUp(name), { deadlineMs });
       }
       await bound('1002', 2);
       assert.equal(contactsIn(await register(one)), 2, 'they have been given what they had');
@@ -277,10 +287,10 @@ describe('registrations', () => {
     assert.deepEqual([report.registered, report.failures], [users.length, []]);
     const known = async (): Promise<number> => (await farm.registrations()).length;
     const describe = async (): Promise<string> => `${await known()} of ${users.length}`;
-    await waitFor('all bindings', async () => (await known()) === users.length, { deadlineMs: 20_000, describe });
+    await waitFor('all bindings', async () => (await known()) === users.length, { deadlineMs, describe });
     await everyNodeUp(farm);
     await farm.reload(await config(''));
-    await waitFor('none of them', async () => (await farm.registrations()).length === 0);
+    await waitFor('none of them', async () => (await farm.registrations()).length === 0, { deadlineMs });
   });
 
   describe('behind NAT', () => {
@@ -348,7 +358,7 @@ describe('registrations', () => {
     test('the way through the NAT is kept open', async () => {
       const callee = await natted(211, '1002', 40_003);
       await register(callee);
-      await callee.received('a keep-alive', ({ method, isRequest }) => isRequest && method === 'OPTIONS', 10_000);
+      await callee.received('a keep-alive', ({ method, isRequest }) => isRequest && method === 'OPTIONS', deadlineMs);
     });
   });
 });
