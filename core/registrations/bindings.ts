@@ -37,6 +37,8 @@ export class Bindings implements Location {
   readonly #table: Table<Binding>;
   readonly #removals: Table<z.infer<typeof removal>>;
   readonly #bindings = new Map<string, Binding>();
+  /** Keys of each subscriber's: a call looks for one among tens of thousands. */
+  readonly #keys = new Map<string, Set<string>>();
   /** Taken back before their time; a registrar that was away then may bring them up again. */
   readonly #removed = new Map<string, number>();
 
@@ -47,7 +49,7 @@ export class Bindings implements Location {
   }
 
   async load(): Promise<void> {
-    for await (const [key, { value }] of this.#table.range()) this.#bindings.set(key, value);
+    for await (const [key, { value }] of this.#table.range()) this.#note(key, value);
     for await (const [key, { value }] of this.#removals.range()) this.#removed.set(key, value.expiresMs);
     await this.prune();
   }
@@ -58,8 +60,10 @@ export class Bindings implements Location {
 
   /** Those that have not expired, the best first, and among equals the one that was registered last. */
   bound(subscriber: string): readonly Contact[] {
-    return this.list()
-      .filter(one => one.subscriber === subscriber)
+    const now = Date.now();
+    return [...(this.#keys.get(subscriber) ?? [])]
+      .flatMap(key => this.#bindings.get(key) ?? [])
+      .filter(one => one.expiresMs > now)
       .sort((a, b) => b.q - a.q || b.expiresMs - a.expiresMs)
       .map(({ contact, path, q }) => ({ uri: contact, q, ...(path.length === 0 ? {} : { path }) }));
   }
@@ -80,9 +84,9 @@ export class Bindings implements Location {
   async put(one: Binding): Promise<void> {
     const key = bindingKey(one.subscriber, one.contact);
     const known = this.#bindings.get(key);
-    this.#bindings.set(key, one);
-    await this.#table.put(key, one);
-    if (this.#removed.delete(key)) await this.#removals.delete(key);
+    this.#note(key, one);
+    // Both at once: what comes next for this key comes after both.
+    await Promise.all([this.#table.put(key, one), this.#removed.delete(key) ? this.#removals.delete(key) : undefined]);
     if (known) return;
     const { subscriber, contact, node } = one;
     this.#log.info({ ...one }, `${subscriber} is registered at ${contact} (${node})`);
@@ -93,11 +97,11 @@ export class Bindings implements Location {
     if (!known) return;
     const { subscriber, contact, expiresMs } = known;
     this.#bindings.delete(key);
-    if (expiresMs > Date.now()) {
-      this.#removed.set(key, expiresMs);
-      await this.#removals.put(key, { expiresMs });
-    }
-    await this.#table.delete(key);
+    const others = this.#keys.get(subscriber);
+    if (others?.delete(key) && others.size === 0) this.#keys.delete(subscriber);
+    const isEarly = expiresMs > Date.now();
+    if (isEarly) this.#removed.set(key, expiresMs);
+    await Promise.all([this.#table.delete(key), isEarly ? this.#removals.put(key, { expiresMs }) : undefined]);
     this.#log.info({ ...known }, `${subscriber} is no longer registered at ${contact}`);
   }
 
@@ -109,6 +113,12 @@ export class Bindings implements Location {
       this.#removed.delete(key);
       await this.#removals.delete(key);
     }
+  }
+
+  #note(key: string, one: Binding): void {
+    this.#bindings.set(key, one);
+    const keys = this.#keys.get(one.subscriber) ?? new Set();
+    this.#keys.set(one.subscriber, keys.add(key));
   }
 }
 
