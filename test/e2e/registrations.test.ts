@@ -144,8 +144,9 @@ describe('registrations', () => {
     assert.deepEqual((await bound('1002', 2)).map(({ q }) => q).sort(), [0.25, 0.9]);
     const [atBest, atOther] = [best.incoming(), other.incoming(20_000)];
     const call = await caller.invite(farm.uri('1002'));
-    await (await atBest).reject(486);
+    const first = await atBest;
     assert.equal(other.calls.length, 0);
+    await first.reject(486);
     await (await atOther).answer();
     await call.answered();
     await call.hangup();
