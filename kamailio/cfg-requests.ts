@@ -177,7 +177,12 @@ route[ADMIT] {
   # An unknown user takes the same path as a wrong password.
   $var(ha1) = "00000000000000000000000000000000";
   if ($au != $null && $sht(users=>$au) != $null) $var(ha1) = $(sht(users=>$au){s.select,0,|});
-  if (!pv_proxy_authenticate("${model.domain}", "$var(ha1)", "1")) { auth_challenge("${model.domain}", "1"); exit; }
+  if (!pv_proxy_authenticate("${model.domain}", "$var(ha1)", "1")) {
+    # Stale: the phone answers the new nonce without asking its user for a password.
+    if ($rc == -4) auth_challenge("${model.domain}", "17");
+    else auth_challenge("${model.domain}", "1");
+    exit;
+  }
   $var(own) = $au + "," + $(sht(users=>$au){s.select,2,|});
   if (!in_list("$fU", "$var(own)", ",")) { update_stat("refused_identity", "+1"); sl_send_reply("403", "Not Your Identity"); exit; }
   $var(source) = "subscriber:" + $au;

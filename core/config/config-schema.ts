@@ -97,8 +97,10 @@ const registration = z.strictObject({
   digests: z
     .array(z.enum(['SHA-256', 'MD5']))
     .min(1)
-    .default(['SHA-256', 'MD5'])
-    .describe('Digest algorithms that registrars offer phones (RFC 8760), the preferred one first.'),
+    .default(['MD5'])
+    .describe(
+      'Digest algorithms that registrars offer phones (RFC 8760), the preferred one first. Some phones fail where SHA-256 is among them.',
+    ),
   minSeconds: seconds(1, 60).describe('Registrations for a shorter time are refused (423).'),
   maxSeconds: seconds(1, 7200).describe('Registrations for a longer time are granted this one.'),
   defaultSeconds: seconds(1, 3600).describe('Granted to a phone that names no time.'),

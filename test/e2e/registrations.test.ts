@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegistrationStatus } from '../../core/control/operations.js';
 import { digestsOf } from '../../core/farm/edge-settings.js';
 import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
@@ -19,10 +20,14 @@ const secrets: Readonly<Record<string, string>> = { 1001: 'alice-secret', 1002: 
 const domain = 'holdfast.test';
 /** For what takes a loaded machine its time: a server that starts, hundreds of bindings. */
 const deadlineMs = 60_000;
+/** A nonce of the edge lives for 30 seconds, told in whole ones. */
+const nonceMs = 32_000;
 
 describe('registrations', () => {
   let farm: Farm;
   let registrar: string;
+  /** What answered a challenge when the first call was placed. */
+  let oldest: { readonly credentials: string; readonly sinceMs: number };
   const phones: SipEndpoint[] = [];
 
   before(async () => {
@@ -71,9 +76,19 @@ describe('registrations', () => {
   };
   const config = async (subscribers: string): Promise<string> => {
     const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-    return `${text.replace('subscribers:\n', `subscribers:\n${subscribers}`)}\nregistration: { keepAliveSeconds: 2 }\n`;
+    return `${text.replace('subscribers:\n', `subscribers:\n${subscribers}`)}\nregistration: { keepAliveSeconds: 2, digests: [SHA-256, MD5] }\n`;
   };
   const contactsIn = (response: SipMessage): number => response.all('Contact').length;
+
+  test('a call is let in by the digest of its subscriber', async () => {
+    const caller = await phone(210, '1001');
+    const call = await caller.invite(farm.uri('9001'));
+    await call.answered();
+    await call.hangup();
+    const sent = caller.ladder.rows().map(({ message }) => message.get('Proxy-Authorization'));
+    oldest = { credentials: sent.find(value => value !== '') ?? '', sinceMs: performance.now() };
+    assert.notEqual(oldest.credentials, '');
+  });
 
   test('MD5 and SHA-256 are offered, either is taken, with a wrong secret neither', async () => {
     for (const algorithm of ['MD5', 'SHA-256'] as const) {
@@ -361,6 +376,17 @@ describe('registrations', () => {
       await register(callee);
       await callee.received('a keep-alive', ({ method, isRequest }) => isRequest && method === 'OPTIONS', deadlineMs);
     });
+  });
+
+  test('a nonce that is too old is challenged anew, as stale: no phone asks its user for the password again', async () => {
+    await sleep(Math.max(0, oldest.sinceMs + nonceMs - performance.now()));
+    const caller = await phone(210, '1001');
+    const headers: Header[] = [['Proxy-Authorization', oldest.credentials]];
+    const call = await caller.invite(farm.uri('9001'), { headers });
+    await call.answered();
+    const challenge = await caller.received('the challenge', ({ status }) => status === 407);
+    assert.match(challenge.get('Proxy-Authenticate'), /stale=true/i);
+    await call.hangup();
   });
 });
 

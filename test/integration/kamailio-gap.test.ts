@@ -172,7 +172,7 @@ describe('The daemon', () => {
     const phone = await open({ host: 201 });
     const before = await lab.counter('refused.source');
     const route: Header = ['Route', `<sip:${lab.plan.privateVip};lr>`];
-    for (const method of ['INVITE', 'OPTIONS'])
+    for (const method of ['INVITE', 'MESSAGE'])
       void daemon.request(method, `sip:x@${phone.address}`, { headers: [route], proxy: lab.privateVip });
     await waitFor('both to be refused', async () => (await lab.counter('refused.source')) >= before + 2);
     const headers = call.dialog
