@@ -141,6 +141,10 @@ describe('a farm whose daemon dies', () => {
           async () => (await farm.status()).nodes.some(one => one.name === node && one.state === 'suspect'),
           { deadlineMs: 9_000, everyMs: 200 },
         );
+        // The Kamailios hear of it a moment after we do.
+        await waitFor('their lists to say so', async () => (await farm.cli(['dispatcher', 'diff'])).code === 0, {
+          deadlineMs: 20_000,
+        });
         for (let i = 0; i < 6; i++) {
           const other = await alice.invite(farm.uri('70001'));
           await other.answered();
