@@ -89,6 +89,11 @@ describe('an edge that changes', () => {
         assert.equal(result.failures.length, result.failed, 'each lost set-up is explained by its Call-ID');
         assert.ok(result.failed <= 5, `${result.failed} of 900 set-ups lost`);
         await long.hangup();
+        // Where a 180 comes after its 200, SIPp gives up without a BYE.
+        const lost = new Set(result.failures.map(({ callId }) => callId));
+        for (const { id, legs } of await farm.calls()) {
+          if (legs.some(({ callId }) => lost.has(callId))) await farm.cli(['call', 'hangup', id]);
+        }
       } finally {
         await callee.stop();
         await alice.close();
