@@ -92,33 +92,41 @@ function findChunks(datagram: Buffer): number[] | undefined {
 }
 
 function readChunks(datagram: Buffer, chunks: readonly number[]): HepDecoded {
+  /** Where a chunk's body begins, 0 where there is none. Numbers are read where they stand: a Buffer for each cost more than all else. */
+  const at = (type: number): number => {
+    const offset = chunks[type] ?? 0;
+    return offset === 0 ? 0 : offset + chunkHeaderBytes;
+  };
   const body = (type: number): Buffer | undefined => {
     const offset = chunks[type] ?? 0;
     return offset === 0
       ? undefined
       : datagram.subarray(offset + chunkHeaderBytes, offset + datagram.readUInt16BE(offset + 4));
   };
-  const sourceAddress = formatAddress(body(chunk.source4) ?? body(chunk.source6));
-  const destinationAddress = formatAddress(body(chunk.destination4) ?? body(chunk.destination6));
-  const sourcePort = body(chunk.sourcePort);
-  const destinationPort = body(chunk.destinationPort);
-  const seconds = body(chunk.seconds);
-  const kind = body(chunk.payloadKind);
+  const sourceAddress = readAddress(datagram, at(chunk.source4), at(chunk.source6));
+  const destinationAddress = readAddress(datagram, at(chunk.destination4), at(chunk.destination6));
+  const [sourcePort, destinationPort] = [at(chunk.sourcePort), at(chunk.destinationPort)];
+  const [seconds, kind, captureId, protocol] = [
+    at(chunk.seconds),
+    at(chunk.payloadKind),
+    at(chunk.captureId),
+    at(chunk.protocol),
+  ];
   const payload = body(chunk.payload);
   if (!sourceAddress || !destinationAddress || !sourcePort || !destinationPort || !seconds || !kind || !payload) {
     return { ok: false, refusal: 'missingChunk' };
   }
-  const microseconds = body(chunk.microseconds)?.readUInt32BE(0) ?? 0;
+  const microseconds = at(chunk.microseconds) === 0 ? 0 : datagram.readUInt32BE(at(chunk.microseconds));
   if (microseconds > 999_999) return { ok: false, refusal: 'badChunk' };
   return {
     ok: true,
     packet: {
-      captureId: body(chunk.captureId)?.readUInt32BE(0),
-      protocol: body(chunk.protocol)?.readUInt8(0) ?? 17,
-      source: { address: sourceAddress, port: sourcePort.readUInt16BE(0) },
-      destination: { address: destinationAddress, port: destinationPort.readUInt16BE(0) },
-      atMs: seconds.readUInt32BE(0) * 1000 + microseconds / 1000,
-      payloadKind: kind.readUInt8(0),
+      captureId: captureId === 0 ? undefined : datagram.readUInt32BE(captureId),
+      protocol: protocol === 0 ? 17 : datagram.readUInt8(protocol),
+      source: { address: sourceAddress, port: datagram.readUInt16BE(sourcePort) },
+      destination: { address: destinationAddress, port: datagram.readUInt16BE(destinationPort) },
+      atMs: datagram.readUInt32BE(seconds) * 1000 + microseconds / 1000,
+      payloadKind: datagram.readUInt8(kind),
       authKey: body(chunk.authKey),
       correlationId: body(chunk.correlationId)?.toString(),
       payload,
@@ -186,10 +194,14 @@ function uint32(type: number, value: number): Buffer {
   return formatChunk(type, body);
 }
 
-/** 4 or 16 bytes as text, IPv6 in the one form of RFC 5952 §4. */
-function formatAddress(bytes: Buffer | undefined): string | undefined {
-  if (!bytes) return undefined;
-  if (bytes.length === 4) return bytes.join('.');
+/** The IPv4 address at one offset, else the IPv6 address at the other; 0 for none. */
+function readAddress(datagram: Buffer, at4: number, at6: number): string | undefined {
+  if (at4 !== 0) return `${datagram[at4]}.${datagram[at4 + 1]}.${datagram[at4 + 2]}.${datagram[at4 + 3]}`;
+  return at6 === 0 ? undefined : formatIPv6(datagram.subarray(at6, at6 + 16));
+}
+
+/** In the one form of RFC 5952 §4. */
+function formatIPv6(bytes: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2).toString(16)).join(':');
   const zeros = groups.match(/\b0(?::0)+\b/g) ?? [];
   const longest = zeros.reduce((best, run) => (run.length > best.length ? run : best), '');

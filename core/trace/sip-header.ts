@@ -75,6 +75,14 @@ export function parseVia(value: string): Via {
   };
 }
 
+/** The branch of a Via value, as `parseVia` finds it, where nothing else of it is wanted. */
+export function branchOf(value: string | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  if (/["<]/.test(value)) return parseVia(value).branch;
+  const found = /;[ \t]*branch[ \t]*(?:=([^;]*))?(?:;|$)/i.exec(value);
+  return found ? (found[1] ?? '').trim() : undefined;
+}
+
 function parseParameters(text: string): ReadonlyMap<string, string> {
   const parameters = new Map<string, string>();
   for (const part of splitOutside(text, ';')) {

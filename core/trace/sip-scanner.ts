@@ -1,5 +1,5 @@
 // Finds in a SIP message what a trace and a ledger of dialogs need, tolerantly: it observes, it does not judge. Pure.
-import { parseNameAddr, parseVia, splitOutside, type NameAddr, type Via } from './sip-header.js';
+import { branchOf, parseNameAddr, parseVia, splitOutside, type NameAddr, type Via } from './sip-header.js';
 
 /** Compact forms (RFC 3261 §7.3.3) of the headers read here. */
 const longNames: Readonly<Record<string, string>> = {
@@ -82,6 +82,12 @@ export class SipMessage {
   /** Topmost first. */
   get vias(): Via[] {
     return this.#list('via').map(parseVia);
+  }
+
+  /** Branches of the topmost two; undefined for one that has none. */
+  get topBranches(): [top: string | undefined, next: string | undefined] {
+    const [top, next] = this.#list('via');
+    return [branchOf(top), branchOf(next)];
   }
 
   /** Values with brackets and parameters, as they came, topmost first. */

@@ -135,7 +135,7 @@ export class TraceIntake {
 }
 
 function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, rawAt: number | null): TraceMessage {
-  const [top, next] = sip.vias;
+  const [viaBranch, nextViaBranch] = sip.topBranches;
   return {
     atMs: packet.atMs,
     instance: instance.name,
@@ -150,8 +150,8 @@ function describe(packet: HepPacket, sip: SipMessage, instance: TraceInstance, r
     cseq: sip.cseq ?? null,
     fromTag: clip(sip.from?.parameters.get('tag')),
     toTag: clip(sip.to?.parameters.get('tag')),
-    viaBranch: clip(top?.branch),
-    nextViaBranch: clip(next?.branch),
+    viaBranch: clip(viaBranch),
+    nextViaBranch: clip(nextViaBranch),
     sizeBytes: packet.payload.length,
     contentType: sip.body.length > 0 ? clip(sip.contentType ?? '') : null,
     rawAt,

@@ -68,6 +68,7 @@ describe('an ordinary INVITE', () => {
       ],
     );
     assert.equal(invite.vias[1]?.parameters.get('rport'), '');
+    assert.deepEqual(invite.topBranches, [invite.vias[0]?.branch, invite.vias[1]?.branch]);
   });
 
   test('splits routes at commas outside the brackets only', () => {
