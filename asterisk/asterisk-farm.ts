@@ -10,7 +10,7 @@ import {
   type AsteriskNode,
 } from '../core/ports/asterisk.js';
 import { ariClient, callAri } from './ari-client.js';
-import { eventTypes } from './ari-event.js';
+import { heardEvents } from './ari-event.js';
 import { AriRequester } from './ari-requester.js';
 import { EventStream } from './event-stream.js';
 
@@ -18,6 +18,8 @@ export interface AriFarmOptions {
   readonly addressOf: (node: string) => string;
   readonly passwordOf: (node: string) => string;
   readonly log: Logger;
+  /** Types of events to be sent. Default: those that core acts upon. */
+  readonly events?: readonly string[];
 }
 
 /** Nodes are made when they are first asked for, and forgotten when they are closed. */
@@ -32,8 +34,8 @@ export class AriFarm implements AsteriskFarm {
   node(name: string): AsteriskNode {
     const known = this.#nodes.get(name);
     if (known) return known;
-    const { addressOf, passwordOf, log } = this.#options;
-    const node = new Node({ name, address: addressOf(name), password: passwordOf(name), log }, () =>
+    const { addressOf, passwordOf, log, events = heardEvents } = this.#options;
+    const node = new Node({ name, address: addressOf(name), password: passwordOf(name), log, events }, () =>
       this.#nodes.delete(name),
     );
     this.#nodes.set(name, node);
@@ -41,15 +43,23 @@ export class AriFarm implements AsteriskFarm {
   }
 }
 
+interface NodeOptions {
+  readonly name: string;
+  readonly address: string;
+  readonly password: string;
+  readonly log: Logger;
+  readonly events: readonly string[];
+}
+
 class Node implements AsteriskNode {
   readonly name: string;
   readonly ari: AriClient;
   readonly #requester: AriRequester;
-  readonly #about: { readonly address: string; readonly password: string; readonly log: Logger };
+  readonly #about: NodeOptions;
   readonly #forget: () => void;
   #stream: EventStream | undefined;
 
-  constructor(about: { name: string; address: string; password: string; log: Logger }, forget: () => void) {
+  constructor(about: NodeOptions, forget: () => void) {
     this.name = about.name;
     this.#about = about;
     this.#forget = forget;
@@ -63,7 +73,7 @@ class Node implements AsteriskNode {
   }
 
   open(listener: AsteriskListener): void {
-    const { address, password, log } = this.#about;
+    const { address, password, log, events } = this.#about;
     this.#stream ??= new EventStream({
       node: this.name,
       // All channels: an application that follows single ones no longer hears of them once they leave Stasis.
@@ -72,7 +82,7 @@ class Node implements AsteriskNode {
       password,
       ari: this.ari,
       filter: async () => {
-        const filter = { allowed: eventTypes.map(type => ({ type })) };
+        const filter = { allowed: events.map(type => ({ type })) };
         await callAri(this.#requester, 'applications.filter', { applicationName: stasisApp, filter }, z.unknown());
       },
       listener,

@@ -1,5 +1,6 @@
 // The daemon's log: JSON lines by pino, one line per transition at info, secrets redacted.
 import { pino, type DestinationStream } from 'pino';
+import { withoutSecrets } from './log-secrets.js';
 
 /** What every part of the daemon logs through. Fields first, then the message; a call's lines bear its id as `call`. */
 export interface Logger {
@@ -31,15 +32,13 @@ export interface RootLogger extends Logger {
   flush(): void;
 }
 
-const secretKeys = ['secret', 'password', 'ha1', 'ha1Sha256', 'authorization', 'token'];
-const redactedPaths = secretKeys.flatMap(key => [key, `*.${key}`, `*.*.${key}`]);
-
 /** Makes the root logger. Lines: `time` in ISO 8601, `level` as a word, errors with code, details, remedy and stack. */
 export function createLogger(options: LogOptions): RootLogger {
   const file =
     options.destination === undefined
       ? pino.destination({ ...(options.file === undefined ? {} : { dest: options.file }), mkdir: true, sync: true })
       : undefined;
+  const turns = file === undefined ? undefined : new TurnBuffer(file);
   // Children of pino keep the level they were born with, so the level is asked at each line through one shared value.
   const state = { rank: ranks[options.level] };
   const root = pino(
@@ -48,18 +47,43 @@ export function createLogger(options: LogOptions): RootLogger {
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: label => ({ level: label }) },
-      redact: { paths: redactedPaths, censor: '[redacted]' },
       serializers: { error: describeError, err: describeError },
     },
-    options.destination ?? file,
+    options.destination ?? turns,
   );
   return Object.assign(new LevelledLogger(root, state), {
     setLevel: (level: LogLevel) => void (state.rank = ranks[level]),
     reopen: () => {
+      turns?.drain();
       if (options.file !== undefined) file?.reopen(options.file);
     },
-    flush: () => file?.flushSync(),
+    flush: () => {
+      turns?.drain();
+      file?.flushSync();
+    },
   });
+}
+
+/** Writes the lines of one turn of the event loop at once: a call has a dozen, and each write of its own is a system call. */
+class TurnBuffer implements DestinationStream {
+  readonly #file: DestinationStream;
+  #lines = '';
+
+  constructor(file: DestinationStream) {
+    this.#file = file;
+    process.once('exit', () => this.drain());
+  }
+
+  write(line: string): void {
+    if (this.#lines === '') setImmediate(() => this.drain());
+    this.#lines += line;
+  }
+
+  drain(): void {
+    const lines = this.#lines;
+    this.#lines = '';
+    if (lines !== '') this.#file.write(lines);
+  }
 }
 
 /** A logger that says nothing, for tests and for what runs before there is a config. */
@@ -92,23 +116,23 @@ class LevelledLogger implements Logger {
   }
 
   debug(fields: object, message: string): void {
-    if (this.#state.rank <= 1) this.#lines.debug(fields, message);
+    if (this.#state.rank <= 1) this.#lines.debug(withoutSecrets(fields), message);
   }
 
   info(fields: object, message: string): void {
-    if (this.#state.rank <= 2) this.#lines.info(fields, message);
+    if (this.#state.rank <= 2) this.#lines.info(withoutSecrets(fields), message);
   }
 
   warn(fields: object, message: string): void {
-    if (this.#state.rank <= 3) this.#lines.warn(fields, message);
+    if (this.#state.rank <= 3) this.#lines.warn(withoutSecrets(fields), message);
   }
 
   error(fields: object, message: string): void {
-    if (this.#state.rank <= 4) this.#lines.error(fields, message);
+    if (this.#state.rank <= 4) this.#lines.error(withoutSecrets(fields), message);
   }
 
   child(fields: Readonly<Record<string, unknown>>): Logger {
-    return new LevelledLogger(this.#lines.child(fields), this.#state);
+    return new LevelledLogger(this.#lines.child(withoutSecrets(fields)), this.#state);
   }
 }
 
@@ -116,5 +140,12 @@ function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   const described = pino.stdSerializers.err(error);
   const { code, remedy, details } = error as { code?: unknown; remedy?: unknown; details?: unknown };
-  return { type: described.type, code, message: described.message, remedy, details, stack: described.stack };
+  return {
+    type: described.type,
+    code,
+    message: described.message,
+    remedy,
+    details: withoutSecrets(details),
+    stack: described.stack,
+  };
 }

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { once } from 'node:events';
+import { knownEvents } from '../../asterisk/ari-event.js';
 import { AriFarm } from '../../asterisk/asterisk-farm.js';
 import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
@@ -39,7 +40,12 @@ export class AsteriskLab {
     this.subnet = subnet;
     const passwordOf = (name: string): string => `secret-of-${name}`;
     this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
-    this.farm = new AriFarm({ addressOf: name => this.node(name).address, passwordOf, log: silentLogger });
+    this.farm = new AriFarm({
+      addressOf: name => this.node(name).address,
+      passwordOf,
+      log: silentLogger,
+      events: knownEvents,
+    });
     this.#renderer = new AsteriskRenderer({
       plan: () => this.plan,
       prefix: asteriskPrefix(),
