@@ -46,7 +46,7 @@ describe('call nodes drained and taken back', () => {
       t.diagnostic(`${result.successful} of ${result.total} calls, ${result.retransmissions} retransmissions`);
       assert.deepEqual([result.total, result.failed], [calls, 0], JSON.stringify(result.failures));
     } finally {
-      await callee.stop();
+      await Promise.all([caller.stop(), callee.stop()]);
     }
     await farm.idle();
     assert.ok(!(await log()).includes('a second INVITE with the Call-ID'), 'no INVITE became two calls');

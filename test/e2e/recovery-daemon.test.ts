@@ -23,8 +23,7 @@ describe('calls go on', () => {
   });
   afterEach(async () => {
     await farm.idle(20_000);
-    const up = async (): Promise<boolean> => (await farm.status()).nodes.every(node => node.state === 'up');
-    await waitFor('every node to be up', up, { deadlineMs: 30_000, everyMs: 200 });
+    await farm.whole();
     await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
       deadlineMs: 25_000,
       describe: async () => (await leftovers(farm)).join('\n'),

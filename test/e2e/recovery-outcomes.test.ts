@@ -29,7 +29,7 @@ describe('a call node dies, and', () => {
   });
   afterEach(async () => {
     await farm.idle(20_000);
-    await everyNodeUp(farm);
+    await farm.whole();
     // What a phone ended that we could not tell of, the sweep finds at its second look.
     await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
       deadlineMs: 25_000,
@@ -188,10 +188,3 @@ describe('a call node dies, and', () => {
     await callee.ended(15_000);
   });
 });
-
-async function everyNodeUp(farm: Farm): Promise<void> {
-  await waitFor('every node to be up', async () => (await farm.status()).nodes.every(node => node.state === 'up'), {
-    deadlineMs: 30_000,
-    everyMs: 200,
-  });
-}

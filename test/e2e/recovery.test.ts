@@ -38,7 +38,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
         deadlineMs: 15_000,
         describe: async () => (await leftovers(farm)).join('\n'),
       });
-      await up(farm);
+      await farm.whole();
     });
 
     /** The versions of `o=` that a phone was sent. */
@@ -90,7 +90,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       // Both, so that it is the one that its offers went to.
       for (const engine of ['rtpengine-1', 'rtpengine-2']) {
         process.kill(await farm.pid(engine), 'SIGKILL');
-        await up(farm);
+        await farm.whole();
       }
       const pair = await PhonePair.answer(caller, callee, 10_000);
       await pair.hangup('caller');
@@ -141,7 +141,7 @@ describe('a conference node dies', () => {
     for (const node of nodes) {
       process.kill(await farm.pid(node), 'SIGKILL');
       for (const pair of pairs) await pair.soundsAgain();
-      await up(farm);
+      await farm.whole();
     }
     t.diagnostic(`${nodes.size} nodes killed one after the other; silences ${silences(calls).join(', ')} ms`);
     assert.deepEqual(
@@ -159,12 +159,4 @@ describe('a conference node dies', () => {
 
 function silences(calls: readonly SipCall[]): number[] {
   return calls.map(call => Math.round(call.audio.report().largestGapMs));
-}
-
-/** Every node is up again. */
-async function up(farm: Farm): Promise<void> {
-  await waitFor('every node to be up', async () => (await farm.status()).nodes.every(node => node.state === 'up'), {
-    deadlineMs: 30_000,
-    everyMs: 200,
-  });
 }

@@ -146,6 +146,19 @@ export class Farm {
     await this.json('reload');
   }
 
+  /** Waits until every node is up and every Kamailio has it in its lists: a node is up a moment before calls get to it. */
+  async whole(deadlineMs = 30_000): Promise<void> {
+    const isWhole = async (): Promise<boolean> => {
+      const { nodes } = await this.status();
+      if (nodes.some(({ state }) => state !== 'up')) return false;
+      const edges = await callDaemon(statePaths(this.state).controlSocket, 'dispatcherDiff', {});
+      return edges.every(({ reachable, drift }) => reachable && drift.length === 0);
+    };
+    const describe = async (): Promise<string> =>
+      (await this.status()).nodes.map(({ name, state }) => `${name} ${state}`).join(', ');
+    await waitFor('the farm to be whole', isWhole, { deadlineMs, everyMs: 200, describe });
+  }
+
   /** Waits until no call is left. */
   async idle(deadlineMs = 10_000): Promise<void> {
     const none = async (): Promise<boolean> => (await this.status()).calls.active === 0;
