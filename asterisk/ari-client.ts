@@ -17,7 +17,7 @@ export const channelSchema = z.looseObject({
   state: z.string(),
   caller: partySchema,
   connected: partySchema,
-  dialplan: z.looseObject({ context: z.string(), exten: z.string() }),
+  dialplan: z.looseObject({ context: z.string(), exten: z.string(), app_name: z.string() }),
   creationtime: z.string(),
   channelvars: z.record(z.string(), z.string()).exactOptional(),
 });
@@ -110,11 +110,11 @@ export function ariClient(requester: AriRequester): AriClient {
       list: ask('bridges.list', z.array(bridgeSchema)),
       createWithId: async parameters => {
         try {
-          await callAri(requester, 'bridges.createWithId', parameters, nothing);
+          return await callAri(requester, 'bridges.createWithId', parameters, bridgeSchema);
         } catch (error) {
           // Asked twice, as after a restart of ours: Asterisk refuses (res/ari/resource_bridges.c), though it has what we want.
           if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) throw error;
-          await callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, nothing);
+          return callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, bridgeSchema);
         }
       },
       addChannel: call('bridges.addChannel', nothing),

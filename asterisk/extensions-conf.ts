@@ -1,5 +1,5 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
-import { bridgeVariable, conferenceHeader, receivedInvite, stasisApp } from '../core/ports/asterisk.js';
+import { bridgeVariable, conferenceHeader, receivedInvite, recoveredContext, stasisApp } from '../core/ports/asterisk.js';
 
 /**
  * What the daemon would have to ask for. In one argument, as a caller's bracket that is never closed makes one of all that
@@ -16,7 +16,8 @@ const inbound = `Stasis(${stasisApp},inbound,${invite})`;
 /**
  * After Stasis() a call is over, or no daemon listens: 503, so that a trunk tries elsewhere. `h` runs after each hang-up
  * (main/pbx.c), when Stasis() has set its status; before that it is what was dialled, as any other name.
- * `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test.
+ * `reject`: the one way to answer with exactly this status. `echo`: far end of the echo test. `recovered`: a session that came up while
+ * no daemon listens waits for the next one.
  */
 export const callExtensions = `[from-edge]
 exten => _[!-~]!,1,${inbound}
@@ -30,6 +31,12 @@ exten => h,1,ExecIf($["\${STASISSTATUS}" != ""]?Hangup())
 [reject]
 exten => _[456]XX,1,PJSIPHangup(\${EXTEN})
  same => n,Hangup()
+
+[${recoveredContext}]
+exten => s,1,Stasis(${stasisApp},recovered)
+ same => n,ExecIf($["\${STASISSTATUS}" != "FAILED"]?Hangup())
+ same => n,Wait(0.1)
+ same => n,Goto(1)
 
 [echo]
 exten => s,1,Answer()

@@ -273,9 +273,6 @@ export class CallEngine {
       case 'Dial':
         this.#dialled(event.peer.id, event.dialstatus);
         return;
-      case 'ChannelStateChange':
-        if (event.channel.state === 'Up') this.#answered(event.channel.id);
-        return;
       case 'ChannelHold':
       case 'ChannelUnhold':
         this.#dispatch(event.channel.id, {

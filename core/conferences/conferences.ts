@@ -132,21 +132,6 @@ export class Conferences {
     });
   }
 
-  /** Joins once more what the store says is joined: after a restart of the daemon, when a channel may be outside its bridge. */
-  async rejoin(callId: string): Promise<void> {
-    const key = this.#byCall.get(callId);
-    if (key === undefined) return;
-    await this.#queue.run(key, async () => {
-      const conference = this.#conferences.get(key);
-      if (conference?.mixing !== 'call-node') return;
-      await this.#bridgeOn(conference.node, conference.id);
-      await this.#attach(
-        conference,
-        conference.participants.filter(one => one.callId === callId),
-      );
-    });
-  }
-
   /** The conference of a call, if it is mixed on a call node: all that are in it have to be on that node together. */
   mixedTogether(callId: string): string | undefined {
     const conference = this.#conferenceOf(callId);
@@ -296,8 +281,9 @@ export class Conferences {
       await made;
     }
     if (isIn) return;
-    await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
-    await ari.bridges.addChannel({ bridgeId, channel: legId });
+    const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
+    // One that an earlier daemon asked for came into it by itself.
+    if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
   }
 
   #conferenceOf(callId: string): ConferenceRecord | undefined {

@@ -3,6 +3,12 @@
 /** Name of our Stasis application (and of our ARI user) on every Asterisk. */
 export const stasisApp = 'holdfast';
 
+/**
+ * Dialplan context of a session that is recovered, at extension `s`: into our application, and where no daemon listens at the
+ * moment, as soon as one does. One that is originated into the application itself would be hung up instead.
+ */
+export const recoveredContext = 'recovered';
+
 /** Channel variable: the bridge that a channel is in when its StasisStart comes, made where it is not there yet (patches/0005). */
 export const bridgeVariable = 'STASIS_BRIDGE';
 
@@ -26,7 +32,8 @@ export interface AriChannel {
   readonly state: string;
   readonly caller: { readonly name: string; readonly number: string };
   readonly connected: { readonly name: string; readonly number: string };
-  readonly dialplan: { readonly context: string; readonly exten: string };
+  /** `app_name`: the application that runs now; Stasis for one that is ours. */
+  readonly dialplan: { readonly context: string; readonly exten: string; readonly app_name: string };
   /** ISO 8601 with milliseconds. */
   readonly creationtime: string;
   /** Set by `channelvars` in ari.conf. */
@@ -107,10 +114,13 @@ export interface AriClient {
       variables?: Readonly<Record<string, string>>;
     }): Promise<void>;
     dial(params: { channelId: string; caller?: string; timeout?: number }): Promise<void>;
+    /** POST /channels: dialled at once; answered, it comes into `app`, or into the dialplan at priority 1. */
     originate(params: {
       endpoint: string;
-      app: string;
+      app?: string;
       appArgs?: string;
+      context?: string;
+      extension?: string;
       channelId: string;
       callerId?: string;
       timeout?: number;
@@ -136,8 +146,8 @@ export interface AriClient {
   };
   readonly bridges: {
     list(): Promise<readonly AriBridge[]>;
-    /** POST /bridges/{bridgeId}: idempotent by its id. */
-    createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<void>;
+    /** POST /bridges/{bridgeId}: idempotent by its id. Gives the bridge as it is, with the channels of one that was there. */
+    createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<AriBridge>;
     addChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     removeChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     destroy(params: { bridgeId: string }): Promise<void>;

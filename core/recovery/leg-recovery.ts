@@ -1,6 +1,12 @@
 // Recovers one session: sends its INVITE from a node, waits for what comes of it, and tries again where that is worth while.
 import { HoldfastError, messageOf } from '../errors.js';
-import { bridgeVariable, stasisApp, trunkEndpointName, type AriClient, type AriEvent } from '../ports/asterisk.js';
+import {
+  bridgeVariable,
+  recoveredContext,
+  trunkEndpointName,
+  type AriClient,
+  type AriEvent,
+} from '../ports/asterisk.js';
 import { finalStatus } from '../calls/sip-status.js';
 import { judgeAnswer } from './recovery-plan.js';
 import type { LostSession } from './recovery-record.js';
@@ -99,8 +105,8 @@ export class LegRecovery {
     try {
       await ari(node).channels.originate({
         endpoint: this.#endpoint(),
-        app: stasisApp,
-        appArgs: 'recovered',
+        context: recoveredContext,
+        extension: 's',
         channelId: session.legId,
         formats: 'ulaw',
         timeout: answerSeconds,

@@ -188,15 +188,16 @@ export class Recoveries {
 
   /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
   async nodeConnected(node: string, snapshot: AriSnapshot): Promise<void> {
-    const channels = new Map(snapshot.channels.map(channel => [channel.id, channel.state]));
+    const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
     for (const pending of this.#pending.values()) {
       if (pending.node !== node || pending.leg.begun) continue;
       const { callId, legId } = pending.session;
-      const state = channels.get(legId);
-      if (state === undefined) pending.node = undefined;
+      const channel = channels.get(legId);
+      if (channel === undefined) pending.node = undefined;
       else {
         pending.leg.conferenceReady = this.#options.conferences.move(callId, [legId], node).catch(() => undefined);
-        void this.#run(pending, state === 'Up' ? 'up' : 'under way');
+        const isOurs = channel.state === 'Up' && channel.dialplan.app_name === 'Stasis';
+        void this.#run(pending, isOurs ? 'up' : 'under way');
       }
     }
     await this.#schedule();

@@ -21,7 +21,7 @@ export interface CallEnd {
 
 /** What to do with a re-INVITE: answer it, refuse it with a status, challenge it, or leave it without an answer. */
 export type ReinviteAnswer = 'answer' | 'ignore' | number | { readonly status: number; readonly challenge: Header };
-export type ReinviteBehaviour = ReinviteAnswer | ((request: SipMessage) => ReinviteAnswer);
+export type ReinviteBehaviour = ReinviteAnswer | ((request: SipMessage) => ReinviteAnswer | Promise<ReinviteAnswer>);
 
 /** Answers re-INVITEs that bear the credentials, and challenges all others: each time anew, as some gateways do. */
 export function challenging(status: 401 | 407, realm: string, credentials: Credentials): ReinviteBehaviour {
@@ -194,11 +194,16 @@ export abstract class SipCall {
   }
 
   #onReinvite(transaction: ServerTransaction): void {
+    this.#reinvites.push(transaction.request);
+    const answer = typeof this.onReinvite === 'function' ? this.onReinvite(transaction.request) : this.onReinvite;
+    if (answer instanceof Promise) void answer.then(decided => this.#answerReinvite(transaction, decided));
+    else this.#answerReinvite(transaction, answer);
+  }
+
+  #answerReinvite(transaction: ServerTransaction, answer: ReinviteAnswer): void {
     const { request } = transaction;
-    this.#reinvites.push(request);
     const respond = (status: number, extra: ResponseExtra = {}): void =>
       transaction.respond(this.transport.response(transaction, status, extra));
-    const answer = typeof this.onReinvite === 'function' ? this.onReinvite(request) : this.onReinvite;
     if (answer === 'ignore') return;
     if (this.#reinviting || this.unacknowledged.size > 0) respond(491);
     else if (typeof answer === 'number') respond(answer);

@@ -420,7 +420,7 @@ describe('a daemon that comes back', () => {
     name: `PJSIP/edge-${id}`,
     caller: { name: '', number: '' },
     connected: { name: '', number: '' },
-    dialplan: { context: '', exten: '' },
+    dialplan: { context: '', exten: '', app_name: '' },
     creationtime: '',
   });
   const snapshot = (...channels: AriChannel[]): Map<string, AriChannel> => new Map(channels.map(one => [one.id, one]));

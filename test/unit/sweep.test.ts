@@ -71,7 +71,7 @@ describe('a sweep', () => {
 
 describe('what an Asterisk holds', () => {
   const channel = (id: string, name: string, exten = ''): AriChannel => ({
-    ...{ id, name, state: 'Up', dialplan: { context: '', exten }, creationtime: '' },
+    ...{ id, name, state: 'Up', dialplan: { context: '', exten, app_name: '' }, creationtime: '' },
     ...{ caller: { name: '', number: '' }, connected: { name: '', number: '' } },
   });
   const bridge = (id: string): AriBridge => ({ id, technology: '', bridge_type: 'mixing', name: '', channels: [] });

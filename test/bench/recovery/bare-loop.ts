@@ -6,7 +6,7 @@ import { callRecordSchema } from '../../../core/calls/call-record.js';
 import { FarmSecrets } from '../../../core/farm/farm-secrets.js';
 import { dialogSchema, type Dialog } from '../../../core/ledger/dialog.js';
 import { silentLogger } from '../../../core/log.js';
-import { bridgeVariable, type AriEvent } from '../../../core/ports/asterisk.js';
+import { bridgeVariable, recoveredContext, type AriEvent } from '../../../core/ports/asterisk.js';
 import { recoveryCseq, recoveryVariables } from '../../../core/recovery/recovery-variables.js';
 import { openLmdbStore } from '../../../core/store/lmdb-store.js';
 import { waitFor } from '../../harness/wait-for.js';
@@ -59,7 +59,7 @@ async function bareLoop({ state, address, victim }: BareLoopStart): Promise<Bare
       const answered = new Promise<void>(resolve => up.set(legId, resolve));
       await channels.originate({
         endpoint: 'PJSIP/edge/sip:session@recovery.invalid',
-        ...{ app: 'holdfast', appArgs: 'recovered', channelId: legId, formats: 'ulaw', variables },
+        ...{ context: recoveredContext, extension: 's', channelId: legId, formats: 'ulaw', variables },
       });
       await answered;
     }
