@@ -125,7 +125,13 @@ describe('a call that nobody hangs up', { concurrency: true }, () => {
         if (name === 'conference-1') return;
         const local = { endpoint: 'Local/s@echo/n', app: 'holdfast', appArgs: 'stray', channelId: 'stray-1' };
         await ari.channels.originate(local);
-        await ari.bridges.addChannel({ bridgeId: 'stray-conf', channel: 'stray-1' });
+        // An originate is answered before its channel is in the application.
+        const isIn = async (): Promise<boolean> =>
+          ari.bridges.addChannel({ bridgeId: 'stray-conf', channel: 'stray-1' }).then(
+            () => true,
+            () => false,
+          );
+        await waitFor('the channel to be in the bridge', isIn);
       });
     }
     const strays = async (): Promise<string[]> => (await leftovers(farm)).filter(one => one.includes('stray-'));
