@@ -1,5 +1,11 @@
 // extensions.conf of each role: a call is the daemon's from its first moment; registrars have no dialplan.
-import { bridgeVariable, conferenceHeader, receivedInvite, recoveredContext, stasisApp } from '../core/ports/asterisk.js';
+import {
+  bridgeVariable,
+  conferenceHeader,
+  receivedInvite,
+  recoveredContext,
+  stasisApp,
+} from '../core/ports/asterisk.js';
 
 /**
  * What the daemon would have to ask for. In one argument, as a caller's bracket that is never closed makes one of all that

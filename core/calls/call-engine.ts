@@ -343,11 +343,7 @@ export class CallEngine {
     if (status === '') this.#learnCallId(legId);
     if (status === 'RINGING') this.#dispatch(legId, { type: 'legRinging', leg: legId });
     if (status === 'PROGRESS') this.#dispatch(legId, { type: 'legProgress', leg: legId });
-    if (status === 'ANSWER') this.#answered(legId);
-  }
-
-  #answered(legId: string): void {
-    this.#dispatch(legId, { type: 'legAnswered', leg: legId });
+    if (status === 'ANSWER') this.#dispatch(legId, { type: 'legAnswered', leg: legId });
   }
 
   /** The Call-ID of a leg of ours, from the wire. */

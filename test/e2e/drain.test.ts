@@ -17,16 +17,16 @@ describe('call nodes drained and taken back', () => {
 
   const log = (): Promise<string> => readFile(join(farm.state, 'log/daemon.log'), 'utf8');
 
-  test('under 50 calls a second with calls ringing: 0 failed', { timeout: 120_000 }, async t => {
-    const calls = 1_500;
+  test('under load with calls ringing: 0 failed', { timeout: 120_000 }, async t => {
+    // Half of what two cores carry: what fails here, failed by draining. More calls than four rounds take.
+    const [calls, rate] = [700, 25];
     const callee = await Sipp.uas({ address: farm.host(208), ringMs: 400 });
     const caller = await Sipp.uac({
       address: farm.host(201),
       target: { address: farm.host(100), port: 5060 },
       service: '70001',
-      // More than four rounds take where the calls alone fill the cores.
       calls,
-      rate: 50,
+      rate,
       holdMs: 500,
       deadlineMs: 90_000,
     });
