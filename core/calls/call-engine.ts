@@ -222,7 +222,10 @@ export class CallEngine {
 
   /** Saves these calls as they are now, in one transaction with `writes`. */
   async save(callIds: Iterable<string>, writes: readonly StoreWrite[] = []): Promise<void> {
-    const calls = [...new Set(callIds)].flatMap(id => this.#calls.get(id)?.record ?? []);
+    const calls = [...new Set(callIds)].flatMap(id => {
+      const live = this.#calls.get(id);
+      return live === undefined || live.isFinished ? [] : [live.record];
+    });
     const all = [...writes, ...calls.map(call => this.#table.putting(call.id, call))];
     if (all.length > 0) await this.#options.store.transaction(all);
   }

@@ -58,6 +58,11 @@ export class LiveCall {
     return this.#call;
   }
 
+  /** True once its record has been handed to the store: saved after that, the call would be there once more, and end with a second one. */
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
   /** True while a leg's channel is being created: a snapshot taken now need not hold it. */
   isDialling(legId: string): boolean {
     return this.#dialling.has(legId);

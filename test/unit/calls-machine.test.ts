@@ -1,14 +1,17 @@
 // The call's state table, event by event, without a server.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CallEngine, type CallEngineOptions } from '../../core/calls/call-engine.js';
 import type { ConnectStep, FlowStep } from '../../core/calls/call-facts.js';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
-import type { CallRecord } from '../../core/calls/call-record.js';
+import { callRecordSchema, type CallRecord } from '../../core/calls/call-record.js';
 import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
 import { cdrOf } from '../../core/calls/cdr-of.js';
 import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
+import { openMemoryStore } from '../../core/store/memory-store.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const incoming: CallRecord = {
   id: 'c1',
@@ -457,6 +460,28 @@ describe('a daemon that comes back', () => {
     live.resume(resumeActions(live.record, snapshot()));
     await live.settled();
     assert.equal(done.filter(name => name === 'finish').length, 1);
+  });
+
+  test('a call that is being finished is not saved with others any more: it would be there again, and have a second record', async () => {
+    const { call } = play(routed(connect('sip:a')), ended('caller'));
+    const store = openMemoryStore();
+    const table = store.table('calls', callRecordSchema);
+    await table.put(call.id, call);
+    const engine: CallEngine = new CallEngine({
+      ...({ store, log: silentLogger, sipCallIdOf: () => undefined } as unknown as CallEngineOptions),
+      conferences: { onLost: () => undefined, load: async () => undefined, leave: async () => undefined } as never,
+      events: { started: () => undefined, answered: () => undefined, ended: () => undefined, changed: () => undefined },
+      finish: async one => {
+        const finished = table.delete(one.id);
+        // As a recovery of its node saves all the calls that it moves.
+        await engine.save([one.id]);
+        await finished;
+      },
+    });
+    await engine.load(0);
+    engine.tell(call.id, ended('c1-1'));
+    await waitFor('the call to be over', () => engine.activeCalls === 0);
+    assert.equal(await table.get(call.id), undefined);
   });
 
   test('the CDR of a call that ended meanwhile says between which times', () => {
