@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
-import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -52,7 +52,7 @@ describe('a call node dies, and a gateway challenges our re-INVITE', () => {
     await farm.down();
   });
   afterEach(async () => {
-    await everyNodeUp(farm);
+    await farm.whole();
     await nothingLeft(farm);
   });
 
@@ -68,7 +68,7 @@ describe('a call node dies, and a gateway challenges our re-INVITE', () => {
         await kill(dying);
         await pair.reinvited([reinvites[0] ?? 0, (reinvites[1] ?? 0) + 1]);
         await pair.soundsAgain();
-        await everyNodeUp(farm);
+        await farm.whole();
       }
       pair.callee.onReinvite = 'answer';
       await pair.holdAndResume();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test, type TestContext } from 'node:test';
 import { Baresip } from '../harness/baresip.js';
 import { recordOf } from '../harness/call-records.js';
-import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -100,7 +100,7 @@ describe('phones from Debian in calls whose servers die', () => {
     await farm.down();
   });
   afterEach(async () => {
-    await everyNodeUp(farm);
+    await farm.whole();
     await nothingLeft(farm);
   });
 

@@ -1,7 +1,7 @@
 // A room of four parties on two call nodes, whose servers die: everybody is back with everybody, and nobody hears itself.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
@@ -88,7 +88,7 @@ describe('a room of four parties on two call nodes', () => {
     t.diagnostic(`silences ${silences()}`);
     assert.deepEqual((await room()).participants, before.participants);
     assert.deepEqual(reinvites(), [0, 0, 0, 0]);
-    await everyNodeUp(farm);
+    await farm.whole();
     assert.equal((await bridgesOnTheFarm()).length, 1);
   });
 
@@ -104,7 +104,7 @@ describe('a room of four parties on two call nodes', () => {
     assert.deepEqual(byCall(after), byCall(before), 'muted and role are what they were');
     assert.equal(after.node, before.node);
     assert.deepEqual(await nodesOfCalls(), ['call-2', 'call-2', 'call-2', 'call-2']);
-    await everyNodeUp(farm);
+    await farm.whole();
     assert.equal((await bridgesOnTheFarm()).length, 1);
   });
 

@@ -8,7 +8,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegistrationStatus } from '../../core/control/operations.js';
 import { digestsOf } from '../../core/farm/edge-settings.js';
-import { everyNodeUp, nothingLeft } from '../harness/farm-quiet.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';
 import { registerAll } from '../harness/register-storm.js';
@@ -308,7 +308,7 @@ describe('registrations', () => {
         deadlineMs,
         describe: async () => `${(await known()).size} of ${users.length}`,
       });
-    await everyNodeUp(farm);
+    await farm.whole();
     // What it granted in its last moment it has told nobody else.
     await waitForBindings(users.length * 0.9);
     const found = await known();

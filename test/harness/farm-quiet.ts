@@ -12,12 +12,3 @@ export async function nothingLeft(farm: Farm, deadlineMs = 25_000): Promise<void
     describe: async () => (await leftovers(farm)).join('\n'),
   });
 }
-
-export async function everyNodeUp(farm: Farm): Promise<void> {
-  const states = async (): Promise<string[]> => (await farm.status()).nodes.map(node => `${node.name} ${node.state}`);
-  await waitFor('every node to be up', async () => (await states()).every(state => state.endsWith(' up')), {
-    deadlineMs: 30_000,
-    everyMs: 200,
-    describe: async () => (await states()).join(', '),
-  });
-}

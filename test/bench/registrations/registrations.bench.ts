@@ -2,7 +2,6 @@
 // Run: node dist/test/bench/registrations/registrations.bench.js [SUBSCRIBERS [A SECOND]]
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { everyNodeUp } from '../../harness/farm-quiet.js';
 import { Farm } from '../../harness/farm.js';
 import { projectRoot } from '../../harness/project-root.js';
 import { registerAll, type StormReport } from '../../harness/register-storm.js';
@@ -31,7 +30,7 @@ try {
   const at = { [count / 4]: () => kill('kamailio-2'), [count / 2]: () => kill('registrar-1') };
   const bound = async (): Promise<number> => (await farm.registrations()).length;
   print('a Kamailio and a registrar killed', await registerAll({ ...all, at }));
-  await everyNodeUp(farm);
+  await farm.whole();
   console.log(`  ${await bound()} of ${count} were known when all servers were up again`);
   print('nothing killed', await registerAll(all));
   const most = { deadlineMs: 30_000, everyMs: 500, describe: async () => `${await bound()} of ${count}` };
