@@ -52,6 +52,7 @@ export const knownEvents: readonly string[] = Object.keys(known);
 /** The types that core acts upon, which is what Asterisk is asked to send: all others cost it and us for nothing. */
 export const heardEvents: readonly string[] = [
   'StasisStart',
+  'ChannelStateChange',
   'Dial',
   'ChannelHold',
   'ChannelUnhold',

@@ -276,6 +276,10 @@ export class CallEngine {
       case 'Dial':
         this.#dialled(event.peer.id, event.dialstatus);
         return;
+      case 'ChannelStateChange':
+        // A leg that is on its way from one bridge to another as it is answered has no Dial event of it.
+        if (event.channel.state === 'Up') this.#dialled(event.channel.id, 'ANSWER');
+        return;
       case 'ChannelHold':
       case 'ChannelUnhold':
         this.#dispatch(event.channel.id, {
