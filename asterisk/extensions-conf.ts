@@ -41,7 +41,7 @@ exten => _[456]XX,1,PJSIPHangup(\${EXTEN})
 [${recoveredContext}]
 exten => s,1,Stasis(${stasisApp},recovered)
  same => n,ExecIf($["\${STASISSTATUS}" != "FAILED"]?Hangup())
- same => n,Wait(0.1)
+ same => n,Wait(0.5)
  same => n,Goto(1)
 
 [echo]

@@ -1,9 +1,9 @@
 // Says in a dead Asterisk's stead what the phones wait for: final responses, CANCELs, BYEs, from the daemon's own address.
 import { randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HoldfastError } from '../errors.js';
 import { ports } from '../farm/farm-plan.js';
+import { openSipSocket } from '../host/sip-socket.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import { scanSip, type SipMessage } from '../trace/sip-scanner.js';
@@ -43,19 +43,7 @@ export class StandIn {
   /** Throws ADDRESS_TAKEN. */
   async open(): Promise<void> {
     const { address, log } = this.#options;
-    const socket = createSocket('udp4');
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', cause => {
-        socket.close();
-        const remedy = 'is the farm subnet one of this machine?';
-        reject(
-          new HoldfastError('ADDRESS_TAKEN', `cannot send SIP from ${address}: ${cause.message}`, { cause, remedy }),
-        );
-      });
-      socket.bind(0, address, resolve);
-    });
-    socket.removeAllListeners('error');
-    socket.on('error', error => log.debug({ error }, 'the stand-in could not send'));
+    const socket = await openSipSocket(address, 'the stand-in', log);
     // They come from a Kamailio's own address, not from the VIP: nothing but the branch tells whose they are.
     socket.on('message', data => this.#onMessage(scanSip(data)));
     this.#socket = socket;

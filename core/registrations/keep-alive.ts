@@ -1,7 +1,8 @@
 // Keeps the ways to phones behind NAT open: an OPTIONS to each, from the public VIP, often enough for a NAT not to forget them.
 import { createHash, randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import { ports } from '../farm/farm-plan.js';
+import { openSipSocket } from '../host/sip-socket.js';
 import type { Logger } from '../log.js';
 import type { Binding } from './bindings.js';
 
@@ -27,12 +28,10 @@ export class KeepAlive {
     this.#options = options;
   }
 
+  /** Throws ADDRESS_TAKEN. */
   async open(): Promise<void> {
     const { address, log } = this.#options;
-    const socket = createSocket('udp4');
-    socket.on('error', error => log.debug({ error }, 'a keep-alive could not be sent'));
-    await new Promise<void>(resolve => socket.bind(0, address, resolve));
-    this.#socket = socket;
+    this.#socket = await openSipSocket(address, 'the keep-alive', log);
     this.#timer = setInterval(() => this.#send(), 1_000);
   }
 

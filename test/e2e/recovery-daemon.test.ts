@@ -1,6 +1,7 @@
 // Recoveries in worse times: with the daemon away, with several nodes dead, and with no node left to recover on.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
@@ -111,13 +112,17 @@ describe('calls go on', () => {
     const node = await pairs[0]?.node(farm);
     assert.ok(node !== undefined);
     const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
+    const other = node === 'call-1' ? 'call-2' : 'call-1';
+    const log = async (): Promise<string> => readFile(join(farm.state, 'nodes', other, 'log/output.log'), 'utf8');
+    const said = (await log()).length;
     const last = pairs[0]?.callee;
     assert.ok(last);
     // One of them answers while nobody is there whom Asterisk could tell.
     last.onReinvite = async () => {
       process.kill(daemon, 'SIGKILL');
-      await waitFor('the daemon to be gone', () => !existsSync(`/proc/${daemon}`));
-      await new Promise(resolve => setTimeout(resolve, 300));
+      await waitFor('the other node to have lost the daemon', async () =>
+        (await log()).slice(said).includes('session_read'),
+      );
       last.onReinvite = 'answer';
       return 'answer' as const;
     };

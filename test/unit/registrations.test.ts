@@ -5,7 +5,8 @@ import { dialledUri } from '../../core/calls/dialled-uri.js';
 import { HoldfastError } from '../../core/errors.js';
 import type { Binding } from '../../core/registrations/bindings.js';
 import { readContact, type HeldContact } from '../../core/registrations/contact-fields.js';
-import { due } from '../../core/registrations/keep-alive.js';
+import { silentLogger } from '../../core/log.js';
+import { due, KeepAlive } from '../../core/registrations/keep-alive.js';
 import {
   heardChange,
   reconcile,
@@ -137,5 +138,14 @@ describe('Times that are too short', () => {
         assert.equal(brief.test(String(seconds)), seconds > 0 && seconds < limit, `${seconds} of ${limit}`);
       }
     }
+  });
+});
+
+describe('Keep-alives', () => {
+  it('say so where their address is not of this machine, and keep nothing waiting', async () => {
+    const options = { address: '192.0.2.1', privateVip: '192.0.2.2', domain: 'holdfast.test', log: silentLogger };
+    const keepAlive = new KeepAlive({ ...options, bindings: () => [], everySeconds: () => 1 });
+    await assert.rejects(keepAlive.open(), error => HoldfastError.is(error, 'ADDRESS_TAKEN'));
+    keepAlive.close();
   });
 });
