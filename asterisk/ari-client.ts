@@ -103,6 +103,7 @@ export function ariClient(requester: AriRequester): AriClient {
       continueInDialplan: call('channels.continueInDialplan', nothing),
       getChannelVar: call('channels.getChannelVar', z.looseObject({ value: z.string() })),
       setChannelVar: call('channels.setChannelVar', nothing),
+      transfer_progress: call('channels.transfer_progress', nothing),
       sendDTMF: call('channels.sendDTMF', nothing),
       play: call('channels.play', z.looseObject({ id: z.string() })),
     },

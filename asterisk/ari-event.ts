@@ -39,6 +39,12 @@ const known: Readonly<Record<string, Check>> = {
     ofChannel(event) &&
     isNumber(event['cause']) &&
     (event['tech_cause'] === undefined || isNumber(event['tech_cause'])),
+  ChannelTransfer: ({ state, refer_to: to, referred_by: by }) =>
+    (state === undefined || isText(state)) &&
+    isFields(to) &&
+    named('requested_destination', 'destination')(to) &&
+    isFields(by) &&
+    isChannel(by['source_channel']),
   Dial: event => isChannel(event['peer']) && isText(event['dialstatus']),
   ChannelDtmfReceived: event => ofChannel(event) && isText(event['digit']),
   BridgeDestroyed: named('bridge', 'id'),
@@ -57,6 +63,7 @@ export const heardEvents: readonly string[] = [
   'ChannelHold',
   'ChannelUnhold',
   'ChannelDestroyed',
+  'ChannelTransfer',
   'ContactStatusChange',
 ];
 

@@ -52,6 +52,7 @@ const calls = [
   'res_pjsip_rfc3326',
   'res_pjsip_session_headers',
   'res_pjsip_dtmf_info',
+  'res_pjsip_refer',
   'res_pjsip_outbound_authenticator_digest',
   ...ari,
   ...media,

@@ -99,7 +99,8 @@ ${addresses.map(address => `match = ${address}`).join('\n')}
 
 /**
  * A way to the outside: over the private VIP, with nothing of the inside in From and Contact. Reliable provisional responses and
- * session timers are for those who ask for them; digits go out as INFO to whoever has agreed on no telephone-event.
+ * session timers are for those who ask for them; digits go out as INFO to whoever has agreed on no telephone-event. A REFER is the
+ * daemon's to answer: Asterisk itself transfers nobody.
  */
 function outward(name: string, { plan, node, domain, rtpTimeout }: CallNodeFacts): string {
   return `[${name}]
@@ -115,6 +116,7 @@ inband_progress = no
 allow_subscribe = no
 identify_by = ip
 ${media(node)}dtmf_mode = auto_info
+set_var = PJSIP_TRANSFER_HANDLING()=ari-only
 100rel = yes
 timers = yes
 rtp_timeout = ${rtpTimeout.seconds}
@@ -156,6 +158,7 @@ context = ${context}
 allow_subscribe = no
 identify_by = ip
 ${media(node)}dtmf_mode = rfc4733
+allow_transfer = no
 100rel = no
 timers = no
 `;

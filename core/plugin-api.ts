@@ -10,6 +10,8 @@ import type {
   Placement,
   RedirectAnswer,
   Redirection,
+  ReferAnswer,
+  Referral,
   RouteAnswer,
 } from './calls/call-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
@@ -49,6 +51,8 @@ export interface Hooks {
     redirection: Redirection,
     signal: AbortSignal,
   ): Promise<RedirectAnswer | undefined> | RedirectAnswer | undefined;
+  /** A party of a call transfers the other one (REFER): whom is it connected to? No answer: nobody, the transfer is declined. */
+  refer(referral: Referral, signal: AbortSignal): Promise<ReferAnswer | undefined> | ReferAnswer | undefined;
   /** Where is this conference mixed? No answer: on the call node. */
   place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
   /** Is this call, whose node died, to be recovered, and how? No answer: yes, as the recovery policy says. */

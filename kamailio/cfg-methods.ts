@@ -27,8 +27,9 @@ route[NO_DIALOG] {
   route(NO_METHOD);
 }
 
-# What goes outside says nothing of the inside, and names our methods: an Asterisk counts every method that one of its modules knows.
+# What goes outside says nothing of the inside, and names our methods and extensions: an Asterisk counts all that its modules know.
 route[OUTWARD] {
+  if (is_present_hf("Supported")) subst_hf("Supported", "/, *(replaces|norefersub)//g", "a");
   remove_hf_re("^(X-Holdfast-|Server$|User-Agent$|Warning$)");
   if (is_present_hf("Allow")) {
     remove_hf("Allow");
@@ -40,11 +41,21 @@ route[IN_DIALOG] {
   if (is_method("INFO")) route(INFO);
   if (is_method("INVITE|ACK|CANCEL|BYE|OPTIONS|UPDATE|PRACK|INFO")) return;
   if (is_method("REFER")) {
+    route(REFER);
+    return;
+  }
+  route(NO_METHOD);
+}
+
+# Where a plugin may allow it, a blind transfer goes to the call's node. One without an implicit subscription (RFC 4488) is too
+# much for the node's res_pjsip_refer: it gets one.
+route[REFER] {
+  if ($sht(settings=>transfers) != 1 || $hdr(Refer-To) =~ "[Rr]eplaces=") {
     update_stat("refused_method", "+1");
     sl_send_reply("603", "Decline");
     exit;
   }
-  route(NO_METHOD);
+  remove_hf("Refer-Sub");
 }
 
 route[NO_METHOD] {

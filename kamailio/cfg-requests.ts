@@ -102,7 +102,7 @@ route[OUTSIDE] {
     if ($sht(nodes=>dead-$rd) != $null) route(GAP);
     route(IN_DIALOG);
     route(MEDIA_FROM_OUTSIDE);
-    remove_hf_re("^(X-Holdfast-|TH$)");
+    remove_hf_re("^(X-Holdfast-|TH$|Replaces$)");
     forward();
     exit;
   }
@@ -116,7 +116,13 @@ route[OUTSIDE] {
     }
   }
   if (is_method("OPTIONS")) route(OPTIONS);
-  remove_hf_re("^(X-Holdfast-|TH$)");
+  # A node would let whoever knows a dialog's tags take it over (RFC 3891): we do not offer that.
+  if (is_method("INVITE") && $hdr(Require) =~ "replaces") {
+    append_to_reply("Unsupported: replaces\\r\\n");
+    sl_send_reply("420", "Bad Extension");
+    exit;
+  }
+  remove_hf_re("^(X-Holdfast-|TH$|Replaces$)");
   if (is_method("CANCEL")) {
     route(SLOT);
     # Pinned to a node that is dead: the daemon sends the final response to the INVITE in its stead.

@@ -48,7 +48,11 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
     engines: engineRows(state),
     engineslots: engineSlotRows(state.engines),
     routekeys: secrets.routeKeys.keys,
-    settings: { defaultPolicy: state.defaultPolicy, routeKey: secrets.routeKeys.current },
+    settings: {
+      defaultPolicy: state.defaultPolicy,
+      routeKey: secrets.routeKeys.current,
+      transfers: state.transfers ? 1 : 0,
+    },
   };
   for (const name of edgeTables) tables[name] = { ...tables[name], [generationKey]: generationOf(tables[name]) };
   return tables;

@@ -1,4 +1,5 @@
 // Carries a call's actions out on its Asterisk, in ARI operations.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
@@ -11,6 +12,8 @@ import type {
   OutgoingLeg,
   RedirectAnswer,
   Redirection,
+  ReferAnswer,
+  Referral,
   RouteAnswer,
 } from './call-facts.js';
 import type { CallEvent } from './call-machine.js';
@@ -18,6 +21,7 @@ import {
   callerLeg,
   echoPeer,
   flowSchema,
+  homeOf,
   incomingCall,
   targetOf,
   targetsSchema,
@@ -31,6 +35,7 @@ import type { CallWorld } from './live-call.js';
 import type { PassingRules } from './passed-headers.js';
 import { writeFields } from './sip-fields.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
+import { askTransfer } from './transfer-question.js';
 
 export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed'> {
   readonly asterisks: AsteriskFarm;
@@ -44,10 +49,14 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
+  readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
+
+/** A BYE passes another Kamailio than the NOTIFY before it, and may overtake it. */
+const notifyLeadMs = 100;
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
 const routeAnswer = z.union([
@@ -56,7 +65,7 @@ const routeAnswer = z.union([
 ]);
 
 export function ariWorld(options: AriWorldOptions): CallWorld {
-  const ariOf = (call: CallRecord): AriClient => options.asterisks.node(callerLeg(call).node).ari;
+  const ariOf = (call: CallRecord): AriClient => options.asterisks.node(homeOf(call)).ari;
   const caller = (call: CallRecord): { channelId: string } => ({ channelId: callerLeg(call).id });
   return {
     save: options.save,
@@ -78,6 +87,12 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       const room = step?.action === 'conference_join' ? { room: step.room } : {};
       return options.conferences.join({ callId: call.id, legs, ...room });
     },
+    refer: (call, legId) => askTransfer(call, legId, options),
+    tellReferrer: async (call, legId, outcome) => {
+      await ariOf(call).channels.transfer_progress({ channelId: legId, states: `channel_${outcome}` });
+      if (outcome === 'answered') await sleep(notifyLeadMs);
+    },
+    part: (call, legId) => options.conferences.part(call.id, legId),
     leave: call => options.conferences.leave(call.id),
     hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;

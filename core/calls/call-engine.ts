@@ -19,6 +19,8 @@ import type {
   OutgoingLeg,
   RedirectAnswer,
   Redirection,
+  ReferAnswer,
+  Referral,
   Limits,
   RouteAnswer,
 } from './call-facts.js';
@@ -59,6 +61,7 @@ export interface CallEngineOptions {
   readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
+  readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
@@ -288,12 +291,22 @@ export class CallEngine {
           held: event.type === 'ChannelHold',
         });
         return;
+      case 'ChannelTransfer':
+        this.#referred(event);
+        return;
       case 'ChannelDestroyed':
         this.#dispatch(event.channel.id, this.#legEnded(event));
         return;
       default:
         return;
     }
+  }
+
+  /** With a state it is an echo of our own word. */
+  #referred({ state, refer_to, referred_by }: Extract<AriEvent, { type: 'ChannelTransfer' }>): void {
+    const { id: leg } = referred_by.source_channel;
+    const dialled = refer_to.requested_destination.destination;
+    if (state === undefined) this.#dispatch(leg, { type: 'referred', leg, dialled });
   }
 
   #legEnded({ channel, cause, tech_cause }: Extract<AriEvent, { type: 'ChannelDestroyed' }>): CallEvent {

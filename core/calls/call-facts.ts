@@ -152,6 +152,32 @@ export interface RedirectAnswer {
   readonly targets: readonly ConnectTarget[];
 }
 
+/** Somebody at the far end of a leg of a call. */
+export interface Party {
+  readonly side: 'caller' | 'callee';
+  /** The caller's number, or the URI that was called. */
+  readonly peer: string;
+  readonly trunk?: string;
+  readonly subscriber?: string;
+}
+
+/** A blind transfer: one party of a call asks that the other one be connected elsewhere (REFER, RFC 3515). */
+export interface Referral {
+  readonly call: IncomingCall;
+  /** Who asks. */
+  readonly by: Party;
+  /** Who is to be connected. */
+  readonly transferee: Party;
+  /** User part of the Refer-To. */
+  readonly dialled: string;
+}
+
+/**
+ * Whom the transferee is connected to. Whoever asked for it is told what becomes of it, and is hung up when somebody answers. The
+ * new party sees the transferee, unless the step says otherwise.
+ */
+export type ReferAnswer = ConnectStep;
+
 /** Where a conference is to be mixed: on its call node, or on the conference farm. */
 export interface Placement {
   readonly mixing: 'call-node' | 'conference-farm';

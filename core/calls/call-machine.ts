@@ -1,10 +1,19 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
 import type { ConnectStep, ConnectTarget, RouteAnswer } from './call-facts.js';
-import { callerLeg, echoPeer, isLive, type CallEnding, type CallRecord, type LegRecord } from './call-record.js';
+import {
+  callerLeg,
+  echoPeer,
+  homeOf,
+  isLive,
+  type CallEnding,
+  type CallRecord,
+  type LegRecord,
+} from './call-record.js';
 import { silence } from './leg-silence.js';
 import { noTimes, withLegTimes } from './leg-times.js';
 import { isRedirection, mayFollow, withRedirected } from './redirections.js';
 import type { HeaderField } from './leg-headers.js';
+import { isTransferTarget, mayRefer, presentReferrer, withTransferStep } from './transfers.js';
 import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 
 /** What can happen to a call. */
@@ -40,6 +49,10 @@ export type CallEvent =
       readonly unanswered?: boolean;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
+  /** The leg's far end wants the other one connected to this number. */
+  | { readonly type: 'referred'; readonly leg: string; readonly dialled: string }
+  /** What a plugin makes of that; nothing: it is declined. */
+  | { readonly type: 'transferred'; readonly leg: string; readonly step: ConnectStep | undefined }
   | { readonly type: 'ringTimeout'; readonly leg: string }
   /** The call's deadline has come. */
   | { readonly type: 'deadline'; readonly atMs: number }
@@ -57,6 +70,10 @@ export type CallAction =
   | { readonly do: 'route' }
   | { readonly do: 'dial'; readonly legs: readonly string[] }
   | { readonly do: 'redirect'; readonly leg: string }
+  | { readonly do: 'refer'; readonly leg: string }
+  | { readonly do: 'tellReferrer'; readonly leg: string; readonly outcome: TransferOutcome }
+  /** A leg has left, and the call goes on without it. */
+  | { readonly do: 'part'; readonly leg: string }
   | { readonly do: 'ring' }
   | { readonly do: 'progress' }
   | { readonly do: 'answer' }
@@ -65,6 +82,9 @@ export type CallAction =
   | { readonly do: 'reject'; readonly sipStatus: number; readonly headers?: readonly HeaderField[] }
   | { readonly do: 'leave' }
   | { readonly do: 'finish' };
+
+/** What whoever asked for a transfer is told of it. */
+export type TransferOutcome = 'progress' | 'answered' | 'declined' | 'unavailable';
 
 export interface Transition {
   readonly call: CallRecord;
@@ -117,6 +137,10 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
       return legEnded(call, event, nowMs);
     case 'redirected':
       return redirected(call, event.leg, event.targets, nowMs);
+    case 'referred':
+      return referred(call, event.leg, event.dialled);
+    case 'transferred':
+      return transferred(call, event.leg, event.step, nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
     case 'deadline':
@@ -202,7 +226,7 @@ function outboundLeg(
     id: `${call.id}-${call.legs.length + offset}`,
     direction: 'outbound',
     step: call.step,
-    node: callerLeg(call).node,
+    node: homeOf(call),
     state: 'trying',
     sipCallId: null,
     sipStatus: null,
@@ -249,6 +273,7 @@ function legAnswered(call: CallRecord, legId: string, nowMs: number): Transition
     return unchanged(call);
   }
   const up = withLeg(call, legId, { state: 'confirmed', ringUntilMs: null });
+  if (!call.ending && !leg.ending && isTransferTarget(call, leg)) return transferAnswered(up, leg);
   // The 200 crossed our CANCEL, or another target was faster: Asterisk acknowledges, we hang up.
   if (call.ending || leg.ending || call.legs.some(one => one.direction === 'outbound' && one.state === 'confirmed')) {
     return hangupLegs(up, [legId], answeredElsewhere);
@@ -339,7 +364,8 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
   });
   if (call.ending) return finishIfEmpty(gone);
   if (event.unanswered === true) return neverAnswered(gone, status, nowMs);
-  if (leg.direction === 'inbound' || (wasUp && !leg.ending)) {
+  if (legId === call.transfer?.referrer && !leg.ending) return parted(gone, legId);
+  if ((leg.direction === 'inbound' && !leg.ending) || (wasUp && !leg.ending)) {
     const silent = wasUp && event.givenUp === true ? silence(leg, nowMs) : undefined;
     const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
     return end(gone, why, nowMs, notBeforeMs, silent?.headers ?? headers);
@@ -348,6 +374,9 @@ function legEnded(call: CallRecord, event: LegEnded, nowMs: number): Transition 
   if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {
     return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };
   }
+  if (isTransferTarget(call, leg)) return transferTargetFailed(gone, status, nowMs);
+  // It was hung up, for another one has taken its place.
+  if (wasUp && call.legs.some(one => one.id !== legId && one.state === 'confirmed')) return parted(gone, legId);
   return targetFailed(gone, nowMs);
 }
 
@@ -357,6 +386,65 @@ function neverAnswered(call: CallRecord, sipStatus: number, nowMs: number): Tran
   const legs = withLeg(call, callerLeg(call).id, { sipStatus, times: { ...times, answeredMs: null } });
   const reason = 'its node died before an answer had reached the caller';
   return end({ ...legs, answeredMs: null }, { by: 'holdfast', reason, sipStatus }, nowMs, nowMs);
+}
+
+/** A leg is gone, and the others stay. */
+function parted(call: CallRecord, legId: string): Transition {
+  return { call, actions: call.conferenceId === null ? [] : [{ do: 'part', leg: legId }] };
+}
+
+function referred(call: CallRecord, legId: string, dialled: string): Transition {
+  if (!mayRefer(call, legId)) return { call, actions: [{ do: 'tellReferrer', leg: legId, outcome: 'declined' }] };
+  const transfer = { referrer: legId, dialled, step: null };
+  return { call: { ...call, transfer }, actions: [{ do: 'refer', leg: legId }] };
+}
+
+function transferred(call: CallRecord, legId: string, step: ConnectStep | undefined, nowMs: number): Transition {
+  if (call.transfer?.referrer !== legId || call.transfer.step !== null) return unchanged(call);
+  if (!step || step.targets.length === 0) return transferFailed(call, 'declined', 'refused', nowMs);
+  const dialled = dialTargets(withTransferStep(call, step), step, nowMs);
+  const referrer = presentReferrer(call);
+  return { ...dialled, actions: [...told(referrer, 'progress'), ...dialled.actions] };
+}
+
+/** The new party takes the place of whoever asked for it. */
+function transferAnswered(call: CallRecord, leg: LegRecord): Transition {
+  const referrer = presentReferrer(call);
+  const rivals = liveOutbound(call).filter(one => one.id !== leg.id && isTransferTarget(call, one) && !one.ending);
+  const stays = call.legs.filter(one => one.state === 'confirmed' && !one.ending && one.id !== referrer?.id);
+  const done = { ...call, transfer: null };
+  const lost = hangupLegs(
+    done,
+    rivals.map(one => one.id),
+    answeredElsewhere,
+  );
+  const left = hangupLegs(lost.call, referrer ? [referrer.id] : [], normalClearing);
+  const join: CallAction = { do: 'join', legs: stays.map(one => one.id) };
+  return { call: left.call, actions: [join, ...told(referrer, 'answered'), ...left.actions, ...lost.actions] };
+}
+
+function transferTargetFailed(call: CallRecord, status: number, nowMs: number): Transition {
+  const step = call.flow[call.step];
+  const tried = call.legs.filter(leg => leg.step === call.step);
+  if (tried.some(isLive)) return unchanged(call);
+  const isMore = step?.action === 'connect' && step.strategy === 'in-order' && tried.length < step.targets.length;
+  if (isMore && !isGlobalFailure(status)) return dialTargets(call, step, nowMs);
+  const statuses = tried.flatMap(leg => (leg.sipStatus === null ? [] : [leg.sipStatus]));
+  const best = bestStatus(statuses);
+  return transferFailed(call, isGlobalFailure(best) ? 'declined' : 'unavailable', `${best}`, nowMs);
+}
+
+function told(referrer: LegRecord | undefined, outcome: TransferOutcome): readonly CallAction[] {
+  return referrer ? [{ do: 'tellReferrer', leg: referrer.id, outcome }] : [];
+}
+
+/** Whoever asked for it has its call as it was; if it has left, nobody is there for the other one. */
+function transferFailed(call: CallRecord, outcome: TransferOutcome, why: string, nowMs: number): Transition {
+  const over = { ...call, transfer: null };
+  const referrer = presentReferrer(call);
+  if (referrer) return { call: over, actions: told(referrer, outcome) };
+  const reason = `transfer to ${call.transfer?.dialled ?? ''} failed: ${why}`;
+  return end(over, { by: 'holdfast', reason }, nowMs, nowMs);
 }
 
 /** Whom a plugin wants called in a target's place; nobody: the target has failed. */

@@ -1,6 +1,6 @@
 // A call and its legs as plain values: what the store holds, what the call machine reads and returns.
 import { z } from 'zod';
-import type { ConnectTarget, FlowStep, IncomingCall } from './call-facts.js';
+import type { ConnectStep, ConnectTarget, FlowStep, IncomingCall } from './call-facts.js';
 
 /** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
 const dialogState = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated']);
@@ -35,6 +35,11 @@ const flowStep = z.discriminatedUnion('action', [
   z.object({ action: z.literal('conference_join'), room: z.string() }),
   z.object({ action: z.literal('echo') }),
 ]) as unknown as z.ZodType<FlowStep>;
+
+/** The step that a plugin gives in answer to a transfer. */
+export const connectStepSchema = flowStep.pipe(
+  z.custom<ConnectStep>(step => (step as FlowStep).action === 'connect', 'must be a connect step'),
+);
 
 /** Targets as plugins give them in answer to a redirection. */
 export const targetsSchema = z.array(connectTarget) as unknown as z.ZodType<readonly ConnectTarget[]>;
@@ -123,6 +128,11 @@ export const callRecordSchema = z.object({
   /** Index into `flow` of the step that runs now; -1 before the route is known. */
   step: z.number(),
   conferenceId: z.string().nullable(),
+  /** A transfer under way: who asked, to where, and the step of the flow that connects; null while a plugin is asked. */
+  transfer: z
+    .object({ referrer: z.string(), dialled: z.string(), step: z.number().nullable() })
+    .nullable()
+    .default(null),
   legs: z.array(legRecord),
   ending: ending.nullable(),
   /** Nodes that died under it and whose sessions of it were recovered. */
@@ -155,6 +165,11 @@ export function incomingCall(call: CallRecord): IncomingCall {
     privacy,
     headers,
   };
+}
+
+/** Name of the node that the call is on, whoever of it has left. */
+export function homeOf(call: CallRecord): string {
+  return (call.legs.find(isLive) ?? callerLeg(call)).node;
 }
 
 /** The target a leg was made for, or undefined for the caller's and the echo test's. */

@@ -41,5 +41,7 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   const caller = channels.get(callerLeg(call).id);
   const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
   const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);
-  return [...answer, { do: 'join', legs: confirmed }];
+  const { transfer } = call;
+  const refer: CallAction[] = transfer?.step === null ? [{ do: 'refer', leg: transfer.referrer }] : [];
+  return [...answer, { do: 'join', legs: confirmed }, ...refer];
 }

@@ -2,7 +2,7 @@
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { DialAnswer } from './call-facts.js';
-import { advance, type CallAction, type CallEvent } from './call-machine.js';
+import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
 import type { CallRecord } from './call-record.js';
 import type { HeaderField } from './leg-headers.js';
 
@@ -15,6 +15,9 @@ export interface CallWorld {
   dial(call: CallRecord, legId: string, answers: readonly DialAnswer[]): Promise<void>;
   /** Asks what becomes of a redirection; its answer comes back as an event. */
   redirect(call: CallRecord, legId: string): Promise<CallEvent>;
+  /** Asks what becomes of a transfer; its answer comes back as an event. */
+  refer(call: CallRecord, legId: string): Promise<CallEvent>;
+  tellReferrer(call: CallRecord, legId: string, outcome: TransferOutcome): Promise<void>;
   ring(call: CallRecord): Promise<void>;
   progress(call: CallRecord): Promise<void>;
   answer(call: CallRecord): Promise<void>;
@@ -23,6 +26,8 @@ export interface CallWorld {
   /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
   hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
   reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;
+  /** Takes one leg that is gone out of the conference. */
+  part(call: CallRecord, legId: string): Promise<void>;
   leave(call: CallRecord): Promise<void>;
   save(call: CallRecord): Promise<void>;
   /** Writes the CDR and forgets the call. */
@@ -117,6 +122,13 @@ export class LiveCall {
       case 'redirect':
         void this.#world.redirect(call, action.leg).then(event => this.dispatch(event));
         return;
+      case 'refer':
+        void this.#world.refer(call, action.leg).then(event => this.dispatch(event));
+        return;
+      case 'tellReferrer':
+        return this.#world.tellReferrer(call, action.leg, action.outcome);
+      case 'part':
+        return this.#world.part(call, action.leg);
       case 'dial':
         await Promise.all(action.legs.map(leg => this.#dial(leg)));
         return;

@@ -34,6 +34,7 @@ export function newCallRecord(
     flow: [],
     step: -1,
     conferenceId: null,
+    transfer: null,
     legs: [
       {
         id: channelId,

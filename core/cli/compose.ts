@@ -24,7 +24,7 @@ import { Daemon, type LiveConfig } from '../daemon.js';
 import { CallInspector } from '../inspect/call-inspector.js';
 import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeKeeper } from '../farm/edge-keeper.js';
-import { EdgeSync } from '../farm/edge-sync.js';
+import { EdgeSync, type EdgeSettings } from '../farm/edge-sync.js';
 import { EngineBook } from '../farm/engine-book.js';
 import { FarmKeeper } from '../farm/farm-keeper.js';
 import { keepIdentity } from '../farm/farm-identity.js';
@@ -174,7 +174,7 @@ function wireFarm(given: Given, make: Make): void {
       book: get(tokens.book),
       balancer: get(tokens.balancer),
       fenced: () => get(tokens.fences).list(),
-      settings: () => edgeSettings(live.config, plugins.service(transcodingPolicies)),
+      settings: () => settingsUnder(live.config, plugins),
       unanswered: () => get(tokens.engine).allUnanswered(),
       log,
     });
@@ -353,16 +353,19 @@ function reloadPlanner({ live, secrets, reloadConfig }: Given, get: Get): Reload
   });
 }
 
+function settingsUnder(config: HoldfastConfig, plugins: PluginHost): EdgeSettings {
+  return edgeSettings(config, plugins.service(transcodingPolicies), plugins.answers('refer'));
+}
+
 /** Plugins beside those that run, as a reload has them for a moment too; these are asked nothing and told nothing. */
 async function tryPlugins(running: HoldfastConfig, next: HoldfastConfig, plugins: PluginHost): Promise<TrialSettings> {
   const trial = new PluginHost({ log: silentLogger });
   await trial.start(next);
   try {
-    const policies = trial.service(transcodingPolicies);
     const providers = [plugins, trial].map(host => host.providerOf(transcodingPolicies));
     return {
-      settings: edgeSettings(next, policies),
-      underNew: edgeSettings(running, policies),
+      settings: settingsUnder(next, trial),
+      underNew: settingsUnder(running, trial),
       providers: providers.filter(name => name !== undefined),
     };
   } finally {
@@ -387,6 +390,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     askRoute: call => plugins.ask('route', call, call.id),
     askDial: leg => plugins.askAll('dial', leg, leg.call.id),
     askRedirect: redirection => plugins.ask('redirect', redirection, redirection.call.id),
+    askRefer: referral => plugins.ask('refer', referral, referral.call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {
@@ -661,7 +665,7 @@ export async function renderFarm(options: RenderOptions): Promise<readonly strin
   const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
   const plugins = new PluginHost({ log: silentLogger });
   await plugins.start(config);
-  const settings = edgeSettings(config, plugins.service(transcodingPolicies));
+  const settings = settingsUnder(config, plugins);
   await plugins.stop();
   const { plan } = config.farm;
   makePrivateFolder(outFolder);

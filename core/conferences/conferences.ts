@@ -138,6 +138,19 @@ export class Conferences {
     return conference?.mixing === 'call-node' ? conference.id : undefined;
   }
 
+  /** Takes one leg that is gone out of the call's conference, which goes on. */
+  async part(callId: string, legId: string): Promise<void> {
+    const key = this.#byCall.get(callId);
+    if (key === undefined) return;
+    await this.#queue.run(key, async () => {
+      const conference = this.#conferences.get(key);
+      const gone = conference?.participants.find(one => one.legId === legId);
+      if (!conference || !gone) return;
+      await this.#detach(conference, gone);
+      await this.#save({ ...conference, participants: conference.participants.filter(one => one !== gone) });
+    });
+  }
+
   /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
   async leave(callId: string): Promise<void> {
     const key = this.#byCall.get(callId);

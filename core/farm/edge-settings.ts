@@ -1,4 +1,4 @@
-// What config and policies mean for the edge: sources, subscribers' digests, codec policies. Pure.
+// What config and plugins mean for the edge: sources, subscribers' digests, codec policies, transfers. Pure.
 import { createHash } from 'node:crypto';
 import type { SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
 import type { EdgeSubscriber } from '../ports/edge.js';
@@ -19,8 +19,10 @@ export function edgeSettings(
     readonly subscribers: readonly SubscriberConfig[];
   },
   policies: TranscodingPolicies = plainPolicies,
+  transfers = false,
 ): EdgeSettings {
   return {
+    transfers,
     policies: policies.policies,
     defaultPolicy: policies.defaultPolicy,
     sources: config.trunks.flatMap(({ name, sources }) =>

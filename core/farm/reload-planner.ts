@@ -93,6 +93,6 @@ export class ReloadPlanner {
   }
 }
 
-function settingsIn({ sources, subscribers, policies, defaultPolicy }: EdgeState): EdgeSettings {
-  return { sources, subscribers, policies, defaultPolicy };
+function settingsIn({ sources, subscribers, policies, defaultPolicy, transfers }: EdgeState): EdgeSettings {
+  return { sources, subscribers, policies, defaultPolicy, transfers };
 }

@@ -69,7 +69,7 @@ const recover = z.union([
   z.strictObject({ priority: z.number().optional(), node: z.string().optional() }),
 ]);
 
-const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, redirect, place, recover };
+const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, redirect, refer: connectStep, place, recover };
 
 export const hookNames: ReadonlySet<string> = new Set(Object.keys(schemas));
 

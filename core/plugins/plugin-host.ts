@@ -113,6 +113,11 @@ export class PluginHost {
     return this.#asking(set => this.#answers(set, name, question, call, Infinity));
   }
 
+  /** True where some plugin answers this hook. */
+  answers(name: HookName): boolean {
+    return this.#current.plugins.some(({ hooks }) => hooks[name] !== undefined);
+  }
+
   /** Tells plugins a fact. Returns at once; a listener that throws is logged under its plugin's name. */
   emit<Name extends keyof Events>(name: Name, ...facts: Events[Name]): void {
     this.#current.events.emit(name, ...facts);

@@ -73,6 +73,15 @@ export type AriEvent = AriEventBase &
         readonly tech_cause?: number;
       }
     | {
+        /** A REFER of a channel's far end, as the endpoint has `PJSIP_TRANSFER_HANDLING()=ari-only`. */
+        readonly type: 'ChannelTransfer';
+        /** What we said of it by `transfer_progress`; not there when it comes. */
+        readonly state?: string;
+        /** User part of its Refer-To. */
+        readonly refer_to: { readonly requested_destination: { readonly destination: string } };
+        readonly referred_by: { readonly source_channel: AriChannel };
+      }
+    | {
         readonly type: 'Dial';
         readonly peer: AriChannel;
         readonly caller?: AriChannel;
@@ -141,6 +150,8 @@ export interface AriClient {
     }): Promise<void>;
     getChannelVar(params: { channelId: string; variable: string }): Promise<{ value: string }>;
     setChannelVar(params: { channelId: string; variable: string; value: string }): Promise<void>;
+    /** `states`: channel_progress, channel_answered, channel_unavailable (503), channel_declined (603); a NOTIFY for each. */
+    transfer_progress(params: { channelId: string; states: string }): Promise<void>;
     sendDTMF(params: { channelId: string; dtmf: string }): Promise<void>;
     play(params: { channelId: string; media: string; playbackId?: string }): Promise<{ id: string }>;
   };

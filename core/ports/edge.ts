@@ -61,6 +61,8 @@ export interface EdgeState {
   readonly policies: readonly TranscodingPolicy[];
   /** Policy of a leg for which nothing else names one. */
   readonly defaultPolicy: string;
+  /** True where some plugin may allow a transfer: a REFER of a call reaches its node. */
+  readonly transfers: boolean;
   /** Names of fenced nodes: nothing they send is passed on, and nothing is sent to them. */
   readonly fenced: readonly string[];
 }

@@ -2,6 +2,7 @@
 import { definePlugin, directory, location, pluginApiVersion } from '../../core/plugin-api.js';
 import { checkRoutes } from './check-routes.js';
 import { redirectCall } from './redirect-call.js';
+import { referCall } from './refer-call.js';
 import { compileRoutes, routeCall } from './route-call.js';
 import { routingConfig } from './route-config.js';
 
@@ -16,6 +17,9 @@ export default definePlugin({
     const routes = compileRoutes(config.routes);
     const facts = { directory: use(directory), location: find(location) };
     hook('route', call => routeCall(call, routes, facts));
+    // A hook that is there lets transfers in at the edge.
+    if (routes.some(({ config: { transfers } }) => transfers !== undefined))
+      hook('refer', referral => referCall(referral, routes, facts));
     hook('redirect', redirection => redirectCall(redirection, routes, facts));
   },
 });

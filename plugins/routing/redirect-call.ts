@@ -1,6 +1,6 @@
 // Where a call goes that a target has redirected: a pure function of the redirection, the routes, and what is known of contacts.
-import type { CallSource, ConnectTarget, RedirectAnswer, Redirection } from '../../core/plugin-api.js';
-import { routeCall, routeOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
+import type { ConnectTarget, RedirectAnswer, Redirection } from '../../core/plugin-api.js';
+import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
 
 /** Undefined where the route of the call is not ours, or does not follow. */
 export function redirectCall(
@@ -39,11 +39,6 @@ function byNumber(
   const answer = routeCall({ ...call, source, dialled }, routes, facts);
   const flow = answer !== undefined && 'flow' in answer ? answer.flow : [];
   return flow.flatMap(step => (step.action === 'connect' ? step.targets : []));
-}
-
-function sourceOf({ subscriber, trunk }: ConnectTarget): CallSource | undefined {
-  if (subscriber !== undefined) return { kind: 'subscriber', subscriber };
-  return trunk === undefined ? undefined : { kind: 'trunk', trunk };
 }
 
 /** RFC 5806: who sends the call on goes before those who did it earlier. A 3xx does not say why. */

@@ -1,6 +1,7 @@
 // Where a call goes: a pure function of the call, the routes in their order, and what is known of trunks and contacts.
 import {
   sipUri,
+  type CallSource,
   type ConnectTarget,
   type Contact,
   type Directory,
@@ -44,6 +45,13 @@ export function routeCall(
 /** The first route that fits. */
 export function routeOf(call: IncomingCall, routes: readonly CompiledRoute[]): CompiledRoute | undefined {
   return routes.find(({ patterns, config }) => mayUse(call, config) && patterns.some(fits => fits(call.dialled)));
+}
+
+/** A party of a call as if it called itself; undefined for one that is neither trunk nor subscriber. */
+export function sourceOf(party: { readonly trunk?: string; readonly subscriber?: string }): CallSource | undefined {
+  const { trunk, subscriber } = party;
+  if (subscriber !== undefined) return { kind: 'subscriber', subscriber };
+  return trunk === undefined ? undefined : { kind: 'trunk', trunk };
 }
 
 function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {

@@ -54,6 +54,10 @@ const route = z.strictObject({
     .describe(
       'A target answers 3xx: number calls whom it names, as if it had dialled that; uri calls its Contact as it stands; refuse takes it for failed.',
     ),
+  transfers: z
+    .enum(['caller', 'callee', 'both'])
+    .optional()
+    .describe('Who of its calls may transfer the other one (REFER), to where they may call; default: nobody.'),
   callerNumber: text.optional().describe('Number presented to the targets instead of the one of the caller.'),
   maxCallSeconds: z
     .int()

@@ -39,6 +39,7 @@ describe('The generated kamailio.cfg', () => {
           subscribers: [],
           policies: [{ id: 'p', codecs: ['PCMA'] }],
           defaultPolicy: 'p',
+          transfers: false,
           fenced: [],
         }),
       });

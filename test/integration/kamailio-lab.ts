@@ -182,6 +182,7 @@ export class EdgeLab {
         { id: 'pcma', codecs: ['PCMA'] },
       ],
       defaultPolicy: 'any',
+      transfers: false,
       fenced: [],
     };
   }

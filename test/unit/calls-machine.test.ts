@@ -32,6 +32,7 @@ const incoming: CallRecord = {
   flow: [],
   step: -1,
   conferenceId: null,
+  transfer: null,
   legs: [
     {
       id: 'caller',
@@ -81,6 +82,65 @@ function play(...events: CallEvent[]): { call: CallRecord; actions: readonly Cal
   });
   return { call, actions, all };
 }
+
+describe('a transfer', () => {
+  const up: readonly CallEvent[] = [routed(connect('sip:a')), answered('c1-1'), { type: 'joined', conferenceId: 'k' }];
+  const asks = (leg: string): CallEvent => ({ type: 'referred', leg, dialled: '42' });
+  const allowed = (leg: string, ...uris: string[]): CallEvent => ({ type: 'transferred', leg, step: connect(...uris) });
+
+  test('puts whoever answers in the place of whoever asked, who is told and hung up', () => {
+    const rings = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'));
+    assert.deepEqual(rings.actions, [
+      { do: 'tellReferrer', leg: 'c1-1', outcome: 'progress' },
+      { do: 'dial', legs: ['c1-2'] },
+    ]);
+    const done = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), answered('c1-2'));
+    assert.deepEqual(done.actions, [
+      { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'tellReferrer', leg: 'c1-1', outcome: 'answered' },
+      { do: 'hangup', leg: 'c1-1', cause: 16 },
+    ]);
+    const left = advance(done.call, ended('c1-1'), 9_000);
+    assert.deepEqual([left.call.ending, left.actions], [null, [{ do: 'part', leg: 'c1-1' }]]);
+  });
+
+  test('by the caller leaves the callee with whoever answers, shown as the number that was dialled', () => {
+    const { call } = play(...up, asks('caller'), allowed('caller', 'sip:c'), answered('c1-2'), ended('caller'));
+    assert.equal(call.ending, null);
+    assert.equal(call.flow[1]?.action === 'connect' && call.flow[1].callerNumber, '70001');
+    const over = advance(call, ended('c1-2'), 9_000);
+    assert.deepEqual(over.call.ending?.reason, 'callee hung up');
+    assert.ok(over.actions.some(action => action.do === 'hangup' && action.leg === 'c1-1'));
+  });
+
+  test('that nobody answers leaves the call as it was, or ends it where whoever asked has left', () => {
+    const failed = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c', 'sip:d'), ended('c1-2', 486), ended('c1-3', 486));
+    assert.deepEqual(failed.actions, [{ do: 'tellReferrer', leg: 'c1-1', outcome: 'unavailable' }]);
+    assert.deepEqual([failed.call.ending, failed.call.transfer], [null, null]);
+    const alone = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), ended('c1-1'), ended('c1-2', 486));
+    assert.equal(alone.call.ending?.reason, 'transfer to 42 failed: 486');
+  });
+
+  test('is declined where no plugin allows it, while another is under way, and in a call of one', () => {
+    const no = play(...up, asks('c1-1'), { type: 'transferred', leg: 'c1-1', step: undefined });
+    assert.deepEqual(no.actions, [{ do: 'tellReferrer', leg: 'c1-1', outcome: 'declined' }]);
+    assert.deepEqual(play(...up, asks('c1-1'), asks('caller')).actions, [
+      { do: 'tellReferrer', leg: 'caller', outcome: 'declined' },
+    ]);
+    assert.deepEqual(play(routed({ action: 'conference_join', room: 'r' }), asks('caller')).actions, [
+      { do: 'tellReferrer', leg: 'caller', outcome: 'declined' },
+    ]);
+  });
+
+  test('ends with the call when whoever is transferred hangs up', () => {
+    const { call, actions } = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), ended('caller'));
+    assert.equal(call.ending?.by, 'caller');
+    assert.deepEqual(
+      actions.flatMap(action => (action.do === 'hangup' ? [action.leg] : [])),
+      ['c1-1', 'c1-2'],
+    );
+  });
+});
 
 describe('a call to one target', () => {
   test('rings, is answered, joined, and ends with one CDR when the callee hangs up', () => {

@@ -106,7 +106,7 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
+      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
       unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }],
       log: silentLogger,
     });
@@ -129,7 +129,7 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
+      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
       unanswered: () => [],
       log: silentLogger,
     });
@@ -168,7 +168,7 @@ describe('the Kamailios behind the VIPs', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any' }),
+      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
       unanswered: () => [],
       log: silentLogger,
     });

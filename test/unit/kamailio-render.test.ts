@@ -46,6 +46,7 @@ const state: EdgeState = {
     { id: 'p2', codecs: ['PCMA'] },
   ],
   defaultPolicy: 'p1',
+  transfers: false,
   fenced: ['conference-2'],
 };
 const renderer = new KamailioRenderer({

@@ -6,11 +6,13 @@ import type {
   ConnectTarget,
   Directory,
   IncomingCall,
+  Party,
   RedirectAnswer,
   RouteAnswer,
 } from '../../core/plugin-api.js';
 import { checkRoutes } from '../../plugins/routing/check-routes.js';
 import { compileDialPattern } from '../../plugins/routing/dial-pattern.js';
+import { referCall } from '../../plugins/routing/refer-call.js';
 import { redirectCall } from '../../plugins/routing/redirect-call.js';
 import { compileRoutes, routeCall } from '../../plugins/routing/route-call.js';
 import { routingConfig } from '../../plugins/routing/route-config.js';
@@ -233,5 +235,35 @@ describe('a redirection', () => {
   test('goes to the Contact as it stands, or nowhere, where the route says so', () => {
     assert.deepEqual(uris(redirected(alice, ['sip:70@192.0.2.99'], 'uri')), ['sip:70@192.0.2.99']);
     assert.equal(redirected(alice, ['sip:70@192.0.2.99'], 'refuse'), undefined);
+  });
+});
+
+describe('a transfer', () => {
+  const referred = (by: Party, dialled: string, transfers?: string): readonly string[] | undefined => {
+    const { routes } = routingConfig.parse({
+      routes: [
+        { dial: '100x', to: [{ subscriber: 'dialled' }], transfers },
+        { dial: '7.', from: { subscribers: ['1001'] }, to: [{ trunk: 'lab' }] },
+        { dial: '9', echo: true },
+      ],
+    });
+    const caller: Party = { side: 'caller', peer: '5', trunk: 'lab' };
+    const question = { call: call('1001'), by, transferee: caller, dialled };
+    const answer = referCall(question, compileRoutes(routes), { directory, location });
+    return answer?.targets.map(({ uri }) => uri);
+  };
+  const callee: Party = { side: 'callee', peer: 'sip:1001@192.0.2.11', subscriber: '1001' };
+
+  test('goes where the one who asks may call, if the route says that they may', () => {
+    assert.deepEqual(referred(callee, '70', 'callee'), ['sip:70@192.0.2.1:5060', 'sip:70@192.0.2.2:5060']);
+    assert.ok(referred(callee, '70', 'both'));
+    const declined = [
+      referred(callee, '70'),
+      referred(callee, '70', 'caller'),
+      referred({ ...callee, subscriber: '1002' }, '70', 'callee'),
+      referred(callee, '9', 'callee'),
+      referred({ side: 'callee', peer: 'sip:x@h' }, '70', 'callee'),
+    ];
+    assert.deepEqual(declined, [undefined, undefined, undefined, undefined, undefined]);
   });
 });

@@ -1,0 +1,41 @@
+// Blind transfers (RFC 3515): one party of a call asks that the other one be connected elsewhere. What the call's table does with them; pure.
+import type { ConnectStep } from './call-facts.js';
+import { echoPeer, isLive, type CallRecord, type LegRecord } from './call-record.js';
+
+/** Who may be transferred by this leg: the one other party of a call of two; undefined where nobody is. */
+export function transferee(call: CallRecord, legId: string): LegRecord | undefined {
+  const up = call.legs.filter(leg => leg.state === 'confirmed' && !leg.ending);
+  const [other, ...more] = up.filter(leg => leg.id !== legId);
+  const isParty = up.some(leg => leg.id === legId) && more.length === 0 && other?.peer !== echoPeer;
+  return isParty ? other : undefined;
+}
+
+/** True where this leg may ask for a transfer now: the call has one at a time. */
+export function mayRefer(call: CallRecord, legId: string): boolean {
+  return call.transfer === null && transferee(call, legId) !== undefined;
+}
+
+/** The call with the step that a plugin answered as its next one. The transferee calls: it is who the new party sees. */
+export function withTransferStep(call: CallRecord, step: ConnectStep): CallRecord {
+  const { transfer } = call;
+  if (transfer === null) return call;
+  const isByCaller = call.legs[0]?.id === transfer.referrer;
+  const shown = isByCaller ? { callerNumber: call.dialled, callerName: '', ...step } : step;
+  const at = call.step + 1;
+  return {
+    ...call,
+    flow: [...call.flow.slice(0, at), shown, ...call.flow.slice(at)],
+    step: at,
+    transfer: { ...transfer, step: at },
+  };
+}
+
+/** True for a leg that was made for the transfer that is under way. */
+export function isTransferTarget({ transfer }: CallRecord, leg: LegRecord): boolean {
+  return transfer !== null && transfer.step !== null && transfer.step === leg.step;
+}
+
+/** The one who asked, if it has not left. */
+export function presentReferrer(call: CallRecord): LegRecord | undefined {
+  return call.legs.find(leg => leg.id === call.transfer?.referrer && isLive(leg) && !leg.ending);
+}

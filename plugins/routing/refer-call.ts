@@ -1,0 +1,18 @@
+// Whom a party of a call is transferred to: a pure function of the transfer, the routes, and what is known of contacts.
+import type { ReferAnswer, Referral } from '../../core/plugin-api.js';
+import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
+
+/** As if whoever transfers had dialled the number: it is they who may, or may not, call there. Undefined: it is declined. */
+export function referCall(
+  { call, by, dialled }: Referral,
+  routes: readonly CompiledRoute[],
+  facts: RoutingFacts,
+): ReferAnswer | undefined {
+  const transfers = routeOf(call, routes)?.config.transfers;
+  const source = sourceOf(by);
+  if (transfers === undefined || (transfers !== 'both' && transfers !== by.side) || source === undefined)
+    return undefined;
+  const answer = routeCall({ ...call, source, dialled }, routes, facts);
+  const [step] = answer !== undefined && 'flow' in answer ? answer.flow : [];
+  return step?.action === 'connect' ? step : undefined;
+}
