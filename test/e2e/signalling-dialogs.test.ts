@@ -4,22 +4,15 @@ import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
-import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { deafCaller, hangingUpTwice, repeatingCallee, repeatingCaller } from '../harness/scenarios/lost-messages.js';
 import { recoveredParty } from '../harness/scenarios/session-timers.js';
-import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
-import { SippParty, type PartyOptions } from '../harness/sipp-party.js';
+import { SippParty } from '../harness/sipp-party.js';
+import { hearsItself, SippSides, type Side } from '../harness/sipp-sides.js';
 import { audioSdp, SippScenario } from '../harness/sipp-scenario.js';
 import { signallingConfig } from '../harness/signalling-config.js';
 import { waitFor } from '../harness/wait-for.js';
-
-/** The party that SIPp plays, and the call at the other side. */
-interface Side<Call extends SipCall = SipCall> {
-  readonly party: SippParty;
-  readonly call: Call;
-}
 
 describe('Dialogs', () => {
   let farm: Farm;
@@ -27,58 +20,37 @@ describe('Dialogs', () => {
   let bob: SipEndpoint;
   /** Calls that take their time, from the start of all on. */
   let deaf: Side;
+  let sides: SippSides;
 
   before(async () => {
     farm = await Farm.up({ config: await signallingConfig() });
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
-    deaf = await asCaller(deafCaller(), { host: 202, retransmits: false, deadlineMs: 60_000 });
+    sides = new SippSides(farm, alice, bob);
+    deaf = await sides.asCaller(deafCaller(), { host: 202, retransmits: false, deadlineMs: 60_000 });
   });
   after(async () => {
     await Promise.allSettled([alice.close(), bob.close()]);
     await farm.down();
   });
 
-  /** SIPp sends back what it hears: who hears their own tone has audio both ways. */
-  const hearsItself = async (call: SipCall, hz: number): Promise<void> => {
-    call.audio.sendTone(hz);
-    const before = call.audio.report().packets;
-    await call.waitFor('fresh audio', () => call.audio.report().packets > before + 15);
-    await call.audio.hears(hz);
-  };
-  const asCaller = async (scenario: SippScenario, options: Partial<PartyOptions> = {}): Promise<Side> => {
-    const arriving = bob.incoming(10_000);
-    const party = await SippParty.caller(farm, scenario, '70001', { host: 201, ...options });
-    const call = await arriving;
-    call.ring();
-    await call.answer();
-    return { party, call };
-  };
-  const asCallee = async (
-    scenario: SippScenario,
-    options: Partial<PartyOptions> = {},
-    number = '60001',
-  ): Promise<Side<OutgoingCall>> => {
-    const party = await SippParty.callee(farm, scenario, { host: 209, ...options });
-    const call = await alice.invite(farm.uri(number));
-    await call.answered();
-    return { party, call };
-  };
-
   test('what comes twice is one message, what is lost comes again, and there is one call with audio', async () => {
     const options = { retransmits: false };
     const before = bob.calls.length;
     const asked = alice.calls.length;
-    const sides = await Promise.all([asCaller(repeatingCaller(), options), asCallee(repeatingCallee(), options)]);
-    for (const { party, call } of sides) {
+    const up = await Promise.all([
+      sides.asCaller(repeatingCaller(), options),
+      sides.asCallee(repeatingCallee(), options),
+    ]);
+    for (const { party, call } of up) {
       await party.reaches('played');
-      await hearsItself(call, 440);
+      await hearsItself(call);
       assert.equal(await call.hangup(), 200, call.ladder());
       await party.succeeds();
     }
     const ends = await Promise.all([
-      asCaller(hangingUpTwice(SippScenario.caller('a caller hangs up twice').call()), options),
-      asCallee(hangingUpTwice(SippScenario.callee('a callee hangs up twice').answer()), options),
+      sides.asCaller(hangingUpTwice(SippScenario.caller('a caller hangs up twice').call()), options),
+      sides.asCallee(hangingUpTwice(SippScenario.callee('a callee hangs up twice').answer()), options),
     ]);
     for (const { party, call } of ends) {
       await call.ended();
@@ -127,9 +99,9 @@ describe('Dialogs', () => {
       .pause(600)
       .mark('played')
       .isHungUp();
-    const { party, call } = await asCallee(scenario);
+    const { party, call } = await sides.asCallee(scenario);
     await party.reaches('played');
-    await hearsItself(call, 440);
+    await hearsItself(call);
     assert.equal(await call.hangup(), 200, call.ladder());
     await party.succeeds();
   });
@@ -143,7 +115,7 @@ describe('Dialogs', () => {
       .respond(200, { toInvite: true, sdp: audioSdp() })
       .expect('ACK')
       .isHungUp();
-    const { party, call } = await asCallee(scenario);
+    const { party, call } = await sides.asCallee(scenario);
     assert.deepEqual(
       call.provisional.map(({ status }) => status),
       [100, 180],
@@ -171,10 +143,10 @@ describe('Dialogs', () => {
     const call = await arriving;
     call.progress();
     await party.reaches('updated');
-    await hearsItself(call, 440);
+    await hearsItself(call);
     await call.answer();
     await party.reaches('played');
-    await hearsItself(call, 440);
+    await hearsItself(call);
     await call.hangup();
     await party.succeeds();
 
@@ -195,9 +167,9 @@ describe('Dialogs', () => {
       .pause(600)
       .mark('played')
       .isHungUp();
-    const other = await asCallee(callee);
+    const other = await sides.asCallee(callee);
     await other.party.reaches('played');
-    await hearsItself(other.call, 440);
+    await hearsItself(other.call);
     await other.call.hangup();
     await other.party.succeeds();
   });
@@ -227,15 +199,15 @@ describe('Dialogs', () => {
     await farm.whole();
     // All of them are on call-1.
     await farm.json('drain', 'call-2');
-    const sides: Side[] = await Promise.all([
-      asCaller(recoveredParty('caller', 'us'), longer),
-      asCallee(recoveredParty('callee', 'them'), longer),
+    const up: Side[] = await Promise.all([
+      sides.asCaller(recoveredParty('caller', 'us'), longer),
+      sides.asCallee(recoveredParty('callee', 'them'), longer),
     ]);
-    sides.push(await asCaller(recoveredParty('caller', 'them'), { host: 202, ...longer }));
-    sides.push(await asCallee(recoveredParty('callee', 'us'), { host: 210, ...longer }, '61001'));
+    up.push(await sides.asCaller(recoveredParty('caller', 'them'), { host: 202, ...longer }));
+    up.push(await sides.asCallee(recoveredParty('callee', 'us'), { host: 210, ...longer, number: '61001' }));
     await farm.json('undrain', 'call-2');
     process.kill(await farm.pid('call-1'), 'SIGKILL');
-    for (const { party, call } of sides) {
+    for (const { party, call } of up) {
       await party.reaches('recovered');
       assert.equal(await call.hangup(), 200, call.ladder());
       await party.succeeds();

@@ -3,17 +3,20 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectRoot } from './project-root.js';
 
-/** 6<n>xxx rings the gateway at `.209` + n; 7xxxx the one at `.208`. */
+/** 6<n>xxx rings the gateway at `.209` + n, and may be transferred, as 75xxx; 7xxxx rings the one at `.208`. */
 export async function signallingConfig(): Promise<string> {
   const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-  const far = Array.from({ length: 6 }, (_, n) => ({
+  const far = Array.from({ length: 7 }, (_, n) => ({
     trunk: `far${n}`,
     gateway: `.${209 + n}:5060`,
     dial: `6${n}xxx`,
   }));
   const trunks = far.map(({ trunk, gateway }) => `  ${trunk}: { gateways: [${gateway}] }\n`);
-  const routes = far.map(({ trunk, dial }) => `      - { dial: ${dial}, to: [{ trunk: ${trunk} }] }\n`);
+  const routes = far.map(
+    ({ trunk, dial }) => `      - { dial: ${dial}, to: [{ trunk: ${trunk} }], transfers: both }\n`,
+  );
+  const transferable = '      - { dial: 75xxx, to: [{ trunk: lab }], transfers: both }\n';
   return config
     .replace('trunks:\n', `trunks:\n${trunks.join('')}`)
-    .replace('    routes:\n', `    routes:\n${routes.join('')}`);
+    .replace('    routes:\n', `    routes:\n${routes.join('')}${transferable}`);
 }

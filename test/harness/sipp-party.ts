@@ -10,6 +10,8 @@ export interface PartyOptions {
   readonly host: number;
   /** Default 15 s. */
   readonly deadlineMs?: number;
+  /** True: a message that the scenario does not expect is passed over. Default false. */
+  readonly lenient?: boolean;
   /** False: the scenario says itself what is sent again, and what comes again. Default true. */
   readonly retransmits?: boolean;
 }
@@ -50,6 +52,13 @@ export class SippParty {
     });
   }
 
+  /** What the other side of the call waits for; where that fails, this party's ladder is told too. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    return work.catch(async (cause: unknown) => {
+      throw new Error(`${String(cause)}\nand ${this.#scenario.name}:\n${await this.#describe()}`, { cause });
+    });
+  }
+
   /** Waits until the call is over; throws where it did not go as its scenario says. */
   async succeeds(): Promise<void> {
     const { successful, failed, errors, exitCode } = await this.#sipp.finished();
@@ -64,6 +73,6 @@ export class SippParty {
   }
 }
 
-function common({ deadlineMs = 15_000, retransmits = true }: PartyOptions) {
-  return { messages: true, deadlineMs, retransmits };
+function common({ deadlineMs = 15_000, retransmits = true, lenient = false }: PartyOptions) {
+  return { messages: true, deadlineMs, retransmits, lenient };
 }

@@ -24,6 +24,8 @@ interface CommonOptions {
   readonly retransmits?: boolean;
   /** How long it waits for what has to come, where its scenario does; default 1000. */
   readonly waitMs?: number;
+  /** True: a message that the scenario does not expect is passed over. */
+  readonly lenient?: boolean;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -185,6 +187,7 @@ async function start(
     ...['-trace_stat', '-stf', 'statistics.csv', '-fd', '1', '-trace_err', '-error_file', 'errors.log'],
     ...['-trace_logs', '-log_file', 'marks.log'],
     ...(retransmits ? [] : ['-nr']),
+    ...(options.lenient === true ? ['-default_behaviors', 'all,-abortunexp'] : []),
     ...(messages ? ['-trace_msg', '-message_file', 'messages.log'] : []),
   ];
   // TERM: the screen that sipp draws is of no use here; what it says before it draws goes to a file.

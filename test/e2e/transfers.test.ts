@@ -1,0 +1,116 @@
+// Blind transfers by REFER: SIPp asks for them as caller and as callee, in both placements of nothing but real servers.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { recordOf } from '../harness/call-records.js';
+import { Farm } from '../harness/farm.js';
+import type { IncomingCall } from '../harness/incoming-call.js';
+import { leftovers } from '../harness/leftovers.js';
+import { transfers, transfersAttended } from '../harness/scenarios/transfers.js';
+import type { SipCall } from '../harness/sip-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { hearsItself, SippSides } from '../harness/sipp-sides.js';
+import { SippScenario } from '../harness/sipp-scenario.js';
+import { signallingConfig } from '../harness/signalling-config.js';
+import { waitFor } from '../harness/wait-for.js';
+
+describe('Transfers', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+  let sides: SippSides;
+
+  before(async () => {
+    farm = await Farm.up({ config: await signallingConfig() });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
+    sides = new SippSides(farm, alice, bob);
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    await farm.down();
+  });
+
+  /** A party that the call is transferred to answers, hears the other one and is heard. */
+  const takesOver = async (arriving: Promise<IncomingCall>, other: SipCall): Promise<IncomingCall> => {
+    const call = await arriving;
+    call.ring();
+    await call.answer();
+    call.audio.sendTone(880);
+    other.audio.sendTone(440);
+    await Promise.all([other.audio.hears(880), call.audio.hears(440)]);
+    return call;
+  };
+
+  for (const who of ['callee', 'caller'] as const) {
+    test(`whoever is called takes the place of the ${who} that asked`, async () => {
+      const told = [100, 200];
+      const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+      const arriving = (who === 'callee' ? bob : carol).incoming(20_000);
+      const { party, call } =
+        who === 'callee'
+          ? await sides.asCallee(
+              transfers(SippScenario.callee('a callee transfers').answer(), { to: '70002', told }).isHungUp(),
+              { lenient: true },
+            )
+          : await sides.asCaller(
+              transfers(SippScenario.caller('a caller transfers').call(), { to: '66001', told }).isHungUp(),
+              { lenient: true, number: '75001' },
+            );
+      const third = await party.during(takesOver(arriving, call));
+      await party.succeeds();
+      const shown = who === 'callee' ? '<sip:100@' : '<sip:75001@';
+      assert.ok(third.invite.get('From').startsWith(shown), `whoever is transferred calls\n${third.ladder()}`);
+      assert.equal(await third.hangup(), 200);
+      await call.ended();
+      await carol.close();
+    });
+  }
+
+  const leaving = (): SippScenario =>
+    transfers(SippScenario.callee('a callee transfers and leaves').answer(), { to: '70002', told: [100] }).hangUp();
+
+  test('a transfer whose asker leaves at once goes on', async () => {
+    const arriving = bob.incoming(20_000);
+    const { party, call } = await sides.asCallee(leaving(), { lenient: true });
+    const third = await party.during(takesOver(arriving, call));
+    await party.succeeds();
+    assert.equal(await call.hangup(), 200);
+    await third.ended();
+  });
+
+  test('a transfer whose asker has left ends the call where nobody answers, and the record says why', async () => {
+    const arriving = bob.incoming(20_000);
+    const { party, call } = await sides.asCallee(leaving(), { lenient: true });
+    const refused = await party.during(arriving);
+    refused.ring();
+    await party.succeeds();
+    await refused.reject(486);
+    await call.ended();
+    assert.equal((await recordOf(farm, call.callId)).reason, 'transfer to 70002 failed: 486');
+  });
+
+  const inVain = [
+    ['that fails', (party: SippScenario) => transfers(party, { to: '70002', told: [100, 603] })],
+    ['to where no call may go', (party: SippScenario) => transfers(party, { to: '8001', told: [603] })],
+    ['that is attended', transfersAttended],
+  ] as const;
+  for (const [what, scene] of inVain) {
+    test(`a transfer ${what} leaves the call as it was`, async () => {
+      bob.onInvite(call => call.reject(603));
+      const callee = scene(SippScenario.callee(`a callee asks for a transfer ${what}`).answer());
+      const { party, call } = await sides.asCallee(callee.mark('done').isHungUp());
+      await party.reaches('done');
+      await hearsItself(call);
+      assert.equal(await call.hangup(), 200);
+      await party.succeeds();
+    });
+  }
+
+  test('nothing is left of all these calls', async () => {
+    await farm.idle();
+    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
+      deadlineMs: 25_000,
+      describe: async () => (await leftovers(farm)).join('\n'),
+    });
+  });
+});
