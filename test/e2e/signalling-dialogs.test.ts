@@ -6,7 +6,13 @@ import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { deafCaller, hangingUpTwice, repeatingCallee, repeatingCaller } from '../harness/scenarios/lost-messages.js';
-import { recoveredParty } from '../harness/scenarios/session-timers.js';
+import {
+  patientCallee,
+  recoveredParty,
+  refreshes,
+  timedParties,
+  type TimedParty,
+} from '../harness/scenarios/session-timers.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { SippParty } from '../harness/sipp-party.js';
 import { hearsItself, SippSides, type Side } from '../harness/sipp-sides.js';
@@ -20,6 +26,7 @@ describe('Dialogs', () => {
   let bob: SipEndpoint;
   /** Calls that take their time, from the start of all on. */
   let deaf: Side;
+  const timed: (Side & TimedParty)[] = [];
   let sides: SippSides;
 
   before(async () => {
@@ -28,6 +35,12 @@ describe('Dialogs', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
     sides = new SippSides(farm, alice, bob);
     deaf = await sides.asCaller(deafCaller(), { host: 202, retransmits: false, deadlineMs: 60_000 });
+    for (const [i, party] of timedParties('caller').entries())
+      timed.push({ ...party, ...(await sides.asCaller(party.scenario, { host: 203 + i, deadlineMs: 120_000 })) });
+    for (const [i, party] of timedParties('callee').entries()) {
+      const options = { host: 210 + i, number: `6${i + 1}001`, deadlineMs: 120_000 };
+      timed.push({ ...party, ...(await sides.asCallee(party.scenario, options)) });
+    }
   });
   after(async () => {
     await Promise.allSettled([alice.close(), bob.close()]);
@@ -181,6 +194,35 @@ describe('Dialogs', () => {
     await party.succeeds();
     const { endedBy, reason } = await recordOf(farm, call.callId);
     assert.deepEqual([endedBy, reason], ['holdfast', 'the caller never acknowledged the answer']);
+  });
+
+  test('a session is refreshed by whoever is to do it, and a callee that wants a longer one is obeyed', async () => {
+    const up: Side[] = await Promise.all([
+      sides.asCaller(refreshes(SippScenario.caller('a caller refreshes').call()).isHungUp()),
+      sides.asCallee(refreshes(SippScenario.callee('a callee refreshes').answer()).isHungUp()),
+    ]);
+    up.push(await sides.asCallee(patientCallee().isHungUp(), { host: 214, number: '65001', lenient: true }));
+    for (const { party, call } of up) {
+      await hearsItself(call);
+      await call.hangup();
+      await party.succeeds();
+    }
+  });
+
+  test('sessions that are ours to refresh go on, those of silent parties end, and the record says why', async () => {
+    for (const { party, call, reason } of timed) {
+      if (reason === undefined) {
+        await party.reaches('refreshed', 80_000);
+        await hearsItself(call);
+        assert.equal(await call.hangup(), 200);
+      } else {
+        const { bye } = await call.ended(90_000);
+        assert.equal(bye.get('Reason'), 'SIP;cause=408;text="Session expired"');
+        const record = await recordOf(farm, call.callId);
+        assert.deepEqual([record.endedBy, record.reason], ['holdfast', reason]);
+      }
+      await party.succeeds();
+    }
   });
 
   test('a call that was forked is recovered in the dialog that was answered, and in no other', async () => {

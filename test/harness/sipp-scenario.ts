@@ -169,8 +169,8 @@ export class SippScenario {
   }
 
   /** The other side hangs up. */
-  isHungUp(): this {
-    return this.expect('BYE', { withinMs: 60_000 }).respond(200);
+  isHungUp(withinMs = 60_000): this {
+    return this.expect('BYE', { withinMs }).respond(200);
   }
 
   get xml(): string {

@@ -2,7 +2,7 @@
 // the same edge, in one run.
 //
 //   node dist/test/bench/calls/calls.bench.js [--part cost,rate,memory] [--of call-node,conference-farm,naive,dial]
-//     [--cps 40] [--seconds 15] [--warm-up 20] [--write]
+//     [--cps 25] [--seconds 15] [--warm-up 20] [--write]
 //
 // cost: CPU of a call at a moderate rate; rate: how many calls a second; memory: of the daemon with 2,000 calls up.
 // --write puts the tables into docs/calls-benchmark.md.
@@ -20,7 +20,7 @@ const arguments_ = new Map(
 );
 const parts = (arguments_.get('part') ?? 'cost,rate,memory').split(',');
 const wanted = (arguments_.get('of') ?? contenders.join(',')).split(',');
-const cps = Number(arguments_.get('cps') ?? 40);
+const cps = Number(arguments_.get('cps') ?? 25);
 const seconds = Number(arguments_.get('seconds') ?? 15);
 /** Programs are measured as they are after some time: V8 compiles what runs often. */
 const warmUpSeconds = Number(arguments_.get('warm-up') ?? 20);
@@ -95,7 +95,7 @@ async function compare(costs: Cost[], rates: Map<Contender, number>): Promise<vo
       await bench.give(contender);
       process.stderr.write(`${contender}\n`);
       if (parts.includes('cost')) costs.push(await costOf(bench, contender));
-      if (parts.includes('rate')) rates.set(contender, await highestRate(bench.farm, () => bench.isIdle()));
+      if (parts.includes('rate')) rates.set(contender, await highestRate(bench.farm, () => bench.settle()));
     }
   } finally {
     await callee.stop(500);

@@ -96,6 +96,23 @@ export class BenchFarm {
     return (await this.standing()).channels === 0;
   }
 
+  /** Waits for the calls to be over; those that are not, of a caller who has given up, are hung up and counted. */
+  async settle(): Promise<number> {
+    const isOver = await waitFor('the calls to be over', () => this.isIdle(), {
+      deadlineMs: 40_000,
+      everyMs: 100,
+    }).then(
+      () => true,
+      () => false,
+    );
+    if (isOver) return 0;
+    const { channels } = this.ari(callNode);
+    const left = await channels.list();
+    await Promise.allSettled(left.map(({ id }) => channels.hangup({ channelId: id })));
+    await waitFor('the rest to be hung up', () => this.isIdle(), { deadlineMs: 20_000, everyMs: 100 });
+    return left.length;
+  }
+
   #endProgram(): void {
     this.#program?.disconnect();
     this.#program = undefined;
