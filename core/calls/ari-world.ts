@@ -55,7 +55,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
-/** A BYE passes another Kamailio than the NOTIFY before it, and may overtake it. */
+/** A NOTIFY, or the BYE after it, passes another Kamailio than the NOTIFY before it, and may overtake it. */
 const notifyLeadMs = 100;
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
@@ -89,6 +89,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     },
     refer: (call, legId) => askTransfer(call, legId, options),
     tellReferrer: async (call, legId, outcome) => {
+      if (outcome !== 'progress') await sleep(notifyLeadMs);
       await ariOf(call).channels.transfer_progress({ channelId: legId, states: `channel_${outcome}` });
       if (outcome === 'answered') await sleep(notifyLeadMs);
     },

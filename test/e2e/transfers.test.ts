@@ -1,4 +1,4 @@
-// Blind transfers by REFER: SIPp asks for them as caller and as callee, in both placements of nothing but real servers.
+// Blind transfers by REFER: SIPp asks for them as caller and as callee, stays or leaves, and is refused.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
@@ -91,7 +91,7 @@ describe('Transfers', () => {
 
   const inVain = [
     ['that fails', (party: SippScenario) => transfers(party, { to: '70002', told: [100, 603] })],
-    ['to where no call may go', (party: SippScenario) => transfers(party, { to: '8001', told: [603] })],
+    ['to where no call may go', (party: SippScenario) => transfers(party, { to: '8001', told: [100, 603] })],
     ['that is attended', transfersAttended],
   ] as const;
   for (const [what, scene] of inVain) {
