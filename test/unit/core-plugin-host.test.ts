@@ -137,7 +137,7 @@ describe('loading plugins', () => {
     ],
     'that answers an unknown hook': [
       `setup: ({hook}) => hook('rout', () => 1)`,
-      /no hook "rout": route, dial, redirect, place/,
+      /no hook "rout": route, dial, redirect, refer, place/,
     ],
     'that answers a hook twice': [
       `setup: ({hook}) => { hook('route', () => {}); hook('route', () => {}); }`,
