@@ -23,7 +23,7 @@ export type * from './recovery/recovery-facts.js';
 export type * from './ports/trace-source.js';
 export type { TranscodingPolicy } from './ports/edge.js';
 export { headerName } from './calls/leg-headers.js';
-export { sipUri } from './calls/sip-uri.js';
+export { sipUri, userOf } from './calls/sip-uri.js';
 export { HoldfastError, messageOf } from './errors.js';
 /** zod, for a plugin's config schema: the same copy as the host's. */
 export { z } from 'zod';

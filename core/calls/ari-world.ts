@@ -14,8 +14,9 @@ import type {
   Redirection,
   ReferAnswer,
   Referral,
-  RouteAnswer,
+  RejectAnswer,
 } from './call-facts.js';
+import type { AdmittedAnswer } from '../trunks/call-limits.js';
 import type { CallEvent } from './call-machine.js';
 import {
   callerLeg,
@@ -46,8 +47,8 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly hasCredentials: (trunk: string) => boolean;
   /** Ends a leg that is being recovered, in its own way; false for any other. */
   readonly abandon: (legId: string) => boolean;
-  readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
-  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
+  readonly askRoute: (call: IncomingCall) => Promise<AdmittedAnswer | undefined>;
+  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[] | RejectAnswer>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   readonly passing: () => PassingRules;

@@ -21,9 +21,10 @@ import type {
   Redirection,
   ReferAnswer,
   Referral,
+  RejectAnswer,
   Limits,
-  RouteAnswer,
 } from './call-facts.js';
+import type { AdmittedAnswer } from '../trunks/call-limits.js';
 import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
@@ -58,8 +59,8 @@ export interface CallEngineOptions {
   readonly log: Logger;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
-  readonly askRoute: (call: IncomingCall) => Promise<RouteAnswer | undefined>;
-  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[]>;
+  readonly askRoute: (call: IncomingCall) => Promise<AdmittedAnswer | undefined>;
+  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[] | RejectAnswer>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */

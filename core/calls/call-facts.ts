@@ -88,6 +88,8 @@ export interface RejectAnswer {
   readonly reject: number;
   /** For the log and the CDR. */
   readonly reason: string;
+  /** When the caller may try again (RFC 3261 §20.33), as 503 says that it may. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** Run these steps. */

@@ -1,5 +1,6 @@
 // The call's state table: one pure function from a call and an event to the call after it and what is to be done.
-import type { ConnectStep, ConnectTarget, RouteAnswer } from './call-facts.js';
+import type { AdmittedAnswer, Refusal } from '../trunks/call-limits.js';
+import type { ConnectStep, ConnectTarget, RejectAnswer } from './call-facts.js';
 import {
   callerLeg,
   echoPeer,
@@ -20,7 +21,7 @@ import { bestStatus, isGlobalFailure, outcomeOf } from './sip-status.js';
 export type CallEvent =
   | { readonly type: 'started' }
   /** `maxCallSeconds`: of a call whose route says nothing of it. */
-  | { readonly type: 'routed'; readonly answer: RouteAnswer | undefined; readonly maxCallSeconds?: number }
+  | { readonly type: 'routed'; readonly answer: AdmittedAnswer | undefined; readonly maxCallSeconds?: number }
   | { readonly type: 'routeFailed'; readonly reason: string }
   | { readonly type: 'legRinging'; readonly leg: string }
   | { readonly type: 'legProgress'; readonly leg: string }
@@ -175,11 +176,21 @@ function liveOutbound(call: CallRecord): LegRecord[] {
   return call.legs.slice(1).filter(isLive);
 }
 
-function routed(call: CallRecord, answer: RouteAnswer | undefined, usualSeconds: number, nowMs: number): Transition {
+function routed(call: CallRecord, answer: AdmittedAnswer | undefined, usualSeconds: number, nowMs: number): Transition {
   if (!answer) return refuse(call, 404, 'no route', nowMs);
-  if ('reject' in answer) return refuse(call, answer.reject, answer.reason, nowMs);
+  if ('reject' in answer) return rejected(call, answer, nowMs);
   const { flow, routeName, maxCallSeconds = usualSeconds } = answer;
   return nextStep({ ...call, flow: [...flow], routeName, maxCallSeconds, step: -1 }, 480, nowMs);
+}
+
+function rejected(call: CallRecord, answer: RejectAnswer | Refusal, nowMs: number): Transition {
+  const limit = 'limit' in answer ? answer.limit : null;
+  return refuse(call, answer.reject, answer.reason, nowMs, limit, retryAfter(answer));
+}
+
+/** Headers of the response that refuses. */
+export function retryAfter({ retryAfterSeconds: seconds }: RejectAnswer): readonly HeaderField[] {
+  return seconds === undefined ? [] : [{ name: 'Retry-After', value: String(seconds) }];
 }
 
 /** Begins the step after the present one; after the last one the call ends, with `status` where it was never answered. */
@@ -484,6 +495,7 @@ function refuse(
   reason: string,
   nowMs: number,
   limit: string | null = null,
+  headers: readonly HeaderField[] = [],
 ): Transition {
   if (call.answeredMs !== null) return end(call, { by: 'holdfast', reason }, nowMs, nowMs);
   const outcome = call.legs.length > 1 ? outcomeOf(status) : 'rejected';
@@ -502,7 +514,7 @@ function refuse(
     normalClearing,
   );
   const heard = call.legs.slice(1).findLast(leg => leg.sipStatus === status)?.endHeaders ?? [];
-  const reject: CallAction = { do: 'reject', sipStatus: status, ...some(heard) };
+  const reject: CallAction = { do: 'reject', sipStatus: status, ...some([...headers, ...heard]) };
   return { call: others.call, actions: [reject, ...others.actions, { do: 'leave' }] };
 }
 

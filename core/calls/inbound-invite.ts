@@ -4,6 +4,8 @@ import type { CallSource, IncomingCall } from './call-facts.js';
 import { readIdentity, type CallerIdentity } from './caller-identity.js';
 import { passedHeaders, type PassingRules } from './passed-headers.js';
 import { readFields } from './sip-fields.js';
+import { callerFrom } from './trunk-caller.js';
+import { readNumber } from '../numbers/phone-number.js';
 
 /** Everything of an incoming call but our own id. */
 export type InviteFacts = Omit<IncomingCall, 'id'> & CallerIdentity;
@@ -25,12 +27,13 @@ export function readInvite(args: readonly string[], channel: AriChannel, rules: 
   if (sipCallId === '' || dialled === '' || !source) return undefined;
   const fields = readFields(parts[3]);
   const trusted = source.kind === 'trunk' && rules.trusts(source.trunk);
+  const numbers = source.kind === 'trunk' ? rules.callersOf?.(source.trunk)?.numbers : undefined;
   const identity = readIdentity(fields, source, channel.caller, trusted);
   return {
     sipCallId,
     source,
-    dialled,
-    ...identity,
+    dialled: numbers === undefined || numbers.format === 'as-is' ? dialled : (readNumber(dialled, numbers) ?? dialled),
+    ...(numbers === undefined ? identity : callerFrom(identity, numbers)),
     headers: passedHeaders(fields, rules, trusted),
   };
 }

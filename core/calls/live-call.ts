@@ -1,8 +1,8 @@
 // One call in motion: takes events in order, keeps its record in the store ahead of its actions, and runs its timers.
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { DialAnswer } from './call-facts.js';
-import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
+import type { DialAnswer, RejectAnswer } from './call-facts.js';
+import { advance, retryAfter, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
 import type { CallRecord } from './call-record.js';
 import type { HeaderField } from './leg-headers.js';
 
@@ -10,8 +10,8 @@ import type { HeaderField } from './leg-headers.js';
 export interface CallWorld {
   /** Asks for the route; its answer comes back as an event. */
   route(call: CallRecord): Promise<CallEvent>;
-  /** Asks what the leg's INVITE is to say, in order of precedence. */
-  askDial(call: CallRecord, legId: string): Promise<readonly DialAnswer[]>;
+  /** Asks what the leg's INVITE is to say, in order of precedence; or it is not to be dialled now. */
+  askDial(call: CallRecord, legId: string): Promise<readonly DialAnswer[] | RejectAnswer>;
   dial(call: CallRecord, legId: string, answers: readonly DialAnswer[]): Promise<void>;
   /** Asks what becomes of a redirection; its answer comes back as an event. */
   redirect(call: CallRecord, legId: string): Promise<CallEvent>;
@@ -165,6 +165,7 @@ export class LiveCall {
       const answers = this.#isOver(leg) ? [] : await this.#world.askDial(this.#call, leg);
       // Its end may have been asked for before its turn came: a CANCEL then costs no INVITE.
       if (this.#isOver(leg)) this.dispatch({ type: 'legEnded', leg, sipStatus: 487 });
+      else if ('reject' in answers) this.#refused(leg, answers);
       else await this.#world.dial(this.#call, leg, answers);
     } catch (error) {
       this.#log.warn({ leg, error }, `leg ${leg} could not be dialled: ${messageOf(error)}`);
@@ -172,6 +173,11 @@ export class LiveCall {
     } finally {
       this.#dialling.delete(leg);
     }
+  }
+
+  #refused(leg: string, answer: RejectAnswer): void {
+    this.#log.info({ leg, sipStatus: answer.reject }, `leg ${leg} is not dialled: ${answer.reason}`);
+    this.dispatch({ type: 'legEnded', leg, sipStatus: answer.reject, headers: retryAfter(answer) });
   }
 
   #isOver(legId: string): boolean {

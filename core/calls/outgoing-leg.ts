@@ -4,6 +4,7 @@ import { presentCaller } from './caller-identity.js';
 import { incomingCall, targetOf, type CallRecord, type LegRecord } from './call-record.js';
 import { changedFields, headersOf, headerVariables, passedFields, type HeaderField } from './leg-headers.js';
 import type { PassingRules } from './passed-headers.js';
+import { callerFor, presentedTo } from './trunk-caller.js';
 
 /** The leg as plugins see it before it is dialled; undefined for one that is no target of a `connect`, as the echo test's. */
 export function outgoingLeg(call: CallRecord, legId: string, rules: PassingRules): OutgoingLeg | undefined {
@@ -77,12 +78,16 @@ function routedLeg(
   const said = [...answers, ...(connect === undefined ? [] : [connect])];
   const number = said.map(one => one.callerNumber).find(value => value !== undefined);
   const name = said.map(one => one.callerName).find(value => value !== undefined);
-  const shown = presentCaller(call, {
-    trusted: target?.trunk !== undefined && rules.trusts(target.trunk),
+  const { trunk } = target ?? {};
+  const wishes = trunk === undefined ? undefined : rules.callersOf?.(trunk);
+  const ruled = wishes === undefined ? { caller: call, number } : callerFor(call, wishes, number);
+  const presented = presentCaller(ruled.caller, {
+    trusted: trunk !== undefined && rules.trusts(trunk),
     domain: rules.domain,
-    ...(number === undefined ? {} : { number }),
+    ...(ruled.number === undefined ? {} : { number: ruled.number }),
     ...(name === undefined ? {} : { name }),
   });
+  const shown = wishes === undefined ? presented : presentedTo(presented, wishes, rules.domain);
   return {
     callerNumber: shown.number,
     callerName: shown.name,

@@ -1,6 +1,7 @@
 // Which header fields of one leg are passed to the other: the configured ones, and of a trunk that is trusted also who diverted. Pure.
 import type { SipHeaders } from './call-facts.js';
 import type { HeaderField } from './leg-headers.js';
+import type { TrunkCaller } from './trunk-caller.js';
 
 /** What config says of passing; asked for each call, so that a reload counts for the next one. */
 export interface PassingRules {
@@ -10,6 +11,8 @@ export interface PassingRules {
   readonly domain: string;
   /** True for a trunk of the trust domain (RFC 3325 §3): its assertions are believed, and ours are sent to it. */
   trusts(trunk: string): boolean;
+  /** How numbers and callers are written to and by it; undefined: as they are. */
+  callersOf?(trunk: string): TrunkCaller | undefined;
 }
 
 export const defaultPassHeaders = ['Diversion', 'History-Info', 'User-to-User', 'Alert-Info', 'Subject'] as const;

@@ -64,6 +64,8 @@ import { openLmdbStore } from '../store/lmdb-store.js';
 import type { Store } from '../store/store.js';
 import { traceFarmOf } from '../trace/trace-farm.js';
 import { Trace } from '../trace/trace.js';
+import { Admission } from '../trunks/admission.js';
+import { admissionRules, trunkCallers } from '../trunks/trunk-rules.js';
 import type {
   ConfigSummary,
   DemoOptions,
@@ -102,6 +104,7 @@ const tokens = {
   sync: token<EdgeSync>('sync'),
   arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
+  admission: token<Admission>('admission'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
   keepAlive: token<KeepAlive>('keep-alive'),
@@ -200,6 +203,10 @@ function wireCalls(given: Given, make: Make): void {
       },
     });
   });
+  make(
+    tokens.admission,
+    get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).list() }),
+  );
   make(tokens.engine, get => callEngine(given, get));
   make(
     tokens.dialogs,
@@ -375,6 +382,7 @@ async function tryPlugins(running: HoldfastConfig, next: HoldfastConfig, plugins
 
 function callEngine({ live, store, log }: Given, get: Get): CallEngine {
   const plugins = get(tokens.plugins);
+  const admission = get(tokens.admission);
   const calls = store.table('calls', callRecordSchema);
   return new CallEngine({
     store,
@@ -387,10 +395,14 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     passing: () => passingRules(live),
     limits: () => live.config.limits,
     abandon: legId => get(tokens.recoveries).abandon(legId),
-    askRoute: call => plugins.ask('route', call, call.id),
-    askDial: leg => plugins.askAll('dial', leg, leg.call.id),
-    askRedirect: redirection => plugins.ask('redirect', redirection, redirection.call.id),
-    askRefer: referral => plugins.ask('refer', referral, referral.call.id),
+    askRoute: async call => admission.admit(call, await plugins.ask('route', call, call.id)),
+    askDial: async leg => {
+      const answers = await plugins.askAll('dial', leg, leg.call.id);
+      return admission.dial(leg) ?? answers;
+    },
+    askRedirect: async redirection =>
+      admission.redirected(redirection, await plugins.ask('redirect', redirection, redirection.call.id)),
+    askRefer: async referral => admission.referred(referral, await plugins.ask('refer', referral, referral.call.id)),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {
@@ -401,6 +413,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
       changed: (before, after) => get(tokens.metrics).calls.changed(before, after, Date.now()),
       answered: call => plugins.emit('call.answered', call),
       ended: record => {
+        admission.forget(record.callId);
         get(tokens.inspector).noteEnded(record);
         get(tokens.metrics).calls.ended(record);
         plugins.emit('call.ended', record);
@@ -463,7 +476,8 @@ function hasCredentials(live: LiveConfig): (trunk: string) => boolean {
 
 function passingRules({ config }: LiveConfig): PassingRules {
   const trusted = new Set(config.trunks.filter(trunk => trunk.trusted).map(trunk => trunk.name));
-  return { headers: config.passHeaders, domain: config.domain, trusts: trunk => trusted.has(trunk) };
+  const callersOf = trunkCallers(config);
+  return { headers: config.passHeaders, domain: config.domain, trusts: trunk => trusted.has(trunk), callersOf };
 }
 
 async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promise<void> {
@@ -512,6 +526,7 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     standIn: get(tokens.standIn),
     log,
     policy: () => plugins.service(recoveryPolicy),
+    isEmergency: call => get(tokens.admission).isEmergencyCall(call),
     askRecover: call => plugins.ask('recover', call, call.id),
     hasCredentials: hasCredentials(live),
     done: facts => plugins.emit('recovery.done', facts),

@@ -78,6 +78,8 @@ const plainParts: readonly PlainPart[] = [
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
   ...registrationParts(),
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
+  { part: 'numbers', needs: [], of: config => config.numbers },
+  { part: 'subscriberLimits', needs: [], of: config => config.subscriberLimits },
 ];
 
 /** A Kamailio refuses what is too short, from its next start by the new measure; the rest is the registrars'. */

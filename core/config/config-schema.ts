@@ -4,6 +4,7 @@ import { defaultPassHeaders } from '../calls/passed-headers.js';
 import { wrongHeaderName } from '../calls/leg-headers.js';
 import { longestLimitSeconds, offerTimeoutSeconds } from '../calls/limits.js';
 import { mostNodes, type FarmName } from '../farm/farm-plan.js';
+import { callerRules, callLimits, numberRules, numbers } from './number-schema.js';
 
 /** Text that YAML may have taken for a number, such as a dialled number or a secret of digits. */
 const text = z.union([z.string(), z.number().transform(String)]);
@@ -58,6 +59,7 @@ const subscriber = z.strictObject({
     .array(text.pipe(z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number or user name')))
     .default([])
     .describe('Numbers that the subscriber may call from, beside its own name.'),
+  limits: callLimits.optional().describe('What it may do, instead of subscriberLimits.'),
 });
 
 const trunk = z.strictObject({
@@ -80,6 +82,9 @@ const trunk = z.strictObject({
     .boolean()
     .default(true)
     .describe('Whether its P-Asserted-Identity, Diversion and History-Info are believed, and ours sent to it.'),
+  limits: callLimits.optional().describe('What it may do, and what may be done with it.'),
+  numbers: numberRules.optional().describe('How it writes telephone numbers.'),
+  caller: callerRules.optional().describe('How callers are shown to it.'),
 });
 
 /** Reason, and who calls, pass by rules of their own (docs/signalling.md). */
@@ -209,6 +214,8 @@ export const configSchema = z.strictObject({
     .array(passedHeader)
     .default([...defaultPassHeaders])
     .describe('Headers that pass from leg to leg, on INVITE, BYE, CANCEL and failure responses.'),
+  numbers: numbers.prefault({}).describe('Telephone numbers: of which country, and which are special.'),
+  subscriberLimits: callLimits.optional().describe('What each subscriber may do that has no limits of its own.'),
   registration: registration.prefault({}).describe('What registrars grant to phones.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),

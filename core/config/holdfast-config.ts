@@ -1,10 +1,13 @@
 // The config as the daemon uses it: checked, with every address written out, frozen.
 import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
 import type { LogLevel } from '../log.js';
+import type { NumberRules } from '../numbers/phone-number.js';
 import type { Directory, Limits } from '../plugin-api.js';
 import { readHostPort } from './config-address.js';
 import type { RegistrationConfig } from './config-schema.js';
 import type { ConfigPath, ConfigProblem } from './config-problem.js';
+import type { CallLimits } from '../trunks/call-limits.js';
+import type { CallerRules } from '../calls/trunk-caller.js';
 
 export interface SubscriberConfig {
   readonly name: string;
@@ -12,6 +15,7 @@ export interface SubscriberConfig {
   readonly secret: string;
   /** User parts of From that its calls may have, beside its name. */
   readonly identities: readonly string[];
+  readonly limits?: CallLimits;
 }
 
 export interface TrunkConfig {
@@ -23,6 +27,16 @@ export interface TrunkConfig {
   readonly credentials?: { readonly username: string; readonly secret: string };
   /** Of the trust domain of RFC 3325. */
   readonly trusted: boolean;
+  readonly limits?: CallLimits;
+  readonly numbers: NumberRules;
+  readonly caller?: CallerRules;
+}
+
+/** Which telephone numbers are special. */
+export interface NumbersConfig {
+  readonly country?: string;
+  readonly emergency: readonly string[];
+  readonly expensive: readonly string[];
 }
 
 /** Where call records are POSTed. */
@@ -70,6 +84,9 @@ export interface HoldfastConfig {
   readonly trace: { readonly rawMegabytes: number };
   /** Names of headers that pass from leg to leg. */
   readonly passHeaders: readonly string[];
+  readonly numbers: NumbersConfig;
+  /** Of each subscriber that has none of its own. */
+  readonly subscriberLimits?: CallLimits;
   readonly registration: RegistrationConfig;
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];

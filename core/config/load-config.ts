@@ -6,6 +6,8 @@ import { isPrivateAddress, readAddress, readAddresses, readHostPort, type Addres
 import { configInvalid, type ConfigPath, type ConfigProblem } from './config-problem.js';
 import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
+import type { CallerRules } from '../calls/trunk-caller.js';
+import type { NumberRules } from '../numbers/phone-number.js';
 import type { HoldfastConfig, MetricsConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
 import { schemaProblems } from './schema-problems.js';
 
@@ -41,7 +43,7 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log, trace, passHeaders, limits } = this.#file;
+    const { domain, log, trace, passHeaders, limits, subscriberLimits } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
     const metrics = this.#metrics();
@@ -49,9 +51,10 @@ class ConfigBuilder {
     const registration = this.#registration();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(
-      ([name, { name: displayName, secret, identities }]) => ({
+      ([name, { name: displayName, secret, identities, limits }]) => ({
         ...{ name, secret, identities },
         ...(displayName === undefined ? {} : { displayName }),
+        ...(limits === undefined ? {} : { limits: known(limits) }),
       }),
     );
     if (this.#problems.length > 0 || farm === undefined) throw configInvalid(this.#problems);
@@ -72,7 +75,9 @@ class ConfigBuilder {
         trunks,
         passHeaders,
         warnings,
+        numbers: known(this.#file.numbers),
       },
+      ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
       ...(metrics === undefined ? {} : { metrics }),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
@@ -190,9 +195,30 @@ class ConfigBuilder {
         const gateway = this.#read(['trunks', name, 'gateways', i], text, readHostPort);
         return gateway === undefined ? [] : [gateway];
       });
-      const { credentials, trusted } = trunk;
-      return { name, sources, gateways, trusted, ...(credentials === undefined ? {} : { credentials }) };
+      const { credentials, trusted, limits, caller } = trunk;
+      return {
+        ...{ name, sources, gateways, trusted, numbers: this.#numbersOf(name, trunk) },
+        ...(credentials === undefined ? {} : { credentials }),
+        ...(limits === undefined ? {} : { limits: known(limits) }),
+        ...(caller === undefined ? {} : { caller: this.#caller(name, known(caller)) }),
+      };
     });
+  }
+
+  #numbersOf(trunk: string, { numbers }: ConfigFile['trunks'][string]): NumberRules {
+    const { format = 'as-is', country = this.#file.numbers.country } = numbers ?? {};
+    if (format === 'national' && country === undefined) {
+      const hint = 'name its country here, or in numbers.country';
+      this.#problem(['trunks', trunk, 'numbers', 'format'], 'is national, of no country', hint);
+    }
+    return { format, ...(country === undefined ? {} : { country }) };
+  }
+
+  #caller(trunk: string, caller: CallerRules): CallerRules {
+    const wants = (['show', 'asserted'] as const).find(key => caller[key] === 'number');
+    if (wants !== undefined && caller.number === undefined)
+      this.#problem(['trunks', trunk, 'caller', wants], 'is number, and there is no number beside it');
+    return caller;
   }
 
   #plugin(name: string, block: Readonly<Record<string, unknown>>): PluginBlock {
@@ -219,6 +245,13 @@ class ConfigBuilder {
   #problem(path: ConfigPath, message: string, hint?: string): void {
     this.#problems.push(this.#source.problem(path, message, hint));
   }
+}
+
+type Known<T> = { readonly [Key in keyof T]: Exclude<T[Key], undefined> };
+
+/** Without the keys that are undefined: to be left out is to be left out. */
+function known<T extends object>(value: T): Known<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as Known<T>;
 }
 
 function isLoopback(hostname: string): boolean {

@@ -17,7 +17,7 @@ export class CallMetrics {
     'holdfast_calls_ended_total',
     'Calls that are over, by outcome and by the final status that the caller was sent.',
   );
-  readonly #limited = new Counter('holdfast_calls_limited_total', 'Calls that a rule of the config’s limits ended.');
+  readonly #limited = new Counter('holdfast_calls_limited_total', 'Calls that a limit of the config ended or refused.');
   readonly #setup = new Histogram(
     'holdfast_call_setup_seconds',
     'From the INVITE at the call node until the caller was told that it rings or is answered: the post-dial delay.',

@@ -51,7 +51,11 @@ const flowStep = z.discriminatedUnion('action', [
 ]);
 
 const route = z.union([
-  z.strictObject({ reject: z.int().min(400).max(699), reason: z.string() }),
+  z.strictObject({
+    reject: z.int().min(400).max(699),
+    reason: z.string(),
+    retryAfterSeconds: z.int().min(0).max(86_400).optional(),
+  }),
   z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),
 ]);
 

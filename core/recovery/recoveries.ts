@@ -59,6 +59,8 @@ export interface RecoveriesOptions {
   readonly log: Logger;
   /** Undefined where no plugin provides one: calls of a dead node then end. */
   readonly policy: () => RecoveryPolicy | undefined;
+  /** True for a call to an emergency number. */
+  readonly isEmergency: (call: CallRecord) => boolean;
   readonly askRecover: (call: LostCall) => Promise<RecoverAnswer | undefined>;
   readonly hasCredentials: (trunk: string) => boolean;
   readonly done: (facts: RecoveryFacts) => void;
@@ -325,10 +327,11 @@ export class Recoveries {
     node: string,
   ): Promise<PlannedCall & { priority: number; wish: string | undefined }> {
     const { call, legs } = planned;
-    const base = this.#options.policy()?.priorityOf(call) ?? 0;
+    const emergency = this.#options.isEmergency(call);
+    const { id, source, dialled, callerNumber } = call;
+    const base = this.#options.policy()?.priorityOf({ source, dialled, emergency }) ?? 0;
     const sessions = legs.filter(wanted).length;
     if (sessions === 0) return { ...planned, priority: base, wish: undefined };
-    const { id, source, dialled, callerNumber } = call;
     try {
       const answer = await this.#options.askRecover({
         id,
@@ -336,6 +339,7 @@ export class Recoveries {
         source,
         dialled,
         callerNumber,
+        emergency,
         sessions,
         priority: base,
       });

@@ -9,7 +9,12 @@ export interface RecoveryPolicy {
   /** Recovery INVITEs per second through one trunk. */
   readonly trunkPerSecond: (trunk: string) => number;
   /** Higher first; 0 for a call that is as any other. */
-  readonly priorityOf: (call: { readonly source: CallSource; readonly dialled: string }) => number;
+  readonly priorityOf: (call: {
+    readonly source: CallSource;
+    readonly dialled: string;
+    /** It is one to an emergency number of the config. */
+    readonly emergency?: boolean;
+  }) => number;
   /** How long sessions wait for a node that can take them, and a session for an answer that counts, ms. */
   readonly patienceMs: number;
   /** Where dialogs are read: the daemon's own ledger, and the trace source for what it lacks; or the trace source only. */
@@ -30,6 +35,8 @@ export interface LostCall {
   readonly source: CallSource;
   readonly dialled: string;
   readonly callerNumber: string;
+  /** It is one to an emergency number of the config. */
+  readonly emergency: boolean;
   /** Its sessions on that node. */
   readonly sessions: number;
   /** As the recovery policy has it: higher first. */

@@ -1,5 +1,5 @@
 // Where a call goes that a target has redirected: a pure function of the redirection, the routes, and what is known of contacts.
-import type { ConnectTarget, RedirectAnswer, Redirection } from '../../core/plugin-api.js';
+import { userOf, type ConnectTarget, type RedirectAnswer, type Redirection } from '../../core/plugin-api.js';
 import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
 
 /** Undefined where the route of the call is not ours, or does not follow. */
@@ -45,13 +45,4 @@ function byNumber(
 function diversion({ call, target }: Redirection, domain: string): string {
   const by = target.subscriber ?? userOf(target.uri);
   return [`<sip:${by}@${domain}>;reason=unknown`, ...(call.headers['diversion'] ?? [])].join(', ');
-}
-
-function userOf(uri: string): string {
-  const user = /^sips?:([^@;?]+)(?:;[^@]*)?@/i.exec(uri)?.[1] ?? '';
-  try {
-    return decodeURIComponent(user);
-  } catch {
-    return user;
-  }
 }

@@ -50,7 +50,9 @@ export const recoveryConfig = z
     firstNumbers: z
       .array(z.union([z.string(), z.number().transform(String)]))
       .default([])
-      .describe('Dialled numbers that are recovered before all others, such as emergency numbers.'),
+      .describe(
+        'Dialled numbers that are recovered before all others, together with the emergency numbers of the config.',
+      ),
   })
   .describe('How the sessions of a dead server are re-created on another one.');
 export type RecoveryConfig = z.output<typeof recoveryConfig>;
@@ -64,7 +66,7 @@ export function policyOf(config: RecoveryConfig): RecoveryPolicy {
     perSecond: recoveryPerSecond,
     trunkPerSecond: trunk => trunks[trunk]?.recoveryPerSecond ?? Infinity,
     priorityOf: call => {
-      if (first.has(call.dialled)) return firstOfAll;
+      if (call.emergency === true || first.has(call.dialled)) return firstOfAll;
       return call.source.kind === 'trunk' ? (trunks[call.source.trunk]?.priority ?? 0) : 0;
     },
     patienceMs: patienceSeconds * 1000,

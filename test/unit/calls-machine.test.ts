@@ -142,6 +142,24 @@ describe('a transfer', () => {
   });
 });
 
+test('a refusal by a limit is in the record, and says when to come again', () => {
+  const answer = {
+    reject: 503,
+    reason: 'trunk lab has its 2 calls at once',
+    retryAfterSeconds: 5,
+    limit: 'callsAtOnce',
+  } as const;
+  const { call, actions } = advance(incoming, { type: 'routed', answer }, 2_000);
+  const headers = [{ name: 'Retry-After', value: '5' }];
+  assert.deepEqual(actions, [{ do: 'reject', sipStatus: 503, headers }, { do: 'leave' }]);
+  const { outcome, sipStatus, reason, limit, endedBy } = cdrOf(call);
+  assert.deepEqual(
+    { outcome, sipStatus, limit, endedBy },
+    { outcome: 'rejected', sipStatus: 503, limit: 'callsAtOnce', endedBy: 'holdfast' },
+  );
+  assert.equal(reason, answer.reason);
+});
+
 describe('a call to one target', () => {
   test('rings, is answered, joined, and ends with one CDR when the callee hangs up', () => {
     const up = play(routed(connect('sip:a')), { type: 'legRinging', leg: 'c1-1' }, answered('c1-1'));

@@ -333,6 +333,34 @@ describe('what a reload would change', () => {
   });
 });
 
+describe('numbers and limits', () => {
+  const trunk = (text: string): string => `domain: a.test\nplugins: {}\ntrunks:\n  lab: {gateways: [.1], ${text}}\n`;
+
+  test('that make no sense are told with their place', async () => {
+    const told = async (text: string): Promise<string> => (await problems(text)).join('\n');
+    assert.match(
+      await told(trunk('numbers: {country: XX}')),
+      /test.yaml:4:\d+: trunks.lab.numbers.country: .*no country/,
+    );
+    assert.match(
+      await told(trunk('numbers: {format: national}')),
+      /trunks.lab.numbers.format: is national, of no country/,
+    );
+    assert.match(
+      await told(trunk('caller: {show: number}')),
+      /trunks.lab.caller.show: is number, and there is no number/,
+    );
+    assert.match(await told(trunk('limits: {allow: [+49x]}')), /trunks.lab.limits.allow\[0\]: must be a number/);
+    assert.match(await told(trunk('limits: {callsAtOnce: -1}')), /trunks.lab.limits.callsAtOnce/);
+    assert.match(await told(`${least}numbers: {emergency: [help]}`), /numbers.emergency\[0\]: must be a number/);
+  });
+
+  test('of a trunk have the country of the config', async () => {
+    const { trunks } = await load(`${trunk('numbers: {format: national}')}numbers: {country: DE}\n`);
+    assert.deepEqual(trunks[0]?.numbers, { format: 'national', country: 'DE' });
+  });
+});
+
 describe('the examples', () => {
   const example = (name: string, env: Record<string, string>): HoldfastConfig =>
     loadConfig(fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url)), { env });
