@@ -1,6 +1,7 @@
 // What is made from the help for shells and readers: completion, tried in real shells on a terminal, and the manual page.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,8 +49,11 @@ for (const { name, start, init, script } of shells) {
       shell.stdin?.write(`${init}\nsource ./script; source ./fake; echo LOA''DED\n`);
       await waitFor('the shell', () => screen.includes('LOADED'), { deadlineMs: 20_000, describe: () => screen });
     });
-    after(() => {
+    after(async () => {
+      // It writes its history at its end.
+      const exited = once(shell, 'exit');
       shell.stdin?.end('\nexit\n');
+      await exited;
       rmSync(folder, { recursive: true, force: true });
     });
 
