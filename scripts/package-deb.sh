@@ -103,7 +103,7 @@ dependencies() {
   libraries=$(cd "$work/shlibs" && dpkg-shlibdeps -O -l"$root$home/asterisk/lib" "${objects[@]/#/-e}" 2>>"$HOLDFAST_LOG" |
     sed -n 's/^shlibs:Depends=//p')
   [[ -n $libraries ]] || fail 'dpkg-shlibdeps found no libraries.' 'Mend what the log shows.' "$HOLDFAST_LOG"
-  printf '%s, %s, passwd' "$(tr -s ' \n' '\n' <<<"$RUN_PACKAGES" | sed '/^$/d' | paste -sd, | sed 's/,/, /g')" "$libraries"
+  printf '%s, %s, passwd' "$(tr -s ' \n' '\n' <<<"$FARM_PACKAGES" | sed '/^$/d' | paste -sd, | sed 's/,/, /g')" "$libraries"
 }
 
 control_files() {

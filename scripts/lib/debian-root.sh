@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# debian-root.sh FOLDER: a bare Debian 12 in FOLDER, as debootstrap makes it, with systemd. It is made once and kept in the cache.
+# debian-root.sh FOLDER: a bare Debian 12 in FOLDER, as debootstrap makes it. It is made once and kept in the cache.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/say.sh"
 source "$HOLDFAST_ROOT/scripts/setup-asterisk.sh"
@@ -11,7 +11,7 @@ make_tarball() {
   local root
   root=$(mktemp -d "$keep/.root-XXXXXX")
   # Nobody misses what a power loss takes of it: dpkg need not wait for the disk.
-  if DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include=systemd,systemd-sysv,ca-certificates bookworm "$root" "$(debian_mirror)" &&
+  if DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$(debian_mirror)" &&
     rm -rf "$root"/var/cache/apt/archives/*.deb && tar --directory "$root" --create --file "$tarball.new" .; then
     mv "$tarball.new" "$tarball"
   fi

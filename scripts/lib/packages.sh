@@ -6,7 +6,7 @@ FARM_PACKAGES='kamailio kamailio-extra-modules kamailio-tls-modules kamailio-uti
 # What Asterisk is compiled with; wanted only while there is no build.
 BUILD_PACKAGES='build-essential dpkg-dev autoconf automake pkg-config bzip2 xz-utils patch debian-archive-keyring libedit-dev
   uuid-dev libjansson-dev libxml2-dev libsqlite3-dev libssl-dev libsrtp2-dev libcap-dev'
-TEST_PACKAGES='sip-tester tcpdump baresip-core linphone-cli systemd zsh mandoc groff-base'
+TEST_PACKAGES='sip-tester tcpdump baresip-core linphone-cli systemd zsh mandoc groff-base debootstrap'
 # Units that Debian enables when it installs the packages above; the farm runs processes of its own.
 PACKAGE_UNITS='kamailio:kamailio.service rtpengine-daemon:rtpengine-daemon.service rtpengine-daemon:ngcp-rtpengine-daemon.service'
 

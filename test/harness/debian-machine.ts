@@ -1,6 +1,6 @@
-// A bare Debian 12 in a folder, booted with its own systemd in namespaces of its own: a machine without a network, to install on.
+// A bare Debian 12 in a folder, entered by chroot in namespaces of its own: a machine without a network, to install on.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectRoot } from './project-root.js';
@@ -20,50 +20,28 @@ const environment = [
   'DEBIAN_FRONTEND=noninteractive',
 ];
 
-/** Downloaded packages outlive the machine. */
-const bindArchives = `mount --make-rprivate /
+/** Mounts are of its namespace only; downloaded packages outlive the machine. */
+const mounts = `mount --make-rprivate /
 mount --bind "$1" "$1"
-mount --bind "$2" "$1/var/cache/apt/archives"`;
+mount --bind "$2" "$1/var/cache/apt/archives"
+mount -t proc proc "$1/proc"
+mount -t tmpfs -o mode=755 tmpfs "$1/run"
+mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
+for node in null zero full random urandom tty; do mount --bind /dev/$node "$1/dev/$node"; done`;
 
-/** What systemd wants of a container (systemd.io/CONTAINER_INTERFACE): its own /dev and /run, settings of the kernel read-only. */
-const bootScript = `set -e
-${bindArchives}
-cd "$1"
-mount -t tmpfs -o mode=755 tmpfs run
-mount -t tmpfs -o mode=755 tmpfs dev
-for node in null zero full random urandom tty; do touch dev/$node; mount --bind /dev/$node dev/$node; done
-mkdir dev/pts dev/shm
-mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts
-mount -t tmpfs -o mode=1777 tmpfs dev/shm
-ln -s pts/ptmx dev/ptmx
-ln -s /proc/self/fd dev/fd
-mount -t sysfs -o ro sysfs sys
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-  mount -t cgroup2 cgroup2 sys/fs/cgroup
-else
-  mount -t tmpfs -o mode=755 tmpfs sys/fs/cgroup
-  mkdir sys/fs/cgroup/systemd
-  mount -t cgroup -o none,name=systemd cgroup sys/fs/cgroup/systemd
-fi
-mkdir -p .host
-pivot_root . .host
-cd /
-mount -t proc proc proc
-mount --bind proc/sys proc/sys
-mount -o remount,bind,ro proc/sys
-umount -l /.host
-exec env -i container=holdfast ${environment[0]} /lib/systemd/systemd --unit=basic.target --log-target=console`;
+/** Its first process waits for all that have lost their parent. */
+const firstProcess = `set -e
+${mounts}
+ip link set lo up
+exec chroot "$1" env -i ${environment.join(' ')} bash -c 'trap "exit 0" TERM; echo up; while :; do sleep 1 & wait $!; done'`;
 
 export class DebianMachine {
   readonly root: string;
-  readonly #cgroup: string;
   #process: ChildProcess | undefined;
-  #console = '';
+  #said = '';
 
   private constructor(root: string) {
     this.root = root;
-    const hierarchy = existsSync('/sys/fs/cgroup/cgroup.controllers') ? '' : 'systemd';
-    this.#cgroup = join('/sys/fs/cgroup', hierarchy, `holdfast-machine-${process.pid}`);
   }
 
   /** Unpacks it; made by debootstrap before, where this is the first one ever. */
@@ -71,37 +49,33 @@ export class DebianMachine {
     mkdirSync(cache, { recursive: true });
     const root = await mkdtemp(join(cache, 'machine-'));
     const machine = new DebianMachine(root);
-    const made = await execute('bash', [join(projectRoot, 'scripts/lib/debian-root.sh'), root], 240_000);
+    const made = await execute('bash', [join(projectRoot, 'scripts/lib/debian-root.sh'), root], 480_000);
     if (made.code === 0) return machine;
     await machine.remove();
     throw new Error(`no Debian: ${made.stdout}\n${made.stderr}`);
   }
 
-  /** Before it is booted, with the network of this machine. */
-  prepare(command: string, timeoutMs = 120_000): Promise<RunResult> {
-    const script = `${bindArchives}
-mount -t proc proc "$1/proc"
-exec chroot "$1" env -i ${environment.join(' ')} bash -c "$3"`;
+  /** Before it is started, with the network of this machine. */
+  prepare(command: string, timeoutMs = 240_000): Promise<RunResult> {
+    const script = `${mounts}\nexec chroot "$1" env -i ${environment.join(' ')} bash -c "$3"`;
     const args = ['--mount', '--pid', '--fork', '--kill-child', 'bash', '-ec', script, 'bash', this.root];
     return execute('unshare', [...args, join(cache, 'archives'), command], timeoutMs);
   }
 
-  async boot(): Promise<void> {
-    mkdirSync(this.#cgroup);
-    const enter = `echo $$ >"${this.#cgroup}/cgroup.procs"; exec unshare --mount --pid --fork --kill-child --uts --ipc --net --cgroup bash -c "$@"`;
-    const args = ['-c', enter, 'bash', bootScript, 'bash', this.root, join(cache, 'archives')];
-    this.#process = spawn('bash', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  async start(): Promise<void> {
+    const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--uts', '--ipc', '--net'];
+    const args = ['bash', '-c', firstProcess, 'bash', this.root, join(cache, 'archives')];
+    this.#process = spawn('unshare', [...namespaces, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     process.once('exit', () => this.#process?.kill('SIGKILL'));
     for (const stream of [this.#process.stdout, this.#process.stderr])
-      stream?.on('data', (chunk: Buffer) => (this.#console += chunk.toString()));
-    const up = async (): Promise<boolean> => (await this.run('systemctl is-active basic.target')).code === 0;
-    await waitFor('the machine to boot', up, { deadlineMs: 60_000, everyMs: 200, describe: () => this.#console });
+      stream?.on('data', (chunk: Buffer) => (this.#said += chunk.toString()));
+    await waitFor('the machine to start', () => this.#said.includes('up'), { describe: () => this.#said });
   }
 
-  /** On the booted machine, as root. */
+  /** On the started machine, as root. */
   run(command: string, timeoutMs = 60_000): Promise<RunResult> {
-    const args = ['--target', `${this.#init}`, '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
-    return execute('nsenter', [...args, 'env', '-i', ...environment, 'bash', '-c', `cd; ${command}`], timeoutMs);
+    const namespaces = ['--target', `${this.#first}`, '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];
+    return execute('nsenter', [...namespaces, 'env', '-i', ...environment, 'bash', '-c', command], timeoutMs);
   }
 
   /** Of a command that must succeed. */
@@ -119,26 +93,16 @@ exec chroot "$1" env -i ${environment.join(' ')} bash -c "$3"`;
       ended.kill('SIGKILL');
       await gone;
     }
-    await waitFor('the cgroup to be empty', () => removeGroup(this.#cgroup), { deadlineMs: 20_000 });
-    await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 
-  /** systemd, as this machine knows it: the child of unshare. */
-  get #init(): number {
+  /** The first process, as this machine knows it: the child of unshare. */
+  get #first(): number {
     const pid = this.#process?.pid ?? 0;
     const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-    if (child === '') throw new Error('the machine has not started yet');
+    if (child === '') throw new Error(`the machine does not run: ${this.#said}`);
     return Number(child);
   }
-}
-
-/** True once it is gone, with those below it. */
-function removeGroup(folder: string): boolean {
-  if (!existsSync(folder)) return true;
-  for (const entry of readdirSync(folder, { withFileTypes: true }))
-    if (entry.isDirectory()) removeGroup(join(folder, entry.name));
-  rmdirSync(folder);
-  return true;
 }
 
 function execute(command: string, args: readonly string[], timeoutMs: number): Promise<RunResult> {
