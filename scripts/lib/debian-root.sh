@@ -25,6 +25,8 @@ flock 9
 [[ -f $tarball ]] || make_tarball
 exec 9>&-
 tar --directory "$1" --extract --file "$tarball"
+# A folder made by mktemp is for its owner only, and no user of the farm could pass the root of this one.
+chmod 755 "$1"
 # As this machine reaches the mirror, so does that one.
 cp /etc/resolv.conf /etc/hosts "$1/etc/"
 apt-config dump | grep -i '^Acquire::.*proxy' >"$1/etc/apt/apt.conf.d/90proxy" || true

@@ -79,7 +79,7 @@ describe('the Debian package', () => {
   };
 
   test('is installed once more under a call, which goes on', async () => {
-    const demo = machine.run('holdfast demo call --calls 1 --seconds 20', 120_000);
+    const demo = machine.run('holdfast demo call --calls 1 --seconds 12', 120_000);
     const call = await waitFor('a call', confirmed, { deadlineMs: 30_000, everyMs: 200 });
     await machine.output(`dpkg --install ${file}`, 150_000);
     assert.equal(await confirmed(), call);
