@@ -64,6 +64,7 @@ const calls = [
   'pbx_config',
   'app_stasis',
   'app_exec',
+  'res_mutestream',
   'app_echo',
   'func_channel',
   'func_callerid',

@@ -2,6 +2,7 @@
 import {
   bridgeVariable,
   conferenceHeader,
+  muteHeader,
   receivedInvite,
   recoveredContext,
   stasisApp,
@@ -52,11 +53,16 @@ exten => s,1,Answer()
 [nowhere]
 `;
 
-/** Only call nodes reach it. What they say is a conference's leg is in it at once: `i` answers without waiting for media. */
+/**
+ * Only call nodes reach it. What they say is a conference's leg is in it at once, muted where it is to be: `i` answers without
+ * waiting for media.
+ */
 export const conferenceExtensions = `[from-call]
 exten => _[!-~]!,1,Set(${bridgeVariable}=\${PJSIP_HEADER(read,${conferenceHeader})})
+ same => n,Set(MUTE=\${PJSIP_HEADER(read,${muteHeader})})
+ same => n,ExecIf($["\${MUTE}" != ""]?Set(MUTEAUDIO(\${MUTE})=on))
  same => n,Answer(0,i)
- same => n,Stasis(${stasisApp},conference,\${EXTEN})
+ same => n,Stasis(${stasisApp},conference,\${EXTEN},\${MUTE})
  same => n,ExecIf($["\${STASISSTATUS}" = "FAILED"]?PJSIPHangup(503))
  same => n,Hangup()
 exten => h,1,Hangup()

@@ -40,6 +40,10 @@ export type ErrorCode =
   | 'CALL_NOT_FOUND'
   | 'NO_CALL_NODE'
   | 'NO_CONFERENCE_NODE'
+  // rooms
+  | 'CONFERENCE_NOT_FOUND'
+  | 'PARTICIPANT_NOT_FOUND'
+  | 'CONFERENCE_REFUSED'
   // trace of SIP messages (HEP)
   | 'TRACE_UNAVAILABLE'
   // HOMER, a trace source

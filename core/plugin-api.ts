@@ -14,14 +14,17 @@ import type {
   Referral,
   RouteAnswer,
 } from './calls/call-facts.js';
+import type { EnterAnswer, RoomControl, RoomEntry, RoomPolicy } from './conferences/conference-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
 import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
 
 export type * from './calls/call-facts.js';
+export type * from './conferences/conference-facts.js';
 export type * from './recovery/recovery-facts.js';
 export type * from './ports/trace-source.js';
 export type { TranscodingPolicy } from './ports/edge.js';
+export { compileDialPattern, type DialPattern } from './calls/dial-pattern.js';
 export { headerName } from './calls/leg-headers.js';
 export { sipUri, userOf } from './calls/sip-uri.js';
 export { HoldfastError, messageOf } from './errors.js';
@@ -55,6 +58,13 @@ export interface Hooks {
   refer(referral: Referral, signal: AbortSignal): Promise<ReferAnswer | undefined> | ReferAnswer | undefined;
   /** Where is this conference mixed? No answer: on the call node. */
   place(conference: ConferenceFacts, signal: AbortSignal): Promise<Placement | undefined> | Placement | undefined;
+  /** May this call enter the room, and as what? Asked before it is answered. No answer: as a speaker. */
+  enter(entry: RoomEntry, signal: AbortSignal): Promise<EnterAnswer | undefined> | EnterAnswer | undefined;
+  /** How is this room kept, which is about to begin? What is left out is as in a plain room: open to all, without an end. */
+  room(
+    room: { readonly room: string },
+    signal: AbortSignal,
+  ): Promise<Partial<RoomPolicy> | undefined> | Partial<RoomPolicy> | undefined;
   /** Is this call, whose node died, to be recovered, and how? No answer: yes, as the recovery policy says. */
   recover(call: LostCall, signal: AbortSignal): Promise<RecoverAnswer | undefined> | RecoverAnswer | undefined;
 }
@@ -128,6 +138,9 @@ export interface Location {
 export const bindings = serviceToken<Location>('bindings');
 /** Where a subscriber is reached: registered and fixed contacts; the registrar plugin provides it. */
 export const location = serviceToken<Location>('location');
+
+/** Rooms and those who are in them; Holdfast itself provides it. */
+export const roomControl = serviceToken<RoomControl>('room-control');
 
 /** Trunks and subscribers of the config, for plugins that route by them. Provided by the daemon itself. */
 export interface Directory {

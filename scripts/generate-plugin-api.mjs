@@ -13,6 +13,8 @@ const headings = {
   'core/calls/call-facts.ts': 'Calls',
   'core/calls/leg-headers.ts': 'Headers',
   'core/calls/sip-uri.ts': 'URIs',
+  'core/calls/dial-pattern.ts': 'Dial patterns',
+  'core/conferences/conference-facts.ts': 'Rooms',
   'core/recovery/recovery-facts.ts': 'Recoveries',
   'core/ports/trace-source.ts': 'Trace sources',
   'core/ports/edge.ts': 'Codecs',

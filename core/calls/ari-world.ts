@@ -1,6 +1,7 @@
 // Carries a call's actions out on its Asterisk, in ARI operations.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import type { EnterAnswer, RoomEntry } from '../conferences/conference-facts.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
@@ -51,6 +52,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[] | RejectAnswer>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
+  readonly askEnter: (entry: RoomEntry) => Promise<EnterAnswer | undefined>;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
@@ -95,6 +97,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       if (outcome === 'answered') await sleep(notifyLeadMs);
     },
     part: (call, legId) => options.conferences.part(call.id, legId),
+    enter: call => enter(call, options),
     leave: call => options.conferences.leave(call.id),
     hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;
@@ -129,6 +132,25 @@ async function route(call: CallRecord, { askRoute, limits, log }: AriWorldOption
   } catch (error) {
     log.error({ call: call.id, error }, `no route: ${messageOf(error)}`);
     return { type: 'routeFailed', reason: messageOf(error) };
+  }
+}
+
+async function enter(call: CallRecord, { conferences, askEnter, log }: AriWorldOptions): Promise<CallEvent> {
+  const step = call.flow[call.step];
+  const room = step?.action === 'conference_join' ? step.room : '';
+  const chosen = step?.action === 'conference_join' ? step.role : undefined;
+  try {
+    const answer = chosen === undefined ? await askEnter({ room, call: incomingCall(call) }) : { role: chosen };
+    if (answer && 'reject' in answer) return { type: 'notEntered', sipStatus: answer.reject, reason: answer.reason };
+    const { id: callId, callerNumber, callerName } = call;
+    const { id, node } = callerLeg(call);
+    const who = { role: answer?.role ?? 'speaker', callerNumber, callerName } as const;
+    const refusal = await conferences.enter({ callId, room, leg: { id, node }, ...who });
+    return refusal ? { type: 'notEntered', ...refusal } : { type: 'entered' };
+  } catch (error) {
+    log.error({ call: call.id, room, error }, `no place in room ${room}: ${messageOf(error)}`);
+    const sipStatus = HoldfastError.is(error, 'NO_CONFERENCE_NODE') ? 503 : 500;
+    return { type: 'notEntered', sipStatus, reason: messageOf(error) };
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type AsteriskListener,
 } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
+import type { EnterAnswer, RoomEntry } from '../conferences/conference-facts.js';
 import type { Conferences } from '../conferences/conferences.js';
 import type {
   CallDetailRecord,
@@ -63,6 +64,7 @@ export interface CallEngineOptions {
   readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[] | RejectAnswer>;
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
+  readonly askEnter: (entry: RoomEntry) => Promise<EnterAnswer | undefined>;
   /** Transcoding policy of a leg to a trunk or subscriber. */
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */

@@ -73,6 +73,8 @@ export interface ConferenceJoinStep {
   readonly action: 'conference_join';
   /** Its name; the room is there as long as somebody is in it. */
   readonly room: string;
+  /** Default: what the `enter` hook says, else `speaker`. */
+  readonly role?: 'moderator' | 'speaker' | 'listener';
 }
 
 /** Answer and send the caller's audio back to them. */

@@ -60,6 +60,9 @@ export type CallEvent =
   /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */
   | { readonly type: 'legsMoved'; readonly legs: readonly string[]; readonly node: string; readonly epoch: string }
   | { readonly type: 'legRecovered'; readonly leg: string }
+  /** It has a place in the room of its step, or has not. */
+  | { readonly type: 'entered' }
+  | { readonly type: 'notEntered'; readonly sipStatus: number; readonly reason: string }
   | { readonly type: 'joined'; readonly conferenceId: string }
   | { readonly type: 'joinFailed'; readonly reason: string }
   | { readonly type: 'hangup'; readonly reason: string };
@@ -78,6 +81,7 @@ export type CallAction =
   | { readonly do: 'ring' }
   | { readonly do: 'progress' }
   | { readonly do: 'answer' }
+  | { readonly do: 'enter' }
   | { readonly do: 'join'; readonly legs: readonly string[] }
   | { readonly do: 'hangup'; readonly leg: string; readonly cause: number; readonly headers?: readonly HeaderField[] }
   | { readonly do: 'reject'; readonly sipStatus: number; readonly headers?: readonly HeaderField[] }
@@ -150,6 +154,10 @@ function transition(call: CallRecord, event: CallEvent, nowMs: number): Transiti
       return { call: legsMoved(call, event.legs, event.node, event.epoch), actions: [] };
     case 'legRecovered':
       return { call: legRecovered(call, event.leg), actions: [] };
+    case 'entered':
+      return answerInto(call, [callerLeg(call).id], nowMs);
+    case 'notEntered':
+      return refuse(call, event.sipStatus, event.reason, nowMs);
     case 'joined':
       return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
     case 'joinFailed':
@@ -208,7 +216,7 @@ function nextStep(call: CallRecord, status: number, nowMs: number): Transition {
     case 'echo':
       return dialLegs(moved, [outboundLeg(moved, { peer: echoPeer, targetIndex: null, ringUntilMs: null })]);
     case 'conference_join':
-      return answerInto(moved, [callerLeg(moved).id], nowMs);
+      return { call: moved, actions: [{ do: 'enter' }] };
   }
 }
 

@@ -1,5 +1,6 @@
 // A call and its legs as plain values: what the store holds, what the call machine reads and returns.
 import { z } from 'zod';
+import { roleSchema } from '../conferences/conference-record.js';
 import type { ConnectStep, ConnectTarget, FlowStep, IncomingCall } from './call-facts.js';
 
 /** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
@@ -32,7 +33,7 @@ const flowStep = z.discriminatedUnion('action', [
     callerName: z.string().optional(),
     headers: headerChanges.optional(),
   }),
-  z.object({ action: z.literal('conference_join'), room: z.string() }),
+  z.object({ action: z.literal('conference_join'), room: z.string(), role: roleSchema.optional() }),
   z.object({ action: z.literal('echo') }),
 ]) as unknown as z.ZodType<FlowStep>;
 

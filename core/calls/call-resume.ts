@@ -37,7 +37,10 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   }
   if (call.step < 0) return [{ do: 'route' }];
   const redirects = call.legs.filter(leg => leg.redirect !== null);
-  if (call.answeredMs === null) return redirects.map((leg): CallAction => ({ do: 'redirect', leg: leg.id }));
+  const entering: CallAction[] = call.flow[call.step]?.action === 'conference_join' ? [{ do: 'enter' }] : [];
+  if (call.answeredMs === null) {
+    return [...redirects.map((leg): CallAction => ({ do: 'redirect', leg: leg.id })), ...entering];
+  }
   const caller = channels.get(callerLeg(call).id);
   const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
   const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);

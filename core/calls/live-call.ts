@@ -21,6 +21,8 @@ export interface CallWorld {
   ring(call: CallRecord): Promise<void>;
   progress(call: CallRecord): Promise<void>;
   answer(call: CallRecord): Promise<void>;
+  /** Asks for a place in the room of the call's step; the answer comes back as an event. */
+  enter(call: CallRecord): Promise<CallEvent>;
   /** Resolves with the conference's id. */
   join(call: CallRecord, legIds: readonly string[]): Promise<string>;
   /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
@@ -138,6 +140,13 @@ export class LiveCall {
         return this.#world.progress(call);
       case 'answer':
         return this.#world.answer(call);
+      case 'enter':
+        void this.#world.enter(call).then(event => {
+          this.dispatch(event);
+          // It ended meanwhile, and left before it had its place.
+          if (this.#call.ending) this.#queue(this.#call, [{ do: 'leave' }], false);
+        });
+        return;
       case 'join': {
         const conferenceId = await this.#world.join(call, action.legs);
         this.dispatch({ type: 'joined', conferenceId });

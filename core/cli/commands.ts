@@ -4,6 +4,7 @@ import { callCommand } from './commands/call.js';
 import { callsCommand } from './commands/calls.js';
 import { checkCommand } from './commands/check.js';
 import { completeCommand, completionCommand } from './commands/completion.js';
+import { conferenceCommand } from './commands/conference.js';
 import { conferencesCommand } from './commands/conferences.js';
 import { daemonCommand } from './commands/daemon.js';
 import { demoCommand } from './commands/demo.js';
@@ -39,6 +40,7 @@ export const commands: readonly Command[] = [
   callCommand,
   findCommand,
   conferencesCommand,
+  conferenceCommand,
   registrationsCommand,
   recoveriesCommand,
   dispatcherCommand,

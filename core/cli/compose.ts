@@ -15,7 +15,9 @@ import type { PassingRules } from '../calls/passed-headers.js';
 import { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { callRecordSchema } from '../calls/call-record.js';
 import { CallRecords, type RecordDestinations } from '../cdr/call-records.js';
+import { plainRoom } from '../conferences/conference-record.js';
 import { Conferences } from '../conferences/conferences.js';
+import { Rooms } from '../conferences/rooms.js';
 import type { HoldfastConfig } from '../config/holdfast-config.js';
 import { loadConfig } from '../config/load-config.js';
 import { ControlServer } from '../control/control-server.js';
@@ -41,7 +43,13 @@ import { NftBalancer } from '../host/nft-balancer.js';
 import { makeStateFolder, pathBelow, statePaths } from '../host/state-folder.js';
 import { DialogBook } from '../ledger/dialog-book.js';
 import { createLogger, silentLogger, type RootLogger } from '../log.js';
-import { bindings as bindingsToken, recoveryPolicy, traceSource, transcodingPolicies } from '../plugin-api.js';
+import {
+  bindings as bindingsToken,
+  recoveryPolicy,
+  roomControl,
+  traceSource,
+  transcodingPolicies,
+} from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { KeepAlive } from '../registrations/keep-alive.js';
 import { RegistrarCopies } from '../registrations/registrar-copies.js';
@@ -105,6 +113,7 @@ const tokens = {
   arrivals: token<StasisArrivals>('arrivals'),
   conferences: token<Conferences>('conferences'),
   admission: token<Admission>('admission'),
+  rooms: token<Rooms>('rooms'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
   keepAlive: token<KeepAlive>('keep-alive'),
@@ -151,7 +160,13 @@ function wireFarm(given: Given, make: Make): void {
     const presumedSeconds = (): number => live.config.registration.defaultSeconds;
     return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
   });
-  make(tokens.plugins, get => new PluginHost({ log, services: new Map([[bindingsToken.name, get(tokens.bindings)]]) }));
+  make(tokens.plugins, get => {
+    const services = new Map<string, unknown>([
+      [bindingsToken.name, get(tokens.bindings)],
+      [roomControl.name, get(tokens.rooms)],
+    ]);
+    return new PluginHost({ log, services });
+  });
   make(tokens.fences, get => new Fences(store, get(tokens.balancer), get(tokens.host), log));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
   make(tokens.asterisks, get => {
@@ -197,6 +212,7 @@ function wireCalls(given: Given, make: Make): void {
       log,
       patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
       place: async conference => (await plugins.ask('place', conference)) ?? { mixing: 'call-node' },
+      policyOf: async room => ({ ...plainRoom, ...(await plugins.ask('room', { room })) }),
       events: {
         created: facts => plugins.emit('conference.created', facts),
         ended: facts => plugins.emit('conference.ended', facts),
@@ -207,6 +223,7 @@ function wireCalls(given: Given, make: Make): void {
     tokens.admission,
     get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).list() }),
   );
+  make(tokens.rooms, get => new Rooms(() => get(tokens.conferences)));
   make(tokens.engine, get => callEngine(given, get));
   make(
     tokens.dialogs,
@@ -403,6 +420,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     askRedirect: async redirection =>
       admission.redirected(redirection, await plugins.ask('redirect', redirection, redirection.call.id)),
     askRefer: async referral => admission.referred(referral, await plugins.ask('refer', referral, referral.call.id)),
+    askEnter: entry => plugins.ask('enter', entry, entry.call.id),
     policyFor: leg => plugins.service(transcodingPolicies)?.policyFor(leg),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     events: {
@@ -634,6 +652,7 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     edge: graph.resolve(tokens.edge),
     engine: graph.resolve(tokens.engine),
     conferences: graph.resolve(tokens.conferences),
+    rooms: graph.resolve(tokens.rooms),
     recoveries: graph.resolve(tokens.recoveries),
     bindings: graph.resolve(tokens.bindings),
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),

@@ -1,30 +1,26 @@
 // The conferences: where each is mixed, who is in it, and the bridges and inner legs that make it so.
 import type { ConferenceFacts, Placement } from '../calls/call-facts.js';
-import { KeyedQueue } from '../calls/keyed-queue.js';
 import type { StasisArrivals } from '../calls/stasis-arrivals.js';
-import { HoldfastError, messageOf } from '../errors.js';
-import { ports } from '../farm/farm-plan.js';
+import { HoldfastError } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
+import type { AriBridge, AriChannel, AriClient, AriEvent, AsteriskFarm } from '../ports/asterisk.js';
+import type { Store } from '../store/store.js';
+import { ConferenceBook } from './conference-book.js';
+import type { Role, RoomPolicy } from './conference-facts.js';
+import { ConferenceMoves, type ConferencesRebuilt } from './conference-moves.js';
 import {
-  bridgeVariable,
-  conferenceHeader,
-  stasisApp,
-  type AriBridge,
-  type AriChannel,
-  type AriClient,
-  type AriEvent,
-  type AsteriskFarm,
-} from '../ports/asterisk.js';
-import type { Store, Table } from '../store/store.js';
-import {
-  conferenceRecordSchema,
   innerBridgeId,
   innerLegId,
   legOfInner,
+  plainRoom,
+  present,
+  roomId,
   type ConferenceRecord,
   type Participant,
 } from './conference-record.js';
+import { ignoreGone, InnerLegs } from './inner-legs.js';
+import { endingAfter, refusalOf, type Refusal } from './room-rules.js';
 
 export interface ConferencesOptions {
   readonly store: Store;
@@ -32,21 +28,38 @@ export interface ConferencesOptions {
   readonly nodes: NodeStates;
   readonly arrivals: StasisArrivals;
   readonly log: Logger;
-  /** How long a conference waits for a conference node after the death of its own, ms. */
+  /** See ConferenceMoves. */
   readonly patienceMs: () => number;
   /** Asks the `place` hook; the answer's default is the call node. */
   readonly place: (conference: ConferenceFacts) => Promise<Placement>;
+  /** Asks how a room is kept that is about to be made. */
+  readonly policyOf: (room: string) => Promise<RoomPolicy>;
   readonly events: {
     created(conference: ConferenceFacts & { readonly node: string }): void;
     ended(conference: { readonly id: string; readonly room?: string }): void;
   };
 }
 
+interface Leg {
+  readonly id: string;
+  readonly node: string;
+}
+
 export interface JoinRequest {
   readonly callId: string;
   /** Undefined: the call's own conference. */
   readonly room?: string;
-  readonly legs: readonly { readonly id: string; readonly node: string }[];
+  readonly legs: readonly Leg[];
+}
+
+/** A call that wants to enter a room and is not answered yet. */
+export interface EnterRequest {
+  readonly callId: string;
+  readonly room: string;
+  readonly leg: Leg;
+  readonly role: Role;
+  readonly callerNumber: string;
+  readonly callerName: string;
 }
 
 /** Ids of what conferences have on one node. */
@@ -58,48 +71,64 @@ export interface ConferenceHoldings {
   readonly farEnds: ReadonlySet<string>;
 }
 
-/** Participants of conferences that were made again, and how many of them are in again. */
-export interface ConferencesRebuilt {
-  readonly found: number;
-  readonly attached: number;
-}
-
-/** How long a conference node may take to answer, seconds. */
-const answerSeconds = 5;
-
-/**
- * Every call is a conference: one call's own (two participants), or a room that many calls join. Operations on one
- * conference run one after the other; different conferences do not wait for each other.
- */
+/** Every call is a conference: one call's own (two participants), or a room that many calls join. */
 export class Conferences {
   readonly #options: ConferencesOptions;
-  readonly #table: Table<ConferenceRecord>;
-  readonly #conferences = new Map<string, ConferenceRecord>();
-  readonly #byCall = new Map<string, string>();
-  readonly #queue = new KeyedQueue();
-  /** Inner leg's id → its channel on the conference node. */
-  readonly #farEnds = new Map<string, { readonly node: string; readonly channelId: string }>();
-  /** Inner legs under way for legs that are being recovered, by leg. */
-  readonly #inners = new Map<string, Promise<void>>();
+  readonly #book: ConferenceBook;
+  readonly #inners: InnerLegs;
+  readonly #moves: ConferenceMoves;
+  /** Ends of rooms that last only so long. */
+  readonly #deadlines = new Map<string, NodeJS.Timeout>();
   #lost: (callId: string, reason: string) => void = () => undefined;
 
   constructor(options: ConferencesOptions) {
     this.#options = options;
-    this.#table = options.store.table('conferences', conferenceRecordSchema);
+    this.#book = new ConferenceBook(options.store);
+    this.#inners = new InnerLegs({ ...options, book: this.#book });
+    this.#moves = new ConferenceMoves({
+      ...options,
+      book: this.#book,
+      inners: this.#inners,
+      lost: (callId, reason) => this.#lost(callId, reason),
+      conferenceNode: () => this.#conferenceNode(),
+    });
   }
 
-  /** Who is told when a participant lost its conference without having left. */
+  /** Who is told when a participant lost its conference without having left: it ended, or put the participant out. */
   onLost(listener: (callId: string, reason: string) => void): void {
     this.#lost = listener;
   }
 
-  /** Reads the conferences an earlier daemon left in the store. */
   async load(): Promise<void> {
-    for await (const [, { value }] of this.#table.range()) this.#remember(value);
+    await this.#book.load();
+    for (const conference of this.#book.list()) this.#setDeadline(conference);
   }
 
   list(): ConferenceRecord[] {
-    return [...this.#conferences.values()];
+    return this.#book.list();
+  }
+
+  get(id: string): ConferenceRecord | undefined {
+    return this.#book.get(id);
+  }
+
+  /**
+   * Gives a call its place in a room, making the room where it is not there yet; `join` then puts it in. Undefined, or why not.
+   * Throws NO_CONFERENCE_NODE.
+   */
+  async enter(request: EnterRequest): Promise<Refusal | undefined> {
+    const id = roomId(request.room);
+    return this.#book.run(id, async () => {
+      const { callId, leg, role, callerNumber, callerName } = request;
+      const known = this.#book.get(id);
+      if (known?.participants.some(one => one.legId === leg.id)) return undefined;
+      const refusal = known && refusalOf(known);
+      if (refusal) return refusal;
+      const conference = known ?? (await this.#create(id, [leg], request.room));
+      const place = { ...newParticipant(callId, leg), role, callerNumber, callerName, entering: true };
+      await this.#book.save({ ...conference, participants: [...conference.participants, place] });
+      return undefined;
+    });
   }
 
   /**
@@ -107,26 +136,25 @@ export class Conferences {
    * stay. Resolves with the conference's id. Throws what ARI refused, or NO_CONFERENCE_NODE.
    */
   async join(request: JoinRequest): Promise<string> {
-    const key = conferenceKey(request);
-    return this.#queue.run(key, async () => {
-      const conference = this.#conferences.get(key) ?? (await this.#create(key, request));
-      const present = new Set(conference.participants.map(one => one.legId));
-      const added = request.legs
-        .filter(leg => !present.has(leg.id))
-        .map((leg): Participant => ({
-          legId: leg.id,
-          callId: request.callId,
-          callNode: leg.node,
-          innerLegs: 0,
-          muted: false,
-          role: 'speaker',
-        }));
-      if (added.length === 0) return key;
-      await this.#save({ ...conference, participants: [...conference.participants, ...added] });
-      await this.#attach(conference, added);
+    const { callId, room, legs } = request;
+    const key = room === undefined ? `${callId}-conf` : roomId(room);
+    return this.#book.run(key, async () => {
+      const conference = this.#book.get(key) ?? (await this.#create(key, legs, room));
+      const there = new Set(present(conference).map(one => one.legId));
+      const joining = legs.filter(leg => !there.has(leg.id));
+      if (joining.length === 0) return key;
+      const added = joining.map((leg): Participant => {
+        const place = conference.participants.find(one => one.legId === leg.id);
+        return { ...(place ?? newParticipant(callId, leg)), entering: false, joinedMs: Date.now() };
+      });
+      const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
+      const joined = { ...conference, participants: [...others, ...added] };
+      await this.#book.save(joined);
+      await this.#attach(joined, added);
+      void this.#inners.refresh(joined);
       this.#options.log.info(
-        { call: request.callId, conference: key, legs: added.map(one => one.legId), node: conference.node },
-        `joined conference ${key} on ${conference.node}`,
+        { call: callId, conference: key, legs: added.map(one => one.legId), node: joined.node },
+        `joined conference ${key} on ${joined.node}`,
       );
       return key;
     });
@@ -134,44 +162,78 @@ export class Conferences {
 
   /** The conference of a call, if it is mixed on a call node: all that are in it have to be on that node together. */
   mixedTogether(callId: string): string | undefined {
-    const conference = this.#conferenceOf(callId);
+    const conference = this.#book.ofCall(callId);
     return conference?.mixing === 'call-node' ? conference.id : undefined;
   }
 
   /** Takes one leg that is gone out of the call's conference, which goes on. */
   async part(callId: string, legId: string): Promise<void> {
-    const key = this.#byCall.get(callId);
+    const key = this.#book.idOf(callId);
     if (key === undefined) return;
-    await this.#queue.run(key, async () => {
-      const conference = this.#conferences.get(key);
+    await this.#book.run(key, async () => {
+      const conference = this.#book.get(key);
       const gone = conference?.participants.find(one => one.legId === legId);
       if (!conference || !gone) return;
       await this.#detach(conference, gone);
-      await this.#save({ ...conference, participants: conference.participants.filter(one => one !== gone) });
+      await this.#book.save({ ...conference, participants: conference.participants.filter(one => one !== gone) });
     });
   }
 
   /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
   async leave(callId: string): Promise<void> {
-    const key = this.#byCall.get(callId);
+    const key = this.#book.unlink(callId);
     if (key === undefined) return;
-    this.#byCall.delete(callId);
-    await this.#queue.run(key, async () => {
-      const conference = this.#conferences.get(key);
+    await this.#book.run(key, async () => {
+      const conference = this.#book.get(key);
       if (!conference) return;
       const gone = conference.participants.filter(one => one.callId === callId);
       const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
       await Promise.all(gone.map(one => this.#detach(conference, one)));
-      if (left.participants.length > 0) await this.#save(left);
-      else await this.#end(left);
+      if (left.participants.length === 0) return this.#end(left);
+      const ending = left.ending ?? endingAfter(gone, left);
+      await this.#book.save({ ...left, ending });
+      void this.#inners.refresh(left);
+      if (ending !== null && left.ending === null) this.#putOut(left, ending);
     });
+  }
+
+  /**
+   * Changes the record of a conference, then makes everybody in it sound as it says. Gives the record as it is then; undefined where
+   * it is gone. `change` is pure, and may throw.
+   */
+  async change(
+    id: string,
+    change: (before: ConferenceRecord) => ConferenceRecord,
+  ): Promise<ConferenceRecord | undefined> {
+    const changed = await this.#book.run(id, async () => {
+      const before = this.#book.get(id);
+      if (!before) return undefined;
+      const after = change(before);
+      await this.#book.save(after);
+      return after;
+    });
+    // Not in its turn: a conference node that does not answer must not keep the recovery of its rooms waiting.
+    if (changed) await this.#inners.refresh(changed);
+    return changed;
+  }
+
+  /** Hangs up the call of a participant. */
+  putOut(callId: string, reason: string): void {
+    this.#lost(callId, reason);
+  }
+
+  /** Nobody comes in any more, and all are hung up. Undefined where it is gone. */
+  async endRoom(id: string, reason: string): Promise<ConferenceRecord | undefined> {
+    const ended = await this.change(id, before => ({ ...before, ending: before.ending ?? reason }));
+    if (ended) this.#putOut(ended, ended.ending ?? reason);
+    return ended;
   }
 
   /** Handles an event of an inner leg or of a conference node; true when it was one. */
   handle(node: string, event: AriEvent): boolean {
     if (!('channel' in event)) return false;
     if (event.type === 'StasisStart' && event.args[0] === 'conference') {
-      this.#innerArrived(node, event.channel, event.args[1] ?? '');
+      this.#inners.arrived(node, event.channel, event.args.slice(1));
       return true;
     }
     const id = event.channel.id;
@@ -179,7 +241,7 @@ export class Conferences {
       if (event.type === 'ChannelDestroyed') this.#innerEnded(id);
       return true;
     }
-    if (event.type === 'ChannelDestroyed') this.#farEnds.delete(event.channel.dialplan.exten);
+    if (event.type === 'ChannelDestroyed') this.#inners.farEndGone(event.channel.dialplan.exten);
     return this.#options.nodes.node(node)?.farm === 'conference';
   }
 
@@ -199,7 +261,7 @@ export class Conferences {
 
   /** Ends a bridge that is no conference's, in its turn: one of the same name may just be made. False for one that is. */
   async endBridge(node: string, bridgeId: string): Promise<boolean> {
-    return this.#queue.run(bridgeId, async () => {
+    return this.#book.run(bridgeId, async () => {
       if (this.holdings(node).bridges.has(bridgeId)) return false;
       await this.#options.asterisks.node(node).ari.bridges.destroy({ bridgeId });
       return true;
@@ -208,8 +270,8 @@ export class Conferences {
 
   /** Ends a conference that nobody is in any more; false where somebody is, or it is gone. */
   async endIfEmpty(id: string): Promise<boolean> {
-    return this.#queue.run(id, async () => {
-      const conference = this.#conferences.get(id);
+    return this.#book.run(id, async () => {
+      const conference = this.#book.get(id);
       if (conference?.participants.length !== 0) return false;
       await this.#end(conference);
       return true;
@@ -221,15 +283,17 @@ export class Conferences {
     node: string,
     snapshot: { bridges: readonly AriBridge[]; channels: readonly AriChannel[] },
   ): Promise<void> {
-    const { farEnds } = this.holdings(node);
-    for (const { id, dialplan } of snapshot.channels) {
-      if (farEnds.has(dialplan.exten)) this.#farEnds.set(dialplan.exten, { node, channelId: id });
-    }
+    this.#inners.takeUp(node, snapshot.channels, this.holdings(node).farEnds);
     const kept = new Set(snapshot.bridges.map(bridge => bridge.id));
     for (const conference of this.list()) {
-      if (conference.node === node && conference.mixing === 'conference-farm' && !kept.has(conference.id)) {
-        await this.#rebuild(conference.id, node, `${node} no longer has its bridge`);
+      const { id, mixing, ending } = conference;
+      if (conference.node === node && mixing === 'conference-farm') {
+        if (!kept.has(id)) await this.#moves.rebuild(id, node, `${node} no longer has its bridge`);
+        else await this.#inners.refresh(conference);
       }
+      // Those of an end that an earlier daemon did not finish.
+      if (ending !== null)
+        this.#putOut({ participants: conference.participants.filter(one => one.callNode === node) }, ending);
     }
   }
 
@@ -237,77 +301,29 @@ export class Conferences {
    * A conference node is gone: its conferences are made again on others, and everybody is attached anew; no phone is told.
    * Resolves with what became of them, when all are done.
    */
-  async lostNode(node: string, reason: string): Promise<ConferencesRebuilt> {
-    const mixedThere = this.list().filter(one => one.node === node && one.mixing === 'conference-farm');
-    const rebuilt = await Promise.all(mixedThere.map(one => this.#rebuild(one.id, node, reason)));
-    return {
-      found: rebuilt.reduce((sum, one) => sum + one.found, 0),
-      attached: rebuilt.reduce((sum, one) => sum + one.attached, 0),
-    };
+  lostNode(node: string, reason: string): Promise<ConferencesRebuilt> {
+    return this.#moves.lostNode(node, reason);
   }
 
-  /**
-   * Legs of a call are recovered on another call node: what is theirs of the conference is made there, so that `attach` has
-   * only to put them in as they come up. Done anew where it was done before: that node may have died since, or the daemon.
-   */
-  async move(callId: string, legIds: readonly string[], node: string): Promise<void> {
-    const key = this.#byCall.get(callId);
-    if (key === undefined) return;
-    await this.#queue.run(key, async () => {
-      const before = this.#conferences.get(key);
-      if (!before) return;
-      const moving = before.participants.filter(one => legIds.includes(one.legId));
-      if (moving.length === 0) return;
-      const participants = before.participants.map(one =>
-        moving.includes(one) ? { ...one, callNode: node, innerLegs: one.innerLegs + 1 } : one,
-      );
-      const after: ConferenceRecord = { ...before, participants, ...(before.mixing === 'call-node' ? { node } : {}) };
-      await this.#save(after);
-      if (after.mixing === 'call-node') return;
-      for (const one of moving) this.#endFarEnd(innerLegId(one));
-      for (const one of participants.filter(now => moving.some(was => was.legId === now.legId))) {
-        const made = this.#makeInner(after, one);
-        this.#inners.set(one.legId, made);
-        // Whoever attaches the leg hears of a failure.
-        made.catch(() => undefined);
-      }
-    });
+  /** Legs of a call are recovered on another call node: what is theirs of the conference is made there, for `attach`. */
+  move(callId: string, legIds: readonly string[], node: string): Promise<void> {
+    return this.#moves.move(callId, legIds, node);
   }
 
   /** The bridge on its call node that a leg belongs in; undefined for one that is in no conference. */
   bridgeOf(callId: string, legId: string): string | undefined {
-    const conference = this.#conferenceOf(callId);
-    if (!conference?.participants.some(one => one.legId === legId)) return undefined;
-    return conference.mixing === 'call-node' ? conference.id : innerBridgeId(legId);
+    return this.#moves.bridgeOf(callId, legId);
   }
 
   /** Puts a leg that is up on its new call node into its conference, as it was there before. `isIn`: it came into `bridgeOf` by itself. */
-  async attach(callId: string, legId: string, isIn: boolean): Promise<void> {
-    const conference = this.#conferenceOf(callId);
-    const member = conference?.participants.find(one => one.legId === legId);
-    const bridgeId = this.bridgeOf(callId, legId);
-    if (!conference || !member || bridgeId === undefined) return;
-    const { ari } = this.#options.asterisks.node(member.callNode);
-    if (conference.mixing === 'conference-farm') {
-      const made = this.#inners.get(legId) ?? this.#makeInner(conference, member);
-      this.#inners.delete(legId);
-      await made;
-    }
-    if (isIn) return;
-    const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
-    // One that an earlier daemon asked for came into it by itself.
-    if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
+  attach(callId: string, legId: string, isIn: boolean): Promise<void> {
+    return this.#moves.attach(callId, legId, isIn);
   }
 
-  #conferenceOf(callId: string): ConferenceRecord | undefined {
-    const key = this.#byCall.get(callId);
-    return key === undefined ? undefined : this.#conferences.get(key);
-  }
-
-  async #create(key: string, request: JoinRequest): Promise<ConferenceRecord> {
-    const callNodes = [...new Set(request.legs.map(leg => leg.node))];
-    const room = request.room === undefined ? {} : { room: request.room };
-    const { mixing } = await this.#options.place({ id: key, callNodes, ...room });
+  async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
+    const callNodes = [...new Set(legs.map(leg => leg.node))];
+    const named = room === undefined ? {} : { room };
+    const { mixing } = await this.#options.place({ id, callNodes, ...named });
     const node = mixing === 'call-node' ? callNodes[0] : this.#conferenceNode();
     if (node === undefined) {
       throw new HoldfastError('NO_CONFERENCE_NODE', 'no conference node is up', {
@@ -315,88 +331,15 @@ export class Conferences {
       });
     }
     const conference: ConferenceRecord = {
-      id: key,
-      room: request.room ?? null,
-      mixing,
-      node,
-      createdMs: Date.now(),
-      participants: [],
+      ...{ id, room: room ?? null, mixing, node, createdMs: Date.now() },
+      policy: room === undefined ? plainRoom : await this.#options.policyOf(room),
+      ...{ locked: false, ending: null, participants: [] },
     };
-    await this.#save(conference);
-    // On the conference farm the first inner leg makes it.
-    if (mixing === 'call-node') await this.#bridgeOn(node, key);
-    this.#options.events.created({ id: key, callNodes, node, ...room });
+    await this.#book.save(conference);
+    this.#setDeadline(conference);
+    await this.#moves.makeBridge(conference);
+    this.#options.events.created({ id, callNodes, node, ...named });
     return conference;
-  }
-
-  /** Makes one conference again on another conference node, once, however many say that it is lost. */
-  async #rebuild(id: string, lost: string, reason: string): Promise<ConferencesRebuilt> {
-    const none = { found: 0, attached: 0 };
-    return this.#queue.run(id, async () => {
-      const before = this.#conferences.get(id);
-      if (before?.node !== lost) return none;
-      const node = await this.#conferenceNodeInTime();
-      const callIds = new Set(before.participants.map(one => one.callId));
-      if (node === undefined) {
-        for (const callId of callIds) this.#lost(callId, `${reason}, and no other conference node is up`);
-        return { found: before.participants.length, attached: 0 };
-      }
-      const participants = before.participants.map(one => ({ ...one, innerLegs: one.innerLegs + 1 }));
-      const after = { ...before, node, participants };
-      await this.#save(after);
-      const attached = await Promise.all(
-        participants.map((one, i) => this.#reattach(after, one, before.participants[i])),
-      );
-      this.#options.log.info(
-        { conference: id, from: lost, node, legs: participants.length },
-        `conference ${id} is made again on ${node}: ${reason}`,
-      );
-      return { found: participants.length, attached: attached.filter(Boolean).length };
-    });
-  }
-
-  /**
-   * A new inner leg in the old one's place, in the bridge that the participant never left. With both in it, the new one would begin
-   * with sequence numbers of that bridge's mixing and go on with the phone's own: where those are lower, the conference node would
-   * take all that the phone says for late (main/translate.c), for minutes.
-   */
-  async #reattach(conference: ConferenceRecord, now: Participant, was: Participant | undefined): Promise<boolean> {
-    // One whose call node died as well comes by `attach`, when it is recovered.
-    if (this.#options.nodes.state(now.callNode) === 'dead') return true;
-    const { ari } = this.#options.asterisks.node(now.callNode);
-    const bridgeId = innerBridgeId(now.legId);
-    try {
-      // The order is there first, and is done long before the new leg is answered.
-      const left = was && ignoreGone(ari.bridges.removeChannel({ bridgeId, channel: innerLegId(was) }));
-      await Promise.all([left, this.#makeInner(conference, now)]);
-      if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
-      return true;
-    } catch (error) {
-      this.#lost(now.callId, `its leg could not join ${conference.node}: ${messageOf(error)}`);
-      return false;
-    }
-  }
-
-  async #conferenceNodeInTime(): Promise<string | undefined> {
-    const endMs = Date.now() + this.#options.patienceMs();
-    for (;;) {
-      const node = this.#conferenceNode();
-      if (node !== undefined || Date.now() > endMs) return node;
-      await new Promise(resolve => setTimeout(resolve, 50));
-    }
-  }
-
-  /** The conference node's end of an inner leg whose other end is gone: nobody will send it a BYE. */
-  #endFarEnd(innerId: string): void {
-    const end = this.#farEnds.get(innerId);
-    if (!end) return;
-    this.#farEnds.delete(innerId);
-    const { ari } = this.#options.asterisks.node(end.node);
-    void ignoreGone(ari.channels.hangup({ channelId: end.channelId }));
-  }
-
-  async #bridgeOn(node: string, bridgeId: string): Promise<void> {
-    await this.#options.asterisks.node(node).ari.bridges.createWithId({ bridgeId, type: 'mixing' });
   }
 
   /** The conference node that is up with the fewest participants. */
@@ -422,42 +365,9 @@ export class Conferences {
   async #attachInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
     const { legId, callNode } = participant;
     const { ari } = this.#options.asterisks.node(callNode);
-    await this.#makeInner(conference, participant);
+    await this.#inners.make(conference, participant);
     // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
     await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: legId });
-  }
-
-  /**
-   * One inner SIP leg from the participant's call node to the conference node, node to node. When it is up it is in the bridge of
-   * the participant's leg at one end, and in the conference's at the other.
-   */
-  async #makeInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    const { asterisks, arrivals, nodes } = this.#options;
-    const { ari } = asterisks.node(participant.callNode);
-    const inner = innerLegId(participant);
-    await arrivals.create(inner, () =>
-      ari.channels.originate({
-        endpoint: `PJSIP/conference/sip:${inner}@${nodes.node(conference.node)?.address ?? ''}:${ports.sip}`,
-        app: stasisApp,
-        appArgs: 'inner',
-        channelId: inner,
-        formats: 'ulaw',
-        timeout: answerSeconds,
-        variables: {
-          [bridgeVariable]: innerBridgeId(participant.legId),
-          [`PJSIP_HEADER(add,${conferenceHeader})`]: conference.id,
-        },
-      }),
-    );
-  }
-
-  /** The conference node's end of an inner leg, in its bridge already; what belongs to no conference any more is ended. */
-  #innerArrived(node: string, channel: AriChannel, innerId: string): void {
-    const owned = this.list().some(
-      one => one.node === node && one.participants.some(member => innerLegId(member) === innerId),
-    );
-    if (owned) this.#farEnds.set(innerId, { node, channelId: channel.id });
-    else void ignoreGone(this.#options.asterisks.node(node).ari.channels.hangup({ channelId: channel.id }));
   }
 
   #innerEnded(innerId: string): void {
@@ -465,14 +375,14 @@ export class Conferences {
       const member = conference.participants.find(one => innerLegId(one) === innerId);
       // The end of its conference node is known in other ways, and mended.
       if (this.#options.nodes.state(conference.node) === 'dead') continue;
-      if (member && this.#byCall.get(member.callId) === conference.id) {
+      if (member && this.#book.idOf(member.callId) === conference.id) {
         this.#lost(member.callId, `the leg to ${conference.node} ended`);
       }
     }
   }
 
   async #detach(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    if (conference.mixing === 'call-node') return;
+    if (conference.mixing === 'call-node' || participant.entering) return;
     await this.#onLiving(participant.callNode, ari => [
       ari.channels.hangup({ channelId: innerLegId(participant) }),
       ari.bridges.destroy({ bridgeId: innerBridgeId(participant.legId) }),
@@ -485,33 +395,30 @@ export class Conferences {
     await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
   }
 
-  async #end(conference: ConferenceRecord): Promise<void> {
-    this.#conferences.delete(conference.id);
-    await this.#onLiving(conference.node, ari => [ari.bridges.destroy({ bridgeId: conference.id })]);
-    await this.#table.delete(conference.id);
-    this.#options.events.ended({ id: conference.id, ...(conference.room === null ? {} : { room: conference.room }) });
+  #putOut({ participants }: Pick<ConferenceRecord, 'participants'>, reason: string): void {
+    for (const callId of new Set(participants.map(one => one.callId))) this.#lost(callId, reason);
   }
 
-  async #save(conference: ConferenceRecord): Promise<void> {
-    this.#remember(conference);
-    await this.#table.put(conference.id, conference);
+  #setDeadline({ id, createdMs, policy: { maxSeconds } }: ConferenceRecord): void {
+    if (maxSeconds === 0) return;
+    const end = (): void => {
+      void this.endRoom(id, `it has lasted ${maxSeconds} s, the most that its room allows`);
+    };
+    this.#deadlines.set(id, setTimeout(end, Math.max(0, createdMs + maxSeconds * 1000 - Date.now())).unref());
   }
 
-  #remember(conference: ConferenceRecord): void {
-    this.#conferences.set(conference.id, conference);
-    for (const member of conference.participants) this.#byCall.set(member.callId, conference.id);
+  async #end({ id, node, room }: ConferenceRecord): Promise<void> {
+    clearTimeout(this.#deadlines.get(id));
+    this.#deadlines.delete(id);
+    await this.#book.delete(id, () => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]));
+    this.#options.events.ended({ id, ...(room === null ? {} : { room }) });
   }
 }
 
-function conferenceKey(request: JoinRequest): string {
-  return request.room === undefined ? `${request.callId}-conf` : `room-${request.room}`;
-}
-
-/** What is gone already need not be ended; an unreachable node is left to the next reconciliation. */
-async function ignoreGone(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!HoldfastError.is(error)) throw error;
-  }
+function newParticipant(callId: string, leg: Leg): Participant {
+  return {
+    ...{ legId: leg.id, callId, callNode: leg.node, innerLegs: 0 },
+    ...{ muted: false, deaf: false, role: 'speaker', entering: false },
+    ...{ callerNumber: '', callerName: '', joinedMs: 0 },
+  };
 }

@@ -1,6 +1,7 @@
 // What the daemon answers on its control socket: the farm, the calls and the edge in the words of the command line.
 import type { CallEngine } from '../calls/call-engine.js';
 import type { Conferences } from '../conferences/conferences.js';
+import type { Rooms } from '../conferences/rooms.js';
 import { HoldfastError } from '../errors.js';
 import type { EdgeSync } from '../farm/edge-sync.js';
 import { restartNode } from '../farm/node-restart.js';
@@ -37,6 +38,7 @@ export interface DaemonOperationsOptions {
   readonly edge: EdgeFarm;
   readonly engine: CallEngine;
   readonly conferences: Conferences;
+  readonly rooms: Rooms;
   readonly recoveries: Recoveries;
   readonly bindings: Bindings;
   readonly sipCallIdOf: (legId: string) => string | undefined;
@@ -66,6 +68,9 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     nodes: () => nodes(options),
     calls: async () => calls(options),
     conferences: async () => conferences(options),
+    rooms: async ({ room }) => (room === undefined ? options.rooms.list() : [options.rooms.get(room)]),
+    roomAction: ({ action, room }) => options.rooms[action](room),
+    participantAction: ({ action, room, participant }) => options.rooms[action](room, participant),
     registrations: async () =>
       options.bindings.list().map(({ subscriber, contact, expiresMs, node, q, path, flow, userAgent }) => ({
         ...{ subscriber, contact, node, q, path, userAgent },

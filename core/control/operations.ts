@@ -73,6 +73,35 @@ const conference = z.object({
   participants: list(z.object({ callId: z.string(), muted: z.boolean(), role: z.string() })),
 });
 
+/** What can be done to a room, or to one who is in it. */
+export const roomActions = ['lock', 'unlock', 'end'] as const;
+export const participantActions = ['mute', 'unmute', 'deafen', 'undeafen', 'kick'] as const;
+
+/** A room as `conference list` shows it. */
+const room = z.object({
+  id: z.string(),
+  room: z.string(),
+  node: z.string(),
+  locked: z.boolean(),
+  /** While all wait for a moderator. */
+  waiting: z.boolean(),
+  createdAt: z.string(),
+  participants: list(
+    z.object({
+      /** Names the participant in operations. */
+      id: z.string(),
+      call: z.string(),
+      callerNumber: z.string(),
+      callerName: z.string(),
+      role: z.enum(['moderator', 'speaker', 'listener']),
+      muted: z.boolean(),
+      deaf: z.boolean(),
+      joinedAt: z.string(),
+    }),
+  ),
+});
+const roomName = z.string().min(1).max(256);
+
 const registration = z.object({
   subscriber: z.string(),
   contact: z.string(),
@@ -164,6 +193,31 @@ export const operationTable = {
   nodes: { params: none, result: list(nodeStatus), deadlineMs: 2_000, survivesCaller: false },
   calls: { params: none, result: list(call), deadlineMs: 5_000, survivesCaller: false },
   conferences: { params: none, result: list(conference), deadlineMs: 5_000, survivesCaller: false },
+  /** All rooms, or the one of this name or id. */
+  rooms: {
+    params: z.strictObject({ room: roomName.optional() }),
+    result: list(room),
+    deadlineMs: 5_000,
+    survivesCaller: false,
+  },
+  /** Answers with the room as it is then. */
+  roomAction: {
+    params: z.strictObject({ action: z.enum(roomActions), room: roomName }),
+    result: room,
+    deadlineMs: 10_000,
+    survivesCaller: true,
+  },
+  /** `participant`: an id that `rooms` gives, or the beginning of one. */
+  participantAction: {
+    params: z.strictObject({
+      action: z.enum(participantActions),
+      room: roomName,
+      participant: z.string().min(1).max(256),
+    }),
+    result: room,
+    deadlineMs: 10_000,
+    survivesCaller: true,
+  },
   registrations: { params: none, result: list(registration), deadlineMs: 5_000, survivesCaller: false },
   recoveries: { params: none, result: list(recovery), deadlineMs: 5_000, survivesCaller: false },
   recoveryPlan: {
@@ -263,6 +317,7 @@ export type FarmStatus = ResultOf<'status'>;
 export type NodeStatus = z.output<typeof nodeStatus>;
 export type CallStatus = z.output<typeof call>;
 export type ConferenceStatus = z.output<typeof conference>;
+export type RoomStatus = z.output<typeof room>;
 export type RegistrationStatus = z.output<typeof registration>;
 export type RecoveryStatus = z.output<typeof recovery>;
 export type ReloadPlanReport = z.output<typeof reloadPlan>;

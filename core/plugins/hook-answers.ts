@@ -1,6 +1,7 @@
 // What plugins may answer to each hook: checked, because a wrong answer must fail with the plugin's name, not in a call.
 import { z, type ZodType } from 'zod';
 import { headerName } from '../calls/leg-headers.js';
+import { roleSchema, roomPolicySchema } from '../conferences/conference-record.js';
 import { longestLimitSeconds } from '../calls/limits.js';
 import type { Hooks } from '../plugin-api.js';
 
@@ -46,7 +47,11 @@ const connectStep = z.strictObject({
 
 const flowStep = z.discriminatedUnion('action', [
   connectStep,
-  z.strictObject({ action: z.literal('conference_join'), room: z.string().min(1).max(128) }),
+  z.strictObject({
+    action: z.literal('conference_join'),
+    room: z.string().min(1).max(128),
+    role: roleSchema.optional(),
+  }),
   z.strictObject({ action: z.literal('echo') }),
 ]);
 
@@ -68,12 +73,20 @@ const redirect = z.strictObject({ targets: z.array(connectTarget) });
 
 const place = z.strictObject({ mixing: z.enum(['call-node', 'conference-farm']) });
 
+const enter = z.union([
+  z.strictObject({ role: roleSchema }),
+  z.strictObject({ reject: z.int().min(400).max(699), reason: z.string() }),
+]);
+
 const recover = z.union([
   z.strictObject({ skip: z.string().min(1) }),
   z.strictObject({ priority: z.number().optional(), node: z.string().optional() }),
 ]);
 
-const schemas: { readonly [Name in HookName]: ZodType } = { route, dial, redirect, refer: connectStep, place, recover };
+const schemas: { readonly [Name in HookName]: ZodType } = {
+  ...{ route, dial, redirect, refer: connectStep, place, recover, enter },
+  room: roomPolicySchema,
+};
 
 export const hookNames: ReadonlySet<string> = new Set(Object.keys(schemas));
 

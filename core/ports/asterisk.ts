@@ -15,6 +15,9 @@ export const bridgeVariable = 'STASIS_BRIDGE';
 /** Bears the conference's id on an inner leg, which the conference node's dialplan takes for its bridge. */
 export const conferenceHeader = 'X-Holdfast-Conference';
 
+/** Bears which directions (`in`, `out`, `all`) of an inner leg's far end are muted before it enters that bridge. */
+export const muteHeader = 'X-Holdfast-Mute';
+
 /** Channel variables of header fields, kept and sent by our Asterisk (patches/0006): of the INVITE, and of what ends a session. */
 export const receivedInvite = 'PJSIP_RECEIVED_INVITE';
 export const receivedEnd = 'PJSIP_RECEIVED_END';
@@ -152,6 +155,14 @@ export interface AriClient {
     setChannelVar(params: { channelId: string; variable: string; value: string }): Promise<void>;
     /** `states`: channel_progress, channel_answered, channel_unavailable (503), channel_declined (603); a NOTIFY for each. */
     transfer_progress(params: { channelId: string; states: string }): Promise<void>;
+    /** `in`: what the channel says, `out`: what it hears. */
+    mute(params: { channelId: string; direction: 'in' | 'out' }): Promise<void>;
+    unmute(params: { channelId: string; direction: 'in' | 'out' }): Promise<void>;
+    /** What the channel hears, in place of its bridge. */
+    startMoh(params: { channelId: string; mohClass?: string }): Promise<void>;
+    stopMoh(params: { channelId: string }): Promise<void>;
+    startSilence(params: { channelId: string }): Promise<void>;
+    stopSilence(params: { channelId: string }): Promise<void>;
     sendDTMF(params: { channelId: string; dtmf: string }): Promise<void>;
     play(params: { channelId: string; media: string; playbackId?: string }): Promise<{ id: string }>;
   };

@@ -527,6 +527,18 @@ describe('a daemon that comes back', () => {
     ]);
   });
 
+  test('a room is entered before the caller is answered, again where a daemon died meanwhile, and may refuse', () => {
+    const { call, actions } = play(routed({ action: 'conference_join', room: '1' }));
+    assert.deepEqual(actions, [{ do: 'enter' }]);
+    assert.deepEqual(resumeActions(call, snapshot(channel('caller', 'Ring'))), [{ do: 'enter' }]);
+    assert.deepEqual(advance(call, { type: 'entered' }, 9_000).actions, [
+      { do: 'answer' },
+      { do: 'join', legs: ['caller'] },
+    ]);
+    const full = advance(call, { type: 'notEntered', sipStatus: 486, reason: 'full' }, 9_000);
+    assert.deepEqual(full.actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);
+  });
+
   test('a call whose legs are all gone is finished once: it has one record', async () => {
     const { call } = play(routed({ action: 'conference_join', room: '1' }));
     const done: string[] = [];

@@ -9,7 +9,7 @@ import { runCli } from '../../core/cli/cli.js';
 import { commands } from '../../core/cli/commands.js';
 import type { Composition } from '../../core/cli/composition.js';
 import { ControlServer } from '../../core/control/control-server.js';
-import type { FarmStatus, Operations } from '../../core/control/operations.js';
+import type { FarmStatus, Operations, RoomStatus } from '../../core/control/operations.js';
 import type { FoundCall, ShownCall } from '../../core/inspect/call-view.js';
 import { HoldfastError } from '../../core/errors.js';
 
@@ -47,6 +47,16 @@ const shown: ShownCall = {
   ends: {},
 };
 
+const room: RoomStatus = {
+  ...{ id: 'room-8001', room: '8001', node: 'conference-1', locked: false, waiting: false },
+  createdAt: '2026-01-01T10:00:00.000Z',
+  participants: [
+    {
+      ...{ id: 'c-1', call: 'c-1', callerNumber: '1001', callerName: 'alice', role: 'speaker' },
+      ...{ muted: true, deaf: false, joinedAt: '2026-01-01T10:00:01.000Z' },
+    },
+  ],
+};
 const row = { setid: 1, destination: 'sip:127.66.0.31:5060', flags: 'AP', priority: 0 };
 const asked: unknown[] = [];
 
@@ -68,6 +78,12 @@ const operations: Operations = {
   conferences: async () => [
     { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
   ],
+  rooms: async () => [room],
+  roomAction: async () => ({ ...room, locked: true }),
+  participantAction: async params => {
+    asked.push(params);
+    return room;
+  },
   trace: async () => [],
   find: async ({ text }) => {
     asked.push({ text });
@@ -202,6 +218,21 @@ describe('the command line', () => {
     assert.equal(await onFarm('recovery plan call-1'), 0);
     assert.match(out, /^recover +call-2 +abc@phone +confirmed$/m);
     assert.equal(await onFarm('recovery paln call-1'), 2);
+  });
+
+  it('shows rooms, and does to them and their participants what it is told', async () => {
+    assert.equal(await onFarm('conference list'), 0);
+    assert.match(out, /^Room 8001 on conference-1: 1 participant$/m);
+    assert.match(out, /^c-1 +1001 +alice +speaker +muted +10:00:01$/m);
+    assert.equal(await onFarm('conference lock 8001'), 0);
+    assert.equal(out, 'Room 8001 is locked.\n');
+    assert.equal(await onFarm('conference kick 8001 c-1'), 0);
+    assert.deepEqual(asked.at(-1), { action: 'kick', room: '8001', participant: 'c-1' });
+    assert.equal(await onFarm('conference mute 8001'), 2);
+    assert.match(err, /whom\?/);
+    assert.equal(await onFarm('conference lock 8001 c-1'), 2);
+    assert.equal(await onFarm('conference lock'), 2);
+    assert.equal(await onFarm('conference muet 8001 c-1'), 2);
   });
 
   it('tells by the exit code whether the dispatcher lists are as they should be', async () => {

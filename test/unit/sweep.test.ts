@@ -1,4 +1,5 @@
 // What nobody has is ended at the second look, and what somebody has is never touched.
+import { plainRoom } from '../../core/conferences/conference-record.js';
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { silentLogger } from '../../core/log.js';
@@ -104,8 +105,14 @@ describe('records of calls that are over', () => {
   const strays = async (place: SweptPlace): Promise<string[]> => (await place.look()).map(({ id }) => id);
 
   test('participants without a call leave, and a conference without participants ends', async () => {
-    const participant = { legId: 'l', callNode: 'call-1', innerLegs: 0, muted: false, role: 'speaker' as const };
-    const conference = { room: '8000', mixing: 'conference-farm' as const, node: 'conference-1', createdMs: 0 };
+    const participant = {
+      ...{ legId: 'l', callNode: 'call-1', innerLegs: 0, muted: false, deaf: false, role: 'speaker' as const },
+      ...{ entering: false, callerNumber: '', callerName: '', joinedMs: 0 },
+    };
+    const conference = {
+      ...{ room: '8000', mixing: 'conference-farm' as const, node: 'conference-1', createdMs: 0 },
+      ...{ policy: plainRoom, locked: false, ending: null },
+    };
     const done: string[] = [];
     const conferences = {
       list: () => [

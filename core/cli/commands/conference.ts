@@ -1,0 +1,82 @@
+// `holdfast conference ACTION ROOM [PARTICIPANT]`: a room and those who are in it, shown and run.
+import { participantActions, roomActions, type RoomStatus } from '../../control/operations.js';
+import { exitCodes, usage, type Command, type CommandContext } from '../command.js';
+import { formatRooms } from '../room-text.js';
+
+type RoomAction = (typeof roomActions)[number];
+type ParticipantAction = (typeof participantActions)[number];
+
+export const conferenceCommand: Command = {
+  usage: 'conference <action> [room] [participant]',
+  summary: 'Show the rooms and who is in them (list), or run one: mute, lock, end and more',
+  actions: [
+    ['list', 'all rooms, or one, with the ids of their participants'],
+    ['mute', 'nobody hears this participant any more'],
+    ['unmute', 'the participant is heard again'],
+    ['deafen', 'the participant hears nobody any more'],
+    ['undeafen', 'the participant hears the others again'],
+    ['kick', 'hang up the call of a participant'],
+    ['lock', 'let nobody else in: 403'],
+    ['unlock', 'let others in again'],
+    ['end', 'hang up everybody'],
+  ],
+  examples: [
+    'holdfast conference list 8001',
+    'holdfast conference mute 8001 1m85e2qacq',
+    'holdfast conference lock 8001',
+    'holdfast conference end 8001',
+  ],
+  async run([action = '', room, participant], context) {
+    if (action === 'list') return list(room, context);
+    if (room === undefined) throw usage(`conference ${action}: of which room? \`holdfast conference list\` lists them`);
+    const after = isRoomAction(action)
+      ? await ofRoom(action, room, participant, context)
+      : await ofParticipant(action as ParticipantAction, room, participant, context);
+    context.show(after, () => `${done[action as RoomAction | ParticipantAction](after, participant ?? '')}.\n`);
+    return exitCodes.done;
+  },
+};
+
+/** What was done, in words. */
+const done: { readonly [Action in RoomAction | ParticipantAction]: (room: RoomStatus, participant: string) => string } =
+  {
+    lock: ({ room }) => `Room ${room} is locked`,
+    unlock: ({ room }) => `Room ${room} is open`,
+    end: ({ room }) => `Everybody in room ${room} is being hung up`,
+    mute: ({ room }, participant) => `${participant} is muted in room ${room}`,
+    unmute: ({ room }, participant) => `${participant} is heard in room ${room}`,
+    deafen: ({ room }, participant) => `${participant} hears nobody in room ${room}`,
+    undeafen: ({ room }, participant) => `${participant} hears room ${room}`,
+    kick: ({ room }, participant) => `${participant} is being put out of room ${room}`,
+  };
+
+function isRoomAction(action: string): action is RoomAction {
+  return roomActions.some(one => one === action);
+}
+
+async function list(room: string | undefined, context: CommandContext): Promise<number> {
+  const rooms = await context.ask('rooms', room === undefined ? {} : { room });
+  context.show(rooms, () => formatRooms(rooms));
+  return exitCodes.done;
+}
+
+async function ofRoom(
+  action: RoomAction,
+  room: string,
+  participant: string | undefined,
+  context: CommandContext,
+): Promise<RoomStatus> {
+  if (participant !== undefined) throw usage(`conference ${action} is about a whole room: no participant is named`);
+  return context.ask('roomAction', { action, room });
+}
+
+async function ofParticipant(
+  action: ParticipantAction,
+  room: string,
+  participant: string | undefined,
+  context: CommandContext,
+): Promise<RoomStatus> {
+  if (participant === undefined)
+    throw usage(`conference ${action}: whom? \`holdfast conference list ${room}\` lists them`);
+  return context.ask('participantAction', { action, room, participant });
+}

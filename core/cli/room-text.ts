@@ -1,0 +1,20 @@
+// Rooms and their participants as text for a terminal. Pure.
+import type { RoomStatus } from '../control/operations.js';
+import { formatTable } from './table.js';
+
+export function formatRooms(rooms: readonly RoomStatus[]): string {
+  if (rooms.length === 0) return 'No rooms.\n';
+  return rooms.map(formatRoom).join('\n');
+}
+
+function formatRoom({ room, node, locked, waiting, participants }: RoomStatus): string {
+  const count = participants.length === 1 ? '1 participant' : `${participants.length} participants`;
+  const more = [...(locked ? ['locked'] : []), ...(waiting ? ['waiting for a moderator'] : [])];
+  const head = `Room ${room} on ${node}: ${[count, ...more].join(', ')}\n`;
+  const rows = participants.map(({ id, callerNumber, callerName, role, muted, deaf, joinedAt }) => [
+    ...[id, callerNumber, callerName, role],
+    [...(muted ? ['muted'] : []), ...(deaf ? ['deaf'] : [])].join(', '),
+    joinedAt.slice(11, 19),
+  ]);
+  return head + formatTable(['PARTICIPANT', 'NUMBER', 'NAME', 'ROLE', 'SOUND', 'SINCE (UTC)'], rows);
+}

@@ -1,0 +1,67 @@
+// The conferences there are: in memory and, ahead of everything that is done about them, in the store.
+import { KeyedQueue } from '../calls/keyed-queue.js';
+import type { Store, Table } from '../store/store.js';
+import { conferenceRecordSchema, type ConferenceRecord } from './conference-record.js';
+
+/** What is done to one conference is done one after the other, in `run`; different conferences do not wait for each other. */
+export class ConferenceBook {
+  readonly #table: Table<ConferenceRecord>;
+  readonly #conferences = new Map<string, ConferenceRecord>();
+  readonly #byCall = new Map<string, string>();
+  readonly #queue = new KeyedQueue();
+
+  constructor(store: Store) {
+    this.#table = store.table('conferences', conferenceRecordSchema);
+  }
+
+  /** Reads the conferences an earlier daemon left in the store. */
+  async load(): Promise<void> {
+    for await (const [, { value }] of this.#table.range()) this.#remember(value);
+  }
+
+  run<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(id, work);
+  }
+
+  list(): ConferenceRecord[] {
+    return [...this.#conferences.values()];
+  }
+
+  get(id: string): ConferenceRecord | undefined {
+    return this.#conferences.get(id);
+  }
+
+  /** Id of the conference that a call is in. */
+  idOf(callId: string): string | undefined {
+    return this.#byCall.get(callId);
+  }
+
+  ofCall(callId: string): ConferenceRecord | undefined {
+    const id = this.#byCall.get(callId);
+    return id === undefined ? undefined : this.#conferences.get(id);
+  }
+
+  /** The call is leaving: what ends of it from now on is not missed. Gives the id of the conference that it was in. */
+  unlink(callId: string): string | undefined {
+    const id = this.#byCall.get(callId);
+    this.#byCall.delete(callId);
+    return id;
+  }
+
+  async save(conference: ConferenceRecord): Promise<void> {
+    this.#remember(conference);
+    await this.#table.put(conference.id, conference);
+  }
+
+  /** Gone at once; what of it is on the servers is ended by `work`, before the store forgets it. */
+  async delete(id: string, work: () => Promise<unknown>): Promise<void> {
+    this.#conferences.delete(id);
+    await work();
+    await this.#table.delete(id);
+  }
+
+  #remember(conference: ConferenceRecord): void {
+    this.#conferences.set(conference.id, conference);
+    for (const member of conference.participants) this.#byCall.set(member.callId, conference.id);
+  }
+}

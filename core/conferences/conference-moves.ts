@@ -1,0 +1,173 @@
+// Conferences whose servers die: made again on another conference node, or attached anew from another call node.
+import { messageOf } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
+import type { Logger } from '../log.js';
+import type { AsteriskFarm } from '../ports/asterisk.js';
+import type { ConferenceBook } from './conference-book.js';
+import { innerBridgeId, innerLegId, type ConferenceRecord, type Participant } from './conference-record.js';
+import { ignoreGone, type InnerLegs } from './inner-legs.js';
+
+export interface ConferenceMovesOptions {
+  readonly asterisks: AsteriskFarm;
+  readonly nodes: NodeStates;
+  readonly log: Logger;
+  /** How long a conference waits for a conference node after the death of its own, ms. */
+  readonly patienceMs: () => number;
+  readonly book: ConferenceBook;
+  readonly inners: InnerLegs;
+  readonly lost: (callId: string, reason: string) => void;
+  /** The one that a conference would be put on now. */
+  readonly conferenceNode: () => string | undefined;
+}
+
+/** Participants of conferences that were made again, and how many of them are in again. */
+export interface ConferencesRebuilt {
+  readonly found: number;
+  readonly attached: number;
+}
+
+export class ConferenceMoves {
+  readonly #options: ConferenceMovesOptions;
+  /** Inner legs under way for legs that are being recovered, by leg. */
+  readonly #underWay = new Map<string, Promise<void>>();
+
+  constructor(options: ConferenceMovesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The conference's bridge, where it does not come by itself with the first inner leg. That of a room never passes RTP on natively, past
+   * the channels (bridges/bridge_native_rtp.c): what one of two is to hear in the other's place would come beside the other.
+   */
+  async makeBridge({ id, room, mixing, node }: ConferenceRecord): Promise<void> {
+    if (room === null && mixing === 'conference-farm') return;
+    const type = room === null ? 'mixing' : 'mixing,proxy_media';
+    await this.#options.asterisks.node(node).ari.bridges.createWithId({ bridgeId: id, type });
+  }
+
+  async lostNode(node: string, reason: string): Promise<ConferencesRebuilt> {
+    const mixedThere = this.#options.book.list().filter(one => one.node === node && one.mixing === 'conference-farm');
+    const rebuilt = await Promise.all(mixedThere.map(one => this.rebuild(one.id, node, reason)));
+    return {
+      found: rebuilt.reduce((sum, one) => sum + one.found, 0),
+      attached: rebuilt.reduce((sum, one) => sum + one.attached, 0),
+    };
+  }
+
+  /** Makes one conference again on another conference node, once, however many say that it is lost. */
+  async rebuild(id: string, lost: string, reason: string): Promise<ConferencesRebuilt> {
+    const { book, log } = this.#options;
+    return book.run(id, async () => {
+      const before = book.get(id);
+      if (before?.node !== lost) return { found: 0, attached: 0 };
+      const node = await this.#conferenceNodeInTime();
+      if (node === undefined) {
+        const callIds = new Set(before.participants.map(one => one.callId));
+        for (const callId of callIds) this.#options.lost(callId, `${reason}, and no other conference node is up`);
+        return { found: before.participants.length, attached: 0 };
+      }
+      const after = { ...before, node, participants: before.participants.map(withNextInner) };
+      await book.save(after);
+      await this.makeBridge(after).catch((error: unknown) =>
+        log.warn({ conference: id, node, error }, `no bridge for ${id} on ${node} yet: ${messageOf(error)}`),
+      );
+      const found = after.participants.filter(one => !one.entering);
+      const attached = await Promise.all(found.map(one => this.#reattach(before, after, one)));
+      log.info(
+        { conference: id, from: lost, node, legs: found.length },
+        `conference ${id} is made again on ${node}: ${reason}`,
+      );
+      return { found: found.length, attached: attached.filter(Boolean).length };
+    });
+  }
+
+  /**
+   * Legs of a call are recovered on another call node: what is theirs of the conference is made there, so that `attach` has
+   * only to put them in as they come up. Done anew where it was done before: that node may have died since, or the daemon.
+   */
+  async move(callId: string, legIds: readonly string[], node: string): Promise<void> {
+    const { book, inners } = this.#options;
+    const key = book.idOf(callId);
+    if (key === undefined) return;
+    await book.run(key, async () => {
+      const before = book.get(key);
+      if (!before) return;
+      const moving = before.participants.filter(one => legIds.includes(one.legId));
+      if (moving.length === 0) return;
+      const participants = before.participants.map(one =>
+        moving.includes(one) ? { ...withNextInner(one), callNode: node } : one,
+      );
+      const after: ConferenceRecord = { ...before, participants, ...(before.mixing === 'call-node' ? { node } : {}) };
+      await book.save(after);
+      if (after.mixing === 'call-node') return;
+      for (const one of moving) inners.endFarEnd(innerLegId(one));
+      for (const one of participants.filter(now => moving.some(was => was.legId === now.legId))) {
+        const made = inners.make(after, one);
+        this.#underWay.set(one.legId, made);
+        // Whoever attaches the leg hears of a failure.
+        made.catch(() => undefined);
+      }
+    });
+  }
+
+  bridgeOf(callId: string, legId: string): string | undefined {
+    const conference = this.#options.book.ofCall(callId);
+    if (!conference?.participants.some(one => one.legId === legId)) return undefined;
+    return conference.mixing === 'call-node' ? conference.id : innerBridgeId(legId);
+  }
+
+  async attach(callId: string, legId: string, isIn: boolean): Promise<void> {
+    const { book, asterisks, inners } = this.#options;
+    const conference = book.ofCall(callId);
+    const member = conference?.participants.find(one => one.legId === legId);
+    const bridgeId = this.bridgeOf(callId, legId);
+    if (!conference || !member || bridgeId === undefined) return;
+    const { ari } = asterisks.node(member.callNode);
+    if (conference.mixing === 'conference-farm') {
+      const made = this.#underWay.get(legId) ?? inners.make(conference, member);
+      this.#underWay.delete(legId);
+      await made;
+    }
+    if (isIn) return;
+    const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
+    // One that an earlier daemon asked for came into it by itself.
+    if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
+  }
+
+  /**
+   * A new inner leg in the old one's place, in the bridge that the participant never left. With both in it, the new one would begin
+   * with sequence numbers of that bridge's mixing and go on with the phone's own: where those are lower, the conference node would
+   * take all that the phone says for late (main/translate.c), for minutes.
+   */
+  async #reattach(before: ConferenceRecord, after: ConferenceRecord, now: Participant): Promise<boolean> {
+    const { asterisks, nodes, inners, lost } = this.#options;
+    // One whose call node died as well comes by `attach`, when it is recovered.
+    if (nodes.state(now.callNode) === 'dead') return true;
+    const was = before.participants.find(one => one.legId === now.legId);
+    const { ari } = asterisks.node(now.callNode);
+    const bridgeId = innerBridgeId(now.legId);
+    try {
+      // The order is there first, and is done long before the new leg is answered.
+      const left = was && ignoreGone(ari.bridges.removeChannel({ bridgeId, channel: innerLegId(was) }));
+      await Promise.all([left, inners.make(after, now)]);
+      if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
+      return true;
+    } catch (error) {
+      lost(now.callId, `its leg could not join ${after.node}: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  async #conferenceNodeInTime(): Promise<string | undefined> {
+    const endMs = Date.now() + this.#options.patienceMs();
+    for (;;) {
+      const node = this.#options.conferenceNode();
+      if (node !== undefined || Date.now() > endMs) return node;
+      await new Promise(resolve => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function withNextInner(one: Participant): Participant {
+  return { ...one, innerLegs: one.innerLegs + 1 };
+}

@@ -1,0 +1,144 @@
+// Operations on rooms and those who are in them, for operators and plugins: named by what people type, errors that say what to do.
+import { HoldfastError } from '../errors.js';
+import type { ParticipantFacts, RoomControl, RoomFacts } from './conference-facts.js';
+import { participantId, present, type ConferenceRecord, type Participant } from './conference-record.js';
+import type { Conferences } from './conferences.js';
+import { isMuted, isWaiting } from './room-audio.js';
+
+/** A room's record has its name. */
+type RoomRecord = ConferenceRecord & { readonly room: string };
+
+type RoomKeeper = Pick<Conferences, 'list' | 'change' | 'putOut' | 'endRoom'>;
+
+export class Rooms implements RoomControl {
+  readonly #keeper: () => RoomKeeper;
+
+  /** Asked for at each use: plugins are given this before there is any. */
+  constructor(keeper: () => RoomKeeper) {
+    this.#keeper = keeper;
+  }
+
+  get #conferences(): RoomKeeper {
+    return this.#keeper();
+  }
+
+  list(): readonly RoomFacts[] {
+    return this.#conferences.list().filter(isRoom).map(roomFacts);
+  }
+
+  /** By name or id. Throws CONFERENCE_NOT_FOUND. */
+  get(room: string): RoomFacts {
+    return roomFacts(this.#find(room));
+  }
+
+  async mute(room: string, participant: string): Promise<RoomFacts> {
+    return this.#changeOne(room, participant, { muted: true });
+  }
+
+  async unmute(room: string, participant: string): Promise<RoomFacts> {
+    return this.#changeOne(room, participant, { muted: false });
+  }
+
+  async deafen(room: string, participant: string): Promise<RoomFacts> {
+    return this.#changeOne(room, participant, { deaf: true });
+  }
+
+  async undeafen(room: string, participant: string): Promise<RoomFacts> {
+    return this.#changeOne(room, participant, { deaf: false });
+  }
+
+  async kick(room: string, participant: string): Promise<RoomFacts> {
+    const found = this.#find(room);
+    this.#conferences.putOut(findParticipant(found, participant).callId, `put out of room ${found.room}`);
+    return roomFacts(found);
+  }
+
+  async lock(room: string): Promise<RoomFacts> {
+    return this.#change(this.#find(room), before => ({ ...before, locked: true }));
+  }
+
+  async unlock(room: string): Promise<RoomFacts> {
+    return this.#change(this.#find(room), before => ({ ...before, locked: false }));
+  }
+
+  async end(room: string): Promise<RoomFacts> {
+    const found = this.#find(room);
+    return stillThere(found, await this.#conferences.endRoom(found.id, `room ${found.room} was ended`));
+  }
+
+  #changeOne(room: string, wanted: string, change: Partial<Pick<Participant, 'muted' | 'deaf'>>): Promise<RoomFacts> {
+    return this.#change(this.#find(room), before => {
+      const { legId, role } = findParticipant(before, wanted);
+      if (change.muted === false && role === 'listener') throw unheardListener(wanted);
+      const participants = before.participants.map(one => (one.legId === legId ? { ...one, ...change } : one));
+      return { ...before, participants };
+    });
+  }
+
+  async #change(found: RoomRecord, change: (before: RoomRecord) => ConferenceRecord): Promise<RoomFacts> {
+    const changed = await this.#conferences.change(found.id, before => change({ ...before, room: found.room }));
+    return stillThere(found, changed);
+  }
+
+  #find(wanted: string): RoomRecord {
+    const rooms = this.#conferences.list().filter(isRoom);
+    const found = rooms.find(one => one.room === wanted) ?? rooms.find(one => one.id === wanted);
+    if (found) return found;
+    const there = rooms.map(one => one.room).join(', ');
+    throw new HoldfastError('CONFERENCE_NOT_FOUND', `nobody is in a room "${wanted}"`, {
+      remedy: there === '' ? 'there is no room now; it is there as long as somebody is in it' : `there are: ${there}`,
+    });
+  }
+}
+
+function isRoom(conference: ConferenceRecord): conference is RoomRecord {
+  return conference.room !== null;
+}
+
+/** By its id, or the beginning of it. Throws PARTICIPANT_NOT_FOUND, also where the beginning is that of several. */
+export function findParticipant({ room, participants }: RoomRecord, wanted: string): Participant {
+  const named = participants.map(one => ({ one, id: participantId(one) }));
+  const exact = named.find(({ id }) => id === wanted);
+  if (exact) return exact.one;
+  const begun = named.filter(({ id }) => wanted !== '' && id.startsWith(wanted));
+  const [only] = begun;
+  if (only && begun.length === 1) return only.one;
+  const listed = `\`holdfast conference list ${room}\` lists them`;
+  if (begun.length === 0) {
+    const message = `no participant of room ${room} has an id that begins with "${wanted}"`;
+    throw new HoldfastError('PARTICIPANT_NOT_FOUND', message, { remedy: listed });
+  }
+  const ids = begun.map(({ id }) => id).join(', ');
+  const message = `${begun.length} participants of room ${room} have an id that begins with "${wanted}": ${ids}`;
+  throw new HoldfastError('PARTICIPANT_NOT_FOUND', message, { remedy: 'write more of the one that is meant' });
+}
+
+function unheardListener(participant: string): HoldfastError {
+  return new HoldfastError('CONFERENCE_REFUSED', `"${participant}" is a listener of this room, who is never heard`, {
+    remedy: 'its role is decided as it enters: see the rooms of the conference plugin in the config',
+  });
+}
+
+function stillThere({ room }: RoomRecord, changed: ConferenceRecord | undefined): RoomFacts {
+  if (changed && isRoom(changed)) return roomFacts(changed);
+  throw new HoldfastError('CONFERENCE_NOT_FOUND', `room ${room} has just ended`);
+}
+
+export function roomFacts(conference: RoomRecord): RoomFacts {
+  const { id, room, node, locked, createdMs } = conference;
+  return {
+    ...{ id, room, node, locked },
+    waiting: isWaiting(conference),
+    createdAt: new Date(createdMs).toISOString(),
+    participants: present(conference).map(participantFacts),
+  };
+}
+
+function participantFacts(member: Participant): ParticipantFacts {
+  const { callId, callerNumber, callerName, role, deaf, joinedMs } = member;
+  return {
+    ...{ id: participantId(member), call: callId, callerNumber, callerName, role, deaf },
+    muted: isMuted(member),
+    joinedAt: new Date(joinedMs).toISOString(),
+  };
+}
