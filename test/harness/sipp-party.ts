@@ -5,9 +5,18 @@ import { Sipp } from './sipp.js';
 import type { SippScenario } from './sipp-scenario.js';
 import { waitFor } from './wait-for.js';
 
+/** A way to the farm other than the loopback. */
+export interface FarNetwork {
+  readonly namespace: string;
+  readonly address: string;
+  readonly publicVip: string;
+}
+
 export interface PartyOptions {
-  /** Host number of its address in the farm's subnet. */
-  readonly host: number;
+  /** Host number of its address in the farm's subnet, or where else it is. */
+  readonly host: number | FarNetwork;
+  /** Default 5060. */
+  readonly port?: number;
   /** Default 15 s. */
   readonly deadlineMs?: number;
   /** True: a message that the scenario does not expect is passed over. Default false. */
@@ -17,31 +26,33 @@ export interface PartyOptions {
 }
 
 export class SippParty {
-  readonly #farm: Farm;
+  readonly #publicVip: string;
   readonly #sipp: Sipp;
   readonly #scenario: SippScenario;
 
-  private constructor(farm: Farm, sipp: Sipp, scenario: SippScenario) {
-    this.#farm = farm;
+  private constructor(publicVip: string, sipp: Sipp, scenario: SippScenario) {
+    this.#publicVip = publicVip;
     this.#sipp = sipp;
     this.#scenario = scenario;
   }
 
   /** Calls `number`. */
   static async caller(farm: Farm, scenario: SippScenario, number: string, options: PartyOptions): Promise<SippParty> {
+    const { publicVip, ...where } = placeOf(farm, options.host);
     const sipp = await Sipp.uac({
-      ...{ address: farm.host(options.host), target: { address: farm.host(100), port: 5060 }, service: number },
+      ...{ ...where, target: { address: publicVip, port: 5060 }, service: number },
       ...{ calls: 1, rate: 50, scenario, ...common(options) },
     });
-    return new SippParty(farm, sipp, scenario);
+    return new SippParty(publicVip, sipp, scenario);
   }
 
   /** Waits for one call, and listens already. */
   static async callee(farm: Farm, scenario: SippScenario, options: PartyOptions): Promise<SippParty> {
+    const { publicVip, ...where } = placeOf(farm, options.host);
     const sipp = await Sipp.uas({
-      ...{ address: farm.host(options.host), calls: 1, scenario, ...common(options) },
+      ...{ ...where, calls: 1, scenario, ...common(options) },
     });
-    return new SippParty(farm, sipp, scenario);
+    return new SippParty(publicVip, sipp, scenario);
   }
 
   /** Waits until the scenario has come to this mark. */
@@ -69,10 +80,14 @@ export class SippParty {
   }
 
   async #describe(): Promise<string> {
-    return (await this.#sipp.ladder({ address: this.#farm.host(100), port: 5060 })).print();
+    return (await this.#sipp.ladder({ address: this.#publicVip, port: 5060 })).print();
   }
 }
 
-function common({ deadlineMs = 15_000, retransmits = true, lenient = false }: PartyOptions) {
-  return { messages: true, deadlineMs, retransmits, lenient };
+function placeOf(farm: Farm, host: PartyOptions['host']): Omit<FarNetwork, 'namespace'> & { namespace?: string } {
+  return typeof host === 'number' ? { address: farm.host(host), publicVip: farm.host(100) } : host;
+}
+
+function common({ port = 5060, deadlineMs = 15_000, retransmits = true, lenient = false }: PartyOptions) {
+  return { messages: true, port, deadlineMs, retransmits, lenient };
 }

@@ -49,9 +49,9 @@ export class SippScenario {
   }
 
   /** SIPp is called; it takes the INVITE first. */
-  static callee(name: string): SippScenario {
+  static callee(name: string, expected: Pick<Expected, 'header'> = {}): SippScenario {
     const scenario = new SippScenario(name, false);
-    return scenario.isCalled();
+    return scenario.isCalled(expected);
   }
 
   /** An INVITE that makes a call: `toInvite` answers the latest one. */

@@ -26,6 +26,8 @@ interface CommonOptions {
   readonly waitMs?: number;
   /** True: a message that the scenario does not expect is passed over. */
   readonly lenient?: boolean;
+  /** Network namespace to run in. */
+  readonly namespace?: string;
   /** Write every message to `messages.log` in the run's folder, and keep the folder. */
   readonly messages?: boolean;
 }
@@ -116,7 +118,8 @@ export class Sipp {
     );
     try {
       const socket = hexSocket(options.address, options.port ?? 5060);
-      const listens = async (): Promise<boolean> => (await readFile('/proc/net/udp', 'utf8')).includes(socket);
+      const sockets = `/proc/${uas.#child.pid ?? 'self'}/net/udp`;
+      const listens = async (): Promise<boolean> => (await readFile(sockets, 'utf8').catch(() => '')).includes(socket);
       await waitFor('sipp to listen', listens, { describe: async () => (await uas.#result(null)).errors });
       return uas;
     } catch (error) {
@@ -191,7 +194,8 @@ async function start(
     ...(messages ? ['-trace_msg', '-message_file', 'messages.log'] : []),
   ];
   // TERM: the screen that sipp draws is of no use here; what it says before it draws goes to a file.
-  const child = spawn('sh', ['-c', 'exec sipp "$@" >/dev/null 2>output.log', 'sipp', ...args, ...common], {
+  const within = options.namespace === undefined ? '' : `ip netns exec ${options.namespace} `;
+  const child = spawn('sh', ['-c', `exec ${within}sipp "$@" >/dev/null 2>output.log`, 'sipp', ...args, ...common], {
     cwd: folder,
     stdio: 'ignore',
     env: { ...process.env, TERM: 'dumb' },
