@@ -113,6 +113,10 @@ export function ariClient(requester: AriRequester): AriClient {
       sendDTMF: call('channels.sendDTMF', nothing),
       play: call('channels.play', z.looseObject({ id: z.string() })),
     },
+    playbacks: {
+      get: call('playbacks.get', z.looseObject({ id: z.string(), state: z.string() })),
+      stop: call('playbacks.stop', nothing),
+    },
     bridges: {
       list: ask('bridges.list', z.array(bridgeSchema)),
       createWithId: async parameters => {

@@ -64,6 +64,8 @@ export const heardEvents: readonly string[] = [
   'ChannelUnhold',
   'ChannelDestroyed',
   'ChannelTransfer',
+  'ChannelDtmfReceived',
+  'PlaybackFinished',
   'ContactStatusChange',
 ];
 

@@ -44,6 +44,9 @@ export type ErrorCode =
   | 'CONFERENCE_NOT_FOUND'
   | 'PARTICIPANT_NOT_FOUND'
   | 'CONFERENCE_REFUSED'
+  // flows
+  | 'FLOW_NOT_FOUND'
+  | 'FETCH_FAILED'
   // trace of SIP messages (HEP)
   | 'TRACE_UNAVAILABLE'
   // HOMER, a trace source

@@ -5,7 +5,6 @@ import type {
   ConferenceFacts,
   DialAnswer,
   IncomingCall,
-  Limits,
   OutgoingLeg,
   Placement,
   RedirectAnswer,
@@ -15,6 +14,8 @@ import type {
   RouteAnswer,
 } from './calls/call-facts.js';
 import type { EnterAnswer, RoomControl, RoomEntry, RoomPolicy } from './conferences/conference-facts.js';
+import type { FlowAction } from './flows/flow-facts.js';
+import type { Directory, Location, PluginConfigProblem } from './plugins/plugin-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
 import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
@@ -22,11 +23,16 @@ import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './r
 export type * from './calls/call-facts.js';
 export type * from './conferences/conference-facts.js';
 export type * from './recovery/recovery-facts.js';
+export type * from './plugins/plugin-facts.js';
+export type * from './flows/flow-facts.js';
+export { defineAction } from './flows/flow-facts.js';
 export type * from './ports/trace-source.js';
 export type { TranscodingPolicy } from './ports/edge.js';
 export { compileDialPattern, type DialPattern } from './calls/dial-pattern.js';
 export { headerName } from './calls/leg-headers.js';
 export { sipUri, userOf } from './calls/sip-uri.js';
+export { connectSteps, type ConnectWish, type TargetFacts } from './calls/connect-steps.js';
+export { checkName, checkTarget, targetConfig, type TargetConfig } from './calls/target-config.js';
 export { HoldfastError, messageOf } from './errors.js';
 /** zod, for a plugin's config schema: the same copy as the host's. */
 export { z } from 'zod';
@@ -118,22 +124,6 @@ export const recoveryPolicy = serviceToken<RecoveryPolicy>('recovery-policy');
 /** Where dialogs are read that the daemon's own observation lacks. */
 export const traceSource = serviceToken<TraceSource>('trace-source');
 
-/** One phone of a subscriber, as it registered. */
-export interface Contact {
-  readonly uri: string;
-  /** `path` of a target that is to reach it. */
-  readonly path?: readonly string[];
-  /** How much the phone wants to be the one that is called, 0 to 1 (RFC 3261 §20.10). Default 1. */
-  readonly q?: number;
-}
-
-/** The location service (RFC 3261 §10.2): contacts bound to a subscriber now. */
-export interface Location {
-  /** Contact URIs of `subscriber`, best first; empty when not registered. */
-  contacts(subscriber: string): readonly string[];
-  /** The same with all that is known of each. A provider that has no more than URIs may leave it out. */
-  bound?(subscriber: string): readonly Contact[];
-}
 /** What phones have registered now; Holdfast itself provides it. */
 export const bindings = serviceToken<Location>('bindings');
 /** Where a subscriber is reached: registered and fixed contacts; the registrar plugin provides it. */
@@ -142,17 +132,6 @@ export const location = serviceToken<Location>('location');
 /** Rooms and those who are in them; Holdfast itself provides it. */
 export const roomControl = serviceToken<RoomControl>('room-control');
 
-/** Trunks and subscribers of the config, for plugins that route by them. Provided by the daemon itself. */
-export interface Directory {
-  /** Host part of the subscribers' addresses. */
-  readonly domain: string;
-  /** Full form of an address as the config writes it: `.208:5060` is host 208 of the farm's subnet. */
-  address(text: string): string;
-  readonly limits: Limits;
-  /** Gateways as `host:port`, best first. */
-  readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
-  readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
-}
 /** Trunks and subscribers of the config; Holdfast itself provides it. */
 export const directory = serviceToken<Directory>('directory');
 
@@ -184,15 +163,6 @@ export interface PluginContext<Config> {
   readonly onStop: (cleanUp: () => Promise<void> | void) => void;
 }
 
-/** Something wrong in a plugin's config block; the host adds file, line and column. */
-export interface PluginConfigProblem {
-  /** Keys and indexes from the plugin's block to the place, e.g. `['routes', 2, 'to']`. */
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-  /** What was probably meant, e.g. the closest name there is. */
-  readonly hint?: string;
-}
-
 /** What a plugin's module exports by default. */
 export interface Plugin<Config = unknown> {
   /** The plugin's name: its config key and, for a built-in, its folder. */
@@ -207,6 +177,8 @@ export interface Plugin<Config = unknown> {
   readonly wants?: readonly ServiceToken<unknown>[];
   /** Tokens it provides. */
   readonly provides?: readonly ServiceToken<unknown>[];
+  /** Actions that it adds to flows; none of them has the name of a built-in one. */
+  readonly actions?: readonly FlowAction[];
   /** How long its `setup` may take. Default 5000. */
   readonly setupTimeoutMs?: number;
   /**

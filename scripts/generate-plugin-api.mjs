@@ -10,7 +10,11 @@ const target = join(root, 'docs/plugin-api.md');
 /** Headings of the files that may be in it. */
 const headings = {
   'core/plugin-api.ts': 'Plugins, hooks, events, services',
+  'core/plugins/plugin-facts.ts': 'The config, phones, problems',
   'core/calls/call-facts.ts': 'Calls',
+  'core/flows/flow-facts.ts': 'Actions of flows',
+  'core/calls/connect-steps.ts': 'Whom to connect to',
+  'core/calls/target-config.ts': 'Targets in configs',
   'core/calls/leg-headers.ts': 'Headers',
   'core/calls/sip-uri.ts': 'URIs',
   'core/calls/dial-pattern.ts': 'Dial patterns',

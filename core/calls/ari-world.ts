@@ -18,7 +18,10 @@ import type {
   RejectAnswer,
 } from './call-facts.js';
 import type { AdmittedAnswer } from '../trunks/call-limits.js';
-import type { CallEvent } from './call-machine.js';
+import { newFlowRun } from '../flows/flow-run.js';
+import type { Flows } from '../flows/flows.js';
+import { flowWorld } from './flow-world.js';
+import type { CallEvent, Routed } from './call-events.js';
 import {
   callerLeg,
   echoPeer,
@@ -53,6 +56,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   readonly askEnter: (entry: RoomEntry) => Promise<EnterAnswer | undefined>;
+  readonly flows: Flows;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
@@ -65,6 +69,7 @@ const notifyLeadMs = 100;
 const routeAnswer = z.union([
   z.object({ reject: z.int().min(400).max(699), reason: z.string() }),
   z.object({ flow: flowSchema, routeName: z.string(), maxCallSeconds: z.number().optional() }),
+  z.object({ flowName: z.string(), routeName: z.string(), maxCallSeconds: z.number().optional() }),
 ]);
 
 export function ariWorld(options: AriWorldOptions): CallWorld {
@@ -98,6 +103,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     },
     part: (call, legId) => options.conferences.part(call.id, legId),
     enter: call => enter(call, options),
+    ...flowWorld(options, ariOf),
     leave: call => options.conferences.leave(call.id),
     hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;
@@ -122,12 +128,13 @@ async function tellHeaders(ari: AriClient, channelId: string, headers: readonly 
   await ari.channels.setChannelVar({ channelId, variable: sendEnd, value: writeFields(headers) });
 }
 
-async function route(call: CallRecord, { askRoute, limits, log }: AriWorldOptions): Promise<CallEvent> {
+async function route(call: CallRecord, { askRoute, flows, limits, log }: AriWorldOptions): Promise<CallEvent> {
   try {
     const answer = await askRoute(incomingCall(call));
     if (answer === undefined) return { type: 'routed', answer };
     const checked = routeAnswer.safeParse(answer);
-    if (checked.success) return { type: 'routed', answer, maxCallSeconds: limits().maxCallSeconds };
+    if (checked.success)
+      return { type: 'routed', answer: ready(answer, flows), maxCallSeconds: limits().maxCallSeconds };
     throw new HoldfastError('PLUGIN_FAILED', `the route hook's answer is not valid: ${z.prettifyError(checked.error)}`);
   } catch (error) {
     log.error({ call: call.id, error }, `no route: ${messageOf(error)}`);
@@ -152,6 +159,13 @@ async function enter(call: CallRecord, { conferences, askEnter, log }: AriWorldO
     const sipStatus = HoldfastError.is(error, 'NO_CONFERENCE_NODE') ? 503 : 500;
     return { type: 'notEntered', sipStatus, reason: messageOf(error) };
   }
+}
+
+/** The answer with its flow, where it names one. Throws FLOW_NOT_FOUND. */
+function ready(answer: AdmittedAnswer, flows: Flows): Routed {
+  if (!('flowName' in answer)) return answer;
+  const { flowName, ...rest } = answer;
+  return { ...rest, flow: [], run: newFlowRun(flowName, flows.entries(flowName)) };
 }
 
 /** A plugin that fails has not answered: the target has failed, and the call may go on to the next one. */

@@ -26,6 +26,8 @@ import type {
   Limits,
 } from './call-facts.js';
 import type { AdmittedAnswer } from '../trunks/call-limits.js';
+import type { Flows } from '../flows/flows.js';
+import type { RunEvent } from '../flows/interpreter.js';
 import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
@@ -58,6 +60,7 @@ export interface CallEngineOptions {
   /** True for a trunk that challenges our INVITEs. */
   readonly hasCredentials: (trunk: string) => boolean;
   readonly log: Logger;
+  readonly flows: Flows;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
   readonly askRoute: (call: IncomingCall) => Promise<AdmittedAnswer | undefined>;
@@ -286,6 +289,12 @@ export class CallEngine {
         // A leg that is on its way from one bridge to another as it is answered has no Dial event of it.
         if (event.channel.state === 'Up') this.#dialled(event.channel.id, 'ANSWER');
         return;
+      case 'ChannelDtmfReceived':
+        this.#caller(event.channel.id, { type: 'digit', digit: event.digit });
+        return;
+      case 'PlaybackFinished':
+        this.#played(event.playback);
+        return;
       case 'ChannelHold':
       case 'ChannelUnhold':
         this.#dispatch(event.channel.id, {
@@ -331,6 +340,20 @@ export class CallEngine {
     if (!('channel' in event)) return false;
     const leg = this.#callOf(event.channel.id)?.record.legs.find(one => one.id === event.channel.id);
     return leg !== undefined && leg.node !== node;
+  }
+
+  /** To the flow that runs for a call, of its caller's leg. */
+  #caller(legId: string, event: RunEvent): void {
+    const call = this.#callOf(legId);
+    if (call && callerLeg(call.record).id === legId) call.dispatch({ type: 'flow', event });
+  }
+
+  /** Playbacks are named as legs are: the call's id, and a name in it. */
+  #played({ id: playbackId, state }: { readonly id: string; readonly state: string }): void {
+    const id = playbackId.slice(playbackId.lastIndexOf('-') + 1);
+    const failed = state === 'failed';
+    if (failed) this.#log.warn({ playback: playbackId }, 'Asterisk could not play a sound: see the log of its node');
+    this.#callOf(playbackId)?.dispatch({ type: 'flow', event: { type: 'itemPlayed', id, failed } });
   }
 
   #dispatch(legId: string, event: CallEvent): void {
@@ -438,6 +461,7 @@ export class CallEngine {
     }
     if (!this.#resuming.delete(live.record.id)) return;
     live.resume(resumeActions(live.record, channels));
+    live.dispatch({ type: 'flow', event: { type: 'takenUp', blindSinceMs } });
     this.#log.info({ call: live.record.id, node, state: live.record.state }, `took up call ${live.record.id} again`);
   }
 

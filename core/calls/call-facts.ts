@@ -103,8 +103,13 @@ export interface FlowAnswer {
   readonly maxCallSeconds?: number;
 }
 
+/** Run the flow that has this name in the config. */
+export interface NamedFlowAnswer extends Omit<FlowAnswer, 'flow'> {
+  readonly flowName: string;
+}
+
 /** What a `route` hook answers: a refusal, or a flow. */
-export type RouteAnswer = RejectAnswer | FlowAnswer;
+export type RouteAnswer = RejectAnswer | FlowAnswer | NamedFlowAnswer;
 
 /** The config's `limits`: after how many seconds something is ended that does not end by itself. 0: never. */
 export interface Limits {

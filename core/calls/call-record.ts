@@ -1,6 +1,7 @@
 // A call and its legs as plain values: what the store holds, what the call machine reads and returns.
 import { z } from 'zod';
 import { roleSchema } from '../conferences/conference-record.js';
+import { flowRunSchema } from '../flows/flow-run.js';
 import type { ConnectStep, ConnectTarget, FlowStep, IncomingCall } from './call-facts.js';
 
 /** Dialog states of RFC 4235 §3.7.1, for a call and for each of its legs. */
@@ -125,7 +126,10 @@ export const callRecordSchema = z.object({
   /** How long it may last once it is answered; 0: for ever. */
   maxCallSeconds: z.number().default(0),
   routeName: z.string().nullable(),
+  /** What the route said; of a named flow what it has done so far of connecting and joining. */
   flow: flowSchema,
+  /** The named flow that runs; null where the route has none. */
+  run: flowRunSchema.nullable().default(null),
   /** Index into `flow` of the step that runs now; -1 before the route is known. */
   step: z.number(),
   conferenceId: z.string().nullable(),

@@ -35,7 +35,7 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
     const reject: CallAction[] = unanswered ? [{ do: 'reject', sipStatus: call.ending.sipStatus }] : [];
     return [...reject, ...hangups, { do: 'leave' }, ...(call.legs.some(isLive) ? [] : [{ do: 'finish' } as const])];
   }
-  if (call.step < 0) return [{ do: 'route' }];
+  if (call.routeName === null) return [{ do: 'route' }];
   const redirects = call.legs.filter(leg => leg.redirect !== null);
   const entering: CallAction[] = call.flow[call.step]?.action === 'conference_join' ? [{ do: 'enter' }] : [];
   if (call.answeredMs === null) {
@@ -46,5 +46,13 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);
   const { transfer } = call;
   const refer: CallAction[] = transfer?.step === null ? [{ do: 'refer', leg: transfer.referrer }] : [];
-  return [...answer, { do: 'join', legs: confirmed }, ...refer];
+  // A flow may have answered its caller before it sent them into a room.
+  if (call.run !== null && call.conferenceId === null && entering.length > 0) return [...answer, ...entering];
+  return [...answer, ...(isJoined(call) ? [{ do: 'join', legs: confirmed } as const] : []), ...refer];
+}
+
+/** True but for a caller who is alone with a flow, or with those who are being called for them. */
+function isJoined(call: CallRecord): boolean {
+  const isRoom = call.flow[call.step]?.action === 'conference_join';
+  return call.run === null || isRoom || call.legs.slice(1).some(leg => leg.state === 'confirmed' && !leg.ending);
 }

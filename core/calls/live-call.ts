@@ -2,8 +2,11 @@
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { DialAnswer, RejectAnswer } from './call-facts.js';
-import { advance, retryAfter, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
+import type { FlowActions } from '../flows/action-registry.js';
+import { retryAfter } from './call-ending.js';
+import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
 import type { CallRecord } from './call-record.js';
+import { FlowTimers } from './flow-timers.js';
 import type { HeaderField } from './leg-headers.js';
 
 /** What a call acts upon; each method throws HoldfastError when the server refused or did not answer. */
@@ -31,6 +34,15 @@ export interface CallWorld {
   /** Takes one leg that is gone out of the conference. */
   part(call: CallRecord, legId: string): Promise<void>;
   leave(call: CallRecord): Promise<void>;
+  /** Those that flows may have now. */
+  flowActions(): FlowActions;
+  /** Plays to the caller; its end comes as an event. */
+  play(call: CallRecord, id: string, media: string, offsetMs: number): Promise<void>;
+  stopPlay(call: CallRecord, id: string): Promise<void>;
+  /** False for a playback that has ended, or never was. */
+  lookPlay(call: CallRecord, id: string): Promise<boolean>;
+  /** Asks what the flow's step asks; what comes of it is an event. */
+  ask(call: CallRecord, asking: number): Promise<CallEvent>;
   save(call: CallRecord): Promise<void>;
   /** Writes the CDR and forgets the call. */
   finish(call: CallRecord): Promise<void>;
@@ -52,6 +64,7 @@ export class LiveCall {
   /** By leg, of its ringing. */
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
+  readonly #flowTimers = new FlowTimers(event => this.dispatch({ type: 'flow', event }));
   #tail: Promise<void> = Promise.resolve();
   #isFinished = false;
 
@@ -82,7 +95,7 @@ export class LiveCall {
 
   dispatch(event: CallEvent): void {
     const before = this.#call;
-    const { call, actions } = advance(before, event, Date.now());
+    const { call, actions } = advance(before, event, Date.now(), this.#world.flowActions());
     if (call === before && actions.length === 0) return;
     this.#call = call;
     this.#world.changed(before, call);
@@ -90,7 +103,7 @@ export class LiveCall {
     this.#setTimers();
     for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
     const durable = !savedTogether.has(event.type) && (!notDurable.has(event.type) || call.state === 'confirmed');
-    const save = durable && !actions.some(action => action.do === 'finish');
+    const save = (durable || actions.length > 0) && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
   }
 
@@ -105,6 +118,7 @@ export class LiveCall {
     this.#timers.clear();
     clearTimeout(this.#deadline?.timer);
     this.#deadline = undefined;
+    this.#flowTimers.set(null);
   }
 
   #queue(call: CallRecord, actions: readonly CallAction[], save: boolean): void {
@@ -158,6 +172,20 @@ export class LiveCall {
         return this.#world.hangup(call, action.leg, action.cause, action.headers ?? []);
       case 'reject':
         return this.#world.reject(call, action.sipStatus, action.headers ?? []);
+      case 'play':
+        return this.#world.play(call, action.id, action.media, action.offsetMs);
+      case 'stopPlay':
+        return this.#world.stopPlay(call, action.id);
+      case 'lookPlay': {
+        const { id, sinceMs } = action;
+        if (await this.#world.lookPlay(call, id)) return;
+        this.dispatch({ type: 'flow', event: { type: 'itemLost', id, sinceMs } });
+        return;
+      }
+      case 'ask':
+        // Not awaited: a caller may hang up meanwhile.
+        void this.#world.ask(call, action.asking).then(event => this.dispatch(event));
+        return;
       case 'leave':
         return this.#world.leave(call);
       case 'finish':
@@ -206,12 +234,16 @@ export class LiveCall {
       if (gone && this.#call.ending) return;
       this.#log.warn({ action: what, error }, `${what} failed: ${messageOf(error)}`);
       if (action?.do === 'join') this.dispatch({ type: 'joinFailed', reason: messageOf(error) });
+      // A sound that cannot be played is passed over: the caller has come for what follows.
+      if (action?.do === 'play')
+        this.dispatch({ type: 'flow', event: { type: 'itemPlayed', id: action.id, failed: true } });
       if (action?.do === 'answer') this.dispatch({ type: 'hangup', reason: `answer failed: ${messageOf(error)}` });
     }
   }
 
   #setTimers(): void {
     this.#setDeadline(this.#call.ending ? null : this.#call.deadline);
+    this.#flowTimers.set(this.#call.ending ? null : this.#call.run);
     for (const leg of this.#call.legs) {
       const timer = this.#timers.get(leg.id);
       if (leg.ringUntilMs === null || leg.state === 'terminated') {
@@ -248,6 +280,15 @@ export class LiveCall {
     }
     if (event.type === 'routed' && !call.ending) {
       this.#log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
+    }
+    const { run } = call;
+    const begun = run?.entries[run.at];
+    if (run && begun && !call.ending && run.visits[run.at] !== before.run?.visits[run.at]) {
+      const { action, label } = begun;
+      this.#log.info(
+        { flow: run.name, step: run.at + 1, label },
+        `flow ${run.name}: ${action}${label === undefined ? '' : ` (${label})`}`,
+      );
     }
     if (event.type === 'ringTimeout') this.#log.info({ leg: event.leg }, 'not answered in time');
     if (call.ending && !before.ending) {

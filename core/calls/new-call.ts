@@ -32,6 +32,7 @@ export function newCallRecord(
     maxCallSeconds: 0,
     routeName: null,
     flow: [],
+    run: null,
     step: -1,
     conferenceId: null,
     transfer: null,

@@ -24,6 +24,9 @@ import { ControlServer } from '../control/control-server.js';
 import { daemonOperations } from '../control/daemon-operations.js';
 import { Daemon, type LiveConfig } from '../daemon.js';
 import { CallInspector } from '../inspect/call-inspector.js';
+import { Flows } from '../flows/flows.js';
+import { httpExchange } from '../flows/http-exchange.js';
+import { soundPath } from '../flows/sounds.js';
 import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync, type EdgeSettings } from '../farm/edge-sync.js';
@@ -55,7 +58,7 @@ import { KeepAlive } from '../registrations/keep-alive.js';
 import { RegistrarCopies } from '../registrations/registrar-copies.js';
 import { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import { Metrics } from '../metrics/metrics.js';
-import { PluginHost } from '../plugins/plugin-host.js';
+import { PluginHost, type FlowSurroundings } from '../plugins/plugin-host.js';
 import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
@@ -165,7 +168,8 @@ function wireFarm(given: Given, make: Make): void {
       [bindingsToken.name, get(tokens.bindings)],
       [roomControl.name, get(tokens.rooms)],
     ]);
-    return new PluginHost({ log, services });
+    const admit: FlowSurroundings['admit'] = (call, steps) => get(tokens.admission).connected(call, steps);
+    return new PluginHost({ log, services, flowServices: { exchange: httpExchange(), admit } });
   });
   make(tokens.fences, get => new Fences(store, get(tokens.balancer), get(tokens.host), log));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
@@ -411,6 +415,11 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     log,
     passing: () => passingRules(live),
     limits: () => live.config.limits,
+    flows: new Flows({
+      actions: () => plugins.actions,
+      named: () => plugins.flows,
+      soundUri: name => `sound:${soundPath(name, live.config.sounds)}`,
+    }),
     abandon: legId => get(tokens.recoveries).abandon(legId),
     askRoute: async call => admission.admit(call, await plugins.ask('route', call, call.id)),
     askDial: async leg => {

@@ -77,6 +77,8 @@ const plainParts: readonly PlainPart[] = [
   { part: 'limits.strayGraceSeconds', needs: [], of: config => config.limits.strayGraceSeconds },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
   ...registrationParts(),
+  { part: 'sounds', needs: [], of: config => config.sounds },
+  { part: 'flows', needs: [], of: config => config.flows.map(({ name, written }) => ({ name, written })) },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
   { part: 'numbers', needs: [], of: config => config.numbers },
   { part: 'subscriberLimits', needs: [], of: config => config.subscriberLimits },

@@ -9,6 +9,13 @@ export interface PluginSchema {
   readonly builtIn: boolean;
 }
 
+/** An action of flows, as far as editors are concerned. */
+export interface ActionSchema {
+  readonly name: string;
+  readonly summary: string;
+  readonly step: ZodType;
+}
+
 /** A JSON Schema as zod makes it: draft 7, which every editor knows. */
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -17,7 +24,7 @@ const environment: JsonSchema = { type: 'string', pattern: '\\$\\{[^}]+\\}', des
 const environmentRef: JsonSchema = { $ref: '#/definitions/environment' };
 
 /** Schema of a config with these plugins; a block of any other name must say in `from` where its plugin is. */
-export function configJsonSchema(plugins: readonly PluginSchema[]): JsonSchema {
+export function configJsonSchema(plugins: readonly PluginSchema[], actions: readonly ActionSchema[] = []): JsonSchema {
   const config = plain(configSchema);
   const blocks = Object.fromEntries(plugins.map(plugin => [plugin.name, blockSchema(plugin)]));
   const stranger: JsonSchema = { type: 'object', required: ['from'], properties: { from: fromSchema } };
@@ -29,6 +36,7 @@ export function configJsonSchema(plugins: readonly PluginSchema[]): JsonSchema {
     ...config,
     properties: {
       ...properties,
+      flows: { ...properties['flows'], additionalProperties: flowSchema(actions) },
       plugins: { ...properties['plugins'], properties: blocks, additionalProperties: stranger },
     },
     definitions: { environment },
@@ -40,6 +48,17 @@ const fromSchema: JsonSchema = {
   minLength: 1,
   description: 'Package or path of the plugin, one that is not built in.',
 };
+
+/** A list of actions: each has its own keys. */
+function flowSchema(actions: readonly ActionSchema[]): JsonSchema {
+  const label: JsonSchema = { type: ['string', 'number'], description: 'A name that other steps may go to.' };
+  const items = actions.map(({ name, summary, step }): JsonSchema => {
+    const { properties = {}, required = [], ...rest } = plain(step);
+    const action: JsonSchema = { const: name, description: summary };
+    return { ...rest, properties: { action, label, ...properties }, required: ['action', ...required] };
+  });
+  return { type: 'array', minItems: 1, items: items.length === 0 ? { type: 'object' } : { anyOf: items } };
+}
 
 /** A block may be empty (`registrar:`) where nothing in it is required. */
 function blockSchema({ config, builtIn }: PluginSchema): JsonSchema {

@@ -219,6 +219,15 @@ export const configSchema = z.strictObject({
   registration: registration.prefault({}).describe('What registrars grant to phones.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
+  sounds: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Folder of the sounds that flows play; relative to this file, and readable to the nodes.'),
+  flows: z
+    .record(name, z.array(z.unknown()).min(1))
+    .default({})
+    .describe('What callers are taken through, by a name that routes say: lists of actions (docs/flows.md).'),
   plugins: z
     .record(
       pluginName,

@@ -148,6 +148,8 @@ class SourceReader {
   #withEnvironment(text: string, path: ConfigPath): string {
     return text.replace(/(\$\$|\$)\{([^}]*)\}/g, (whole, dollars: string, name: string) => {
       if (dollars === '$$') return whole.slice(1);
+      // In a flow, what is in lower case is a variable of the call (core/flows/flow-text.ts).
+      if (path[0] === 'flows' && /^[a-z]/.test(name)) return whole;
       const value = this.#env[name];
       if (value !== undefined) return value;
       const names = Object.keys(this.#env);

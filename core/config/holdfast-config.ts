@@ -61,6 +61,16 @@ export interface PluginBlock {
   readonly schemaProblems: (issues: readonly unknown[], schema: unknown) => readonly ConfigProblem[];
 }
 
+/** One flow as it is written. Its entries are checked with the actions that there are. */
+export interface FlowBlock {
+  readonly name: string;
+  readonly written: readonly unknown[];
+  /** Problem at a place in it (path from its list on). */
+  readonly problem: (path: ConfigPath, message: string, hint?: string, atKey?: boolean) => ConfigProblem;
+  /** Problems from what a schema says of the value at `path`. */
+  readonly schemaProblems: (path: ConfigPath, issues: readonly unknown[], schema: unknown) => readonly ConfigProblem[];
+}
+
 export interface HoldfastConfig {
   /** Absolute path of the file it came from. */
   readonly file: string;
@@ -90,6 +100,9 @@ export interface HoldfastConfig {
   readonly registration: RegistrationConfig;
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
+  /** Absolute path of the folder of sounds. */
+  readonly sounds?: string;
+  readonly flows: readonly FlowBlock[];
   /** In the order in which their hooks are asked. */
   readonly plugins: readonly PluginBlock[];
   /** Things that work but should be otherwise, for the log. */
@@ -98,7 +111,7 @@ export interface HoldfastConfig {
 
 /** What plugins may know of the config. */
 export function directoryOf(
-  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'limits' | 'trunks' | 'subscribers'>,
+  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'flows' | 'limits' | 'trunks' | 'subscribers'>,
 ): Directory {
   return Object.freeze({
     domain: config.domain,
@@ -107,6 +120,7 @@ export function directoryOf(
       const reading = readHostPort(text, config.farm.subnet);
       return 'value' in reading ? reading.value : text;
     },
+    flows: config.flows.map(({ name }) => name),
     trunks: config.trunks.map(({ name, gateways }) => ({ name, gateways })),
     subscribers: config.subscribers.map(({ name, displayName }) => ({
       name,

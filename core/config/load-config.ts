@@ -8,7 +8,7 @@ import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
 import type { CallerRules } from '../calls/trunk-caller.js';
 import type { NumberRules } from '../numbers/phone-number.js';
-import type { HoldfastConfig, MetricsConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
+import type { FlowBlock, HoldfastConfig, MetricsConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
 import { schemaProblems } from './schema-problems.js';
 
 export interface LoadOptions {
@@ -43,7 +43,7 @@ class ConfigBuilder {
   }
 
   build(): HoldfastConfig {
-    const { domain, log, trace, passHeaders, limits, subscriberLimits } = this.#file;
+    const { domain, log, trace, passHeaders, limits, subscriberLimits, sounds } = this.#file;
     const farm = this.#farm();
     const cdr = this.#cdr();
     const metrics = this.#metrics();
@@ -79,6 +79,8 @@ class ConfigBuilder {
       },
       ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
       ...(metrics === undefined ? {} : { metrics }),
+      ...(sounds === undefined ? {} : { sounds: resolve(dirname(file), sounds) }),
+      flows: Object.entries(this.#file.flows).map(([name, written]) => this.#flow(name, written)),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
     });
   }
@@ -219,6 +221,17 @@ class ConfigBuilder {
     if (wants !== undefined && caller.number === undefined)
       this.#problem(['trunks', trunk, 'caller', wants], 'is number, and there is no number beside it');
     return caller;
+  }
+
+  #flow(name: string, written: readonly unknown[]): FlowBlock {
+    const source = this.#source;
+    const at = (path: ConfigPath): ConfigPath => ['flows', name, ...path];
+    return {
+      ...{ name, written },
+      problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
+      schemaProblems: (path, issues, schema) =>
+        schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at(path)),
+    };
   }
 
   #plugin(name: string, block: Readonly<Record<string, unknown>>): PluginBlock {

@@ -62,6 +62,7 @@ const route = z.union([
     retryAfterSeconds: z.int().min(0).max(86_400).optional(),
   }),
   z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),
+  z.strictObject({ flowName: z.string().min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),
 ]);
 
 const dial = z.strictObject({

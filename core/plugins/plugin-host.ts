@@ -3,8 +3,13 @@ import { configInvalid } from '../config/config-problem.js';
 import { directoryOf, type HoldfastConfig } from '../config/holdfast-config.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import { Emitter } from '../events/emitter.js';
+import type { ConnectStep, IncomingCall, RejectAnswer } from '../calls/call-facts.js';
+import { connectSteps } from '../calls/connect-steps.js';
+import { flowActions, noServices, type FlowActions, type FlowServices } from '../flows/action-registry.js';
+import type { NamedFlows } from '../flows/flows.js';
+import { readFlows } from '../flows/read-flows.js';
 import type { Logger } from '../log.js';
-import { directory, type Directory, type Events, type ServiceToken } from '../plugin-api.js';
+import { directory, location, type Directory, type Events, type Location, type ServiceToken } from '../plugin-api.js';
 import { formatDeprecation, modernAnswer, type Deprecation } from './api-versions.js';
 import { withDeadline } from './deadline.js';
 import { readAnswer, type HookAnswer, type HookName, type HookQuestion } from './hook-answers.js';
@@ -20,6 +25,8 @@ export interface PluginHostOptions {
   readonly stopTimeoutMs?: number;
   /** Services that Holdfast itself provides, by token name, beside the directory. */
   readonly services?: ReadonlyMap<string, unknown>;
+  /** How flows ask the outside. Default: not at all, as a check does. */
+  readonly flowServices?: FlowSurroundings;
   /** Folder of the built-in plugins. */
   readonly builtIns?: URL;
 }
@@ -34,6 +41,23 @@ interface PluginSet {
   readonly events: Emitter<Events>;
   /** Questions that are being asked now. */
   readonly asked: Set<Promise<unknown>>;
+  /** What flows may have, and the flows of the config. */
+  readonly actions: FlowActions;
+  readonly flows: NamedFlows;
+}
+
+/** A config's plugins and flows, checked. */
+interface CheckedSet {
+  /** In config order, and in that in which they are set up. */
+  readonly checked: readonly CheckedPlugin[];
+  readonly ordered: readonly CheckedPlugin[];
+  readonly flows: NamedFlows;
+}
+
+/** What flows need beside what plugins know. */
+export interface FlowSurroundings extends Omit<FlowServices, 'findTargets'> {
+  /** Those of these steps that the call may have, or why it may have none. Default: all. */
+  readonly admit?: (call: IncomingCall, steps: readonly ConnectStep[]) => readonly ConnectStep[] | RejectAnswer;
 }
 
 export class PluginHost {
@@ -41,6 +65,7 @@ export class PluginHost {
   readonly #hookTimeoutMs: number;
   readonly #stopTimeoutMs: number;
   readonly #builtIns: URL;
+  readonly #flowServices: FlowSurroundings;
   readonly #services: ReadonlyMap<string, unknown>;
   readonly #warned = new Set<string>();
   #current: PluginSet;
@@ -51,12 +76,23 @@ export class PluginHost {
     this.#hookTimeoutMs = options.hookTimeoutMs ?? 2000;
     this.#stopTimeoutMs = options.stopTimeoutMs ?? 2000;
     this.#builtIns = options.builtIns ?? builtInFolder;
+    this.#flowServices = options.flowServices ?? noServices;
     this.#current = this.#emptySet();
   }
 
   /** Names of the running plugins, in config order. */
   get plugins(): readonly string[] {
     return this.#current.plugins.map(({ name }) => name);
+  }
+
+  /** Actions of flows: the built-in ones, and those of the running plugins. */
+  get actions(): FlowActions {
+    return this.#current.actions;
+  }
+
+  /** Flows of the config that the plugins run with. */
+  get flows(): NamedFlows {
+    return this.#current.flows;
   }
 
   /**
@@ -76,8 +112,8 @@ export class PluginHost {
 
   /** Starts a new set beside the running one, and swaps only when all of it is up; else throws and leaves it as it was. */
   async reload(config: HoldfastConfig): Promise<void> {
-    const { ordered, checked } = await this.#checked(config);
-    const next = await this.#startSet(ordered, checked, directoryOf(config));
+    const checked = await this.#checked(config);
+    const next = await this.#startSet(checked, directoryOf(config));
     const before = this.#current;
     this.#current = next;
     for (const { name, deprecations } of next.plugins) this.#warn(name, deprecations);
@@ -201,9 +237,7 @@ export class PluginHost {
     }
   }
 
-  async #checked(
-    config: HoldfastConfig,
-  ): Promise<{ ordered: readonly CheckedPlugin[]; checked: readonly CheckedPlugin[] }> {
+  async #checked(config: HoldfastConfig): Promise<CheckedSet> {
     const checked: CheckedPlugin[] = [];
     const problems = [];
     const facts = directoryOf(config);
@@ -218,8 +252,15 @@ export class PluginHost {
       checked.push(one);
       problems.push(...this.#ownCheck(one, facts));
     }
+    const added = checked.flatMap(({ plugin }) => plugin.actions ?? []);
+    const flows = readFlows(config, flowActions(noServices, added), facts);
+    problems.push(...flows.problems);
     if (problems.length > 0) throw configInvalid(problems);
-    return { checked, ordered: setupOrder(checked, new Set([directory.name, ...this.#services.keys()])) };
+    return {
+      checked,
+      flows: flows.named,
+      ordered: setupOrder(checked, new Set([directory.name, ...this.#services.keys()])),
+    };
   }
 
   #ownCheck({ block, plugin, config }: CheckedPlugin, facts: Directory): ReturnType<typeof block.problem>[] {
@@ -233,16 +274,23 @@ export class PluginHost {
     }
   }
 
-  async #startSet(
-    ordered: readonly CheckedPlugin[],
-    checked: readonly CheckedPlugin[],
-    facts: Directory,
-  ): Promise<PluginSet> {
+  async #startSet({ ordered, checked, flows }: CheckedSet, facts: Directory): Promise<PluginSet> {
     const services = new Map<string, unknown>([...this.#services, [directory.name, facts]]);
     const events = new Emitter<Events>(this.#log);
     const around = { log: this.#log, events, services, stopTimeoutMs: this.#stopTimeoutMs };
     const started: RunningPlugin[] = [];
-    const set = { services, events, started, asked: new Set<Promise<unknown>>() };
+    const contacts = (): Location | undefined => services.get(location.name) as Location | undefined;
+    const actions = flowActions(
+      {
+        ...this.#flowServices,
+        findTargets: (wish, call) => {
+          const found = connectSteps(wish, call.dialled, { directory: facts, location: contacts() });
+          return this.#flowServices.admit?.(call, found) ?? found;
+        },
+      },
+      checked.flatMap(({ plugin }) => plugin.actions ?? []),
+    );
+    const set = { services, events, started, actions, flows, asked: new Set<Promise<unknown>>() };
     try {
       for (const one of ordered) {
         const plugin = new RunningPlugin(one, around);
@@ -266,6 +314,7 @@ export class PluginHost {
   }
 
   #emptySet(): PluginSet {
-    return { plugins: [], started: [], services: new Map(), events: new Emitter<Events>(this.#log), asked: new Set() };
+    const none = { plugins: [], started: [], services: new Map(), asked: new Set<Promise<unknown>>() };
+    return { ...none, events: new Emitter<Events>(this.#log), actions: flowActions(noServices), flows: new Map() };
   }
 }

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { didYouMean, formatProblem } from '../config/config-problem.js';
 import type { PluginBlock } from '../config/holdfast-config.js';
 import { HoldfastError, messageOf, type ErrorCode } from '../errors.js';
+import { builtInActions } from '../flows/action-registry.js';
 import * as pluginApi from '../plugin-api.js';
 import { pluginApiVersion, type Plugin } from '../plugin-api.js';
 import { modernPlugin, versionProblem, type Deprecation } from './api-versions.js';
@@ -134,6 +135,19 @@ function importFailure(block: PluginBlock, error: unknown): HoldfastError {
 const tokens = z.array(z.looseObject({ name: z.string().min(1) }, 'must be service tokens')).optional();
 const callable = z.custom<() => unknown>(value => typeof value === 'function', 'must be a function');
 
+const action = z.looseObject({
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]*$/, 'must be lower-case letters, digits and _')
+    .refine(name => !builtInActions.has(name), 'is the name of a built-in action'),
+  summary: z.string(),
+  step: z.custom(
+    value => typeof (value as Partial<z.ZodType> | null)?.safeParse === 'function',
+    'must be a zod schema',
+  ),
+  begin: callable,
+});
+
 const contract = z.strictObject({
   name: z.string().min(1),
   apiVersion: z.int(),
@@ -144,6 +158,7 @@ const contract = z.strictObject({
   needs: tokens,
   wants: tokens,
   provides: tokens,
+  actions: z.array(action).optional(),
   setupTimeoutMs: z.number().positive().optional(),
   check: callable.optional(),
   setup: callable,

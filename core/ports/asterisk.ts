@@ -164,7 +164,12 @@ export interface AriClient {
     startSilence(params: { channelId: string }): Promise<void>;
     stopSilence(params: { channelId: string }): Promise<void>;
     sendDTMF(params: { channelId: string; dtmf: string }): Promise<void>;
-    play(params: { channelId: string; media: string; playbackId?: string }): Promise<{ id: string }>;
+    /** `offsetms`: where in a sound to begin. */
+    play(params: { channelId: string; media: string; playbackId?: string; offsetms?: number }): Promise<{ id: string }>;
+  };
+  readonly playbacks: {
+    get(params: { playbackId: string }): Promise<{ id: string; state: string }>;
+    stop(params: { playbackId: string }): Promise<void>;
   };
   readonly bridges: {
     list(): Promise<readonly AriBridge[]>;

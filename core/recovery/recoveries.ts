@@ -590,7 +590,7 @@ export class Recoveries {
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#book.count(epoch, 'ended', null);
     const unanswered = leg.direction === 'inbound' && (leg.state !== 'confirmed' || invite !== undefined);
-    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered });
+    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered, nodeDied: true });
   }
 
   /** One who answers at that very moment has a call with nobody: only the ledger sees its 2xx. */

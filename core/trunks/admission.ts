@@ -1,9 +1,11 @@
 // Whether a call may go where its route sends it: limits of who calls and of who is called, and numbers as each trunk wants them.
 import type {
+  ConnectStep,
   ConnectTarget,
   FlowAnswer,
   FlowStep,
   IncomingCall,
+  NamedFlowAnswer,
   OutgoingLeg,
   RedirectAnswer,
   Redirection,
@@ -56,6 +58,7 @@ export class Admission {
   /** The answer with numbers as the trunks want them and without targets that may not be called now, or why there is none left. */
   admit(call: IncomingCall, answer: RouteAnswer | undefined): AdmittedAnswer | undefined {
     if (answer === undefined || 'reject' in answer) return answer;
+    if ('flowName' in answer) return this.#admitFlow(call, answer);
     const written = this.#written(answer);
     if (this.#isEmergency(call, written.flow.flatMap(targetsOf))) {
       this.#held.admit(call.id, call.source);
@@ -70,6 +73,16 @@ export class Admission {
     this.#takeRate(call.source, 'from');
     this.#held.admit(call.id, call.source);
     return { ...written, flow };
+  }
+
+  /** Whom a flow connects its caller to: as `admit` does it with what a route says. */
+  connected(call: IncomingCall, steps: readonly ConnectStep[]): readonly ConnectStep[] | Refusal {
+    const written = this.#writtenSteps(steps);
+    if (this.#isEmergency(call, written.flatMap(targetsOf))) return written;
+    const refusals: Refusal[] = [];
+    const allowed = written.flatMap(step => this.#allowedStep(call, step, refusals));
+    const [first] = refusals;
+    return first !== undefined && allowed.length === 0 ? first : allowed;
   }
 
   /** Whom a 3xx names must be somebody whom the caller, and the one who names them, may call. */
@@ -123,7 +136,18 @@ export class Admission {
     return this.#refusesNow(call.source, 'from', call.id);
   }
 
-  #allowedStep(call: IncomingCall, step: FlowStep, refusals: Refusal[]): readonly FlowStep[] {
+  /** Whom it will connect to is not known yet. */
+  #admitFlow(call: IncomingCall, answer: NamedFlowAnswer): NamedFlowAnswer | Refusal {
+    if (!this.#isEmergency(call, [])) {
+      const refused = this.#refusesSource(call);
+      if (refused) return refused;
+      this.#takeRate(call.source, 'from');
+    }
+    this.#held.admit(call.id, call.source);
+    return answer;
+  }
+
+  #allowedStep<Step extends FlowStep>(call: IncomingCall, step: Step, refusals: Refusal[]): readonly Step[] {
     if (step.action !== 'connect') return [step];
     const targets = step.targets.filter(target => {
       const refusal = this.#refusesTarget(call.id, target, [call.source]);
@@ -176,10 +200,13 @@ export class Admission {
   }
 
   #written(answer: FlowAnswer): FlowAnswer {
-    const flow = answer.flow.map(step =>
+    return { ...answer, flow: this.#writtenSteps(answer.flow) };
+  }
+
+  #writtenSteps<Step extends FlowStep>(steps: readonly Step[]): readonly Step[] {
+    return steps.map(step =>
       step.action === 'connect' ? { ...step, targets: step.targets.map(one => this.#writtenTarget(one)) } : step,
     );
-    return { ...answer, flow };
   }
 
   #writtenTarget(target: ConnectTarget): ConnectTarget {

@@ -1,7 +1,7 @@
 // What the schema cannot see in a routing config: patterns that are none, names that do not exist, actions too many.
-import { messageOf, type Directory, type PluginConfigProblem } from '../../core/plugin-api.js';
+import { checkName, checkTarget, messageOf, type Directory, type PluginConfigProblem } from '../../core/plugin-api.js';
 import { compileDialPattern } from './dial-pattern.js';
-import type { RouteConfig, RoutingConfig, TargetConfig } from './route-config.js';
+import type { RouteConfig, RoutingConfig } from './route-config.js';
 
 type Path = readonly (string | number)[];
 
@@ -13,12 +13,13 @@ export function checkRoutes({ routes }: RoutingConfig, directory: Directory): re
       ...checkAction(route, path),
       ...checkPatterns(route, path),
       ...checkFrom(route, directory, path),
+      ...checkFlow(route, directory, path),
       ...(route.to ?? []).flatMap((target, j) => checkTarget(target, directory, [...path, 'to', j])),
     ];
   });
 }
 
-const actions = ['to', 'room', 'echo', 'reject'] as const;
+const actions = ['to', 'flow', 'room', 'echo', 'reject'] as const;
 
 function checkAction(route: RouteConfig, path: Path): readonly PluginConfigProblem[] {
   const chosen = actions.filter(action => route[action] !== undefined);
@@ -47,29 +48,8 @@ function checkFrom({ from }: RouteConfig, directory: Directory, path: Path): rea
   });
 }
 
-function checkTarget(target: TargetConfig, directory: Directory, path: Path): readonly PluginConfigProblem[] {
-  const kinds = (['trunk', 'subscriber', 'uri'] as const).filter(kind => target[kind] !== undefined);
-  if (kinds.length !== 1) return [{ path, message: 'must name exactly one of trunk, subscriber, uri' }];
-  const { trunk, subscriber } = target;
-  if (trunk !== undefined) {
-    const gateways = directory.trunks.find(({ name }) => name === trunk)?.gateways;
-    if (gateways?.length === 0) return [{ path: [...path, 'trunk'], message: `trunk ${trunk} has no gateways` }];
-    return checkName('trunks', trunk, directory, [...path, 'trunk']);
-  }
-  const rewritten = (['number', 'strip', 'prefix'] as const).find(key => target[key] !== undefined);
-  if (rewritten !== undefined) return [{ path: [...path, rewritten], message: 'is for a trunk only' }];
-  if (subscriber === undefined || subscriber === 'dialled') return [];
-  return checkName('subscribers', subscriber, directory, [...path, 'subscriber']);
-}
-
-function checkName(
-  kind: 'trunks' | 'subscribers',
-  name: string,
-  directory: Directory,
-  path: Path,
-): readonly PluginConfigProblem[] {
-  const names = directory[kind].map(entry => entry.name);
-  if (names.includes(name)) return [];
-  const known = names.length === 0 ? 'there is none' : `there are: ${names.slice(0, 10).join(', ')}`;
-  return [{ path, message: `there is no ${kind === 'trunks' ? 'trunk' : 'subscriber'} "${name}"`, hint: known }];
+function checkFlow({ flow }: RouteConfig, { flows }: Directory, path: Path): readonly PluginConfigProblem[] {
+  if (flow === undefined || flows.includes(flow)) return [];
+  const known = flows.length === 0 ? 'there is none' : `there are: ${flows.slice(0, 10).join(', ')}`;
+  return [{ path: [...path, 'flow'], message: `there is no flow "${flow}"`, hint: known }];
 }

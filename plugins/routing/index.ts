@@ -1,4 +1,4 @@
-// Routing: matches source and dialled number, in config order, and answers with targets, a room, an echo or a rejection.
+// Routing: matches source and dialled number, in config order, and answers with targets, a flow, a room, an echo or a rejection.
 import { definePlugin, directory, location, pluginApiVersion } from '../../core/plugin-api.js';
 import { checkRoutes } from './check-routes.js';
 import { redirectCall } from './redirect-call.js';

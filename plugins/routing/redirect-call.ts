@@ -1,12 +1,18 @@
 // Where a call goes that a target has redirected: a pure function of the redirection, the routes, and what is known of contacts.
-import { userOf, type ConnectTarget, type RedirectAnswer, type Redirection } from '../../core/plugin-api.js';
-import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
+import {
+  userOf,
+  type ConnectTarget,
+  type RedirectAnswer,
+  type Redirection,
+  type TargetFacts,
+} from '../../core/plugin-api.js';
+import { routeCall, routeOf, sourceOf, type CompiledRoute } from './route-call.js';
 
 /** Undefined where the route of the call is not ours, or does not follow. */
 export function redirectCall(
   redirection: Redirection,
   routes: readonly CompiledRoute[],
-  facts: RoutingFacts,
+  facts: TargetFacts,
 ): RedirectAnswer | undefined {
   const { call, target, contacts } = redirection;
   const redirects = routeOf(call, routes)?.config.redirects;
@@ -31,12 +37,13 @@ function byNumber(
   uri: string,
   { call, target }: Redirection,
   routes: readonly CompiledRoute[],
-  facts: RoutingFacts,
+  facts: TargetFacts,
 ): readonly ConnectTarget[] {
   const source = sourceOf(target);
   const dialled = userOf(uri);
   if (source === undefined || dialled === '') return [];
   const answer = routeCall({ ...call, source, dialled }, routes, facts);
+  // A named flow answers and asks, which is not for a call that rings somewhere.
   const flow = answer !== undefined && 'flow' in answer ? answer.flow : [];
   return flow.flatMap(step => (step.action === 'connect' ? step.targets : []));
 }

@@ -1,27 +1,18 @@
 // Where a call goes: a pure function of the call, the routes in their order, and what is known of trunks and contacts.
 import {
-  sipUri,
+  connectSteps,
   type CallSource,
-  type ConnectTarget,
-  type Contact,
-  type Directory,
   type IncomingCall,
-  type Location,
   type RouteAnswer,
+  type TargetFacts,
 } from '../../core/plugin-api.js';
 import { compileDialPattern, type DialPattern } from './dial-pattern.js';
-import type { RouteConfig, TargetConfig } from './route-config.js';
+import type { RouteConfig } from './route-config.js';
 
 export interface CompiledRoute {
   readonly name: string;
   readonly patterns: readonly DialPattern[];
   readonly config: RouteConfig;
-}
-
-export interface RoutingFacts {
-  readonly directory: Directory;
-  /** Undefined where no plugin knows contacts. */
-  readonly location: Location | undefined;
 }
 
 /** Compiles the patterns once; throws DialPatternError. */
@@ -36,7 +27,7 @@ export function compileRoutes(routes: readonly RouteConfig[]): readonly Compiled
 export function routeCall(
   call: IncomingCall,
   routes: readonly CompiledRoute[],
-  facts: RoutingFacts,
+  facts: TargetFacts,
 ): RouteAnswer | undefined {
   const route = routeOf(call, routes);
   return route && answer(call, route, facts);
@@ -60,7 +51,7 @@ function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {
   return allowed === 'any' || (allowed?.includes(name) ?? false);
 }
 
-function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: RoutingFacts): RouteAnswer {
+function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: TargetFacts): RouteAnswer {
   if (config.reject !== undefined) return { reject: config.reject, reason: config.reason ?? `route ${name}` };
   const { maxCallSeconds } = config;
   const route = { routeName: name, ...(maxCallSeconds === undefined ? {} : { maxCallSeconds }) };
@@ -69,56 +60,9 @@ function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: Rout
     const room = config.room === 'dialled' ? call.dialled : config.room;
     return { flow: [{ action: 'conference_join', room }], ...route };
   }
-  const targets = (config.to ?? []).flatMap(target => connectTargets(call, target, facts));
-  const { ringTimeoutSeconds, callerNumber } = config;
+  if (config.flow !== undefined) return { flowName: config.flow, ...route };
+  const flow = connectSteps({ ...config, to: config.to ?? [] }, call.dialled, facts);
   // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
-  if (targets.length === 0) return { reject: 480, reason: `route ${name}: nobody is registered there` };
-  const atOnce = config.atOnce ?? (config.to?.length === 1 && config.to[0]?.subscriber !== undefined);
-  return {
-    ...route,
-    flow: (atOnce ? byPreference(targets) : [targets]).map(group => ({
-      action: 'connect',
-      targets: group.map(({ target }) => target),
-      strategy: atOnce ? 'at-once' : 'in-order',
-      ...(ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds }),
-      ...(callerNumber === undefined ? {} : { callerNumber }),
-    })),
-  };
-}
-
-interface Candidate {
-  readonly target: ConnectTarget;
-  /** Of a phone that registered with one. */
-  readonly q?: number;
-}
-
-/** Those that are wanted alike ring together; those that are wanted less, when nobody has answered (RFC 3261 §16.6). */
-function byPreference(candidates: readonly Candidate[]): readonly (readonly Candidate[])[] {
-  const q = (one: Candidate): number => one.q ?? 1;
-  const steps = [...new Set(candidates.map(q))].sort((a, b) => b - a);
-  return steps.map(step => candidates.filter(one => q(one) === step));
-}
-
-function connectTargets(call: IncomingCall, target: TargetConfig, facts: RoutingFacts): readonly Candidate[] {
-  const { trunk, uri, ringTimeoutSeconds } = target;
-  const timeout = ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds };
-  if (uri !== undefined) return [{ target: { uri, ...timeout } }];
-  if (trunk !== undefined) {
-    const gateways = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways ?? [];
-    const number = numberFor(call.dialled, target);
-    return gateways.map(gateway => ({ target: { uri: sipUri(number, gateway), trunk, ...timeout } }));
-  }
-  const subscriber = target.subscriber === 'dialled' ? call.dialled : (target.subscriber ?? '');
-  return contactsOf(subscriber, facts).map(({ uri: contact, path, q = 1 }) => ({
-    q,
-    target: { uri: contact, subscriber, ...(path === undefined ? {} : { path }), ...timeout },
-  }));
-}
-
-function contactsOf(subscriber: string, { location }: RoutingFacts): readonly Contact[] {
-  return location?.bound?.(subscriber) ?? (location?.contacts(subscriber) ?? []).map(uri => ({ uri }));
-}
-
-function numberFor(dialled: string, { number, strip, prefix }: TargetConfig): string {
-  return `${prefix ?? ''}${number ?? dialled.slice(strip ?? 0)}`;
+  if (flow.length === 0) return { reject: 480, reason: `route ${name}: nobody is registered there` };
+  return { ...route, flow };
 }

@@ -1,29 +1,10 @@
 // The config block of the routing plugin, as it is written.
-import { z } from '../../core/plugin-api.js';
+import { targetConfig, z } from '../../core/plugin-api.js';
 
 /** YAML takes 9001 for a number; here it is what is dialled. */
 const text = z.union([z.string(), z.number().transform(String)]);
 const names = z.union([z.literal('any'), z.array(text).min(1)]);
 const ringTimeout = z.number().positive().max(600).optional();
-
-const target = z.strictObject({
-  trunk: text.optional().describe('Every gateway of this trunk, best first.'),
-  subscriber: text.optional().describe('Every contact of this subscriber; dialled is the one that was dialled.'),
-  uri: z
-    .string()
-    .regex(/^sips?:[^\s<>"@]+@[^\s<>"@]+$/, 'must be a SIP URI, sip:user@host')
-    .optional()
-    .describe('A SIP URI as it stands.'),
-  number: text.optional().describe('Instead of the dialled number, to a trunk.'),
-  strip: z
-    .int()
-    .min(0)
-    .max(32)
-    .optional()
-    .describe('Characters taken from the front of the dialled number, to a trunk.'),
-  prefix: text.optional().describe('Put in front of what is left of the number, to a trunk.'),
-  ringTimeoutSeconds: ringTimeout.describe('How long this target may ring.'),
-});
 
 const from = z.strictObject({
   trunks: names.optional().describe('Names of trunks, or any.'),
@@ -37,7 +18,8 @@ const route = z.strictObject({
     .describe('Dialled numbers: x a digit, z 1-9, n 2-9, [2-5] one of these, . one or more of any, ! none or more.'),
   from: from.optional().describe('Who may use it; default: everybody.'),
   // What to do: exactly one of these.
-  to: z.array(target).min(1).optional().describe('Connect to these, in order or all at once.'),
+  to: z.array(targetConfig).min(1).optional().describe('Connect to these, in order or all at once.'),
+  flow: text.optional().describe('Run the flow of this name.'),
   room: text.optional().describe('Join the conference of this name; dialled is the dialled number.'),
   echo: z.literal(true).optional().describe('Answer, and send the audio of the caller back.'),
   reject: z.int().min(400).max(699).optional().describe('Refuse with this SIP status.'),
@@ -71,5 +53,4 @@ export const routingConfig = z
   .strictObject({ routes: z.array(route).default([]).describe('Tried from the top; the first that fits decides.') })
   .describe('Where calls go, by who calls and what is dialled.');
 export type RouteConfig = z.infer<typeof route>;
-export type TargetConfig = z.infer<typeof target>;
 export type RoutingConfig = z.infer<typeof routingConfig>;

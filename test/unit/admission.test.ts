@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, mock, test } from 'node:test';
 import { advance, type CallEvent } from '../../core/calls/call-machine.js';
+import type { Routed } from '../../core/calls/call-events.js';
 import type { ConnectTarget, FlowAnswer, IncomingCall } from '../../core/calls/call-facts.js';
 import { incomingCall as factsOf, type CallRecord } from '../../core/calls/call-record.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
@@ -51,7 +52,7 @@ function place(
   part: Partial<IncomingCall> = {},
 ): [number, string] | undefined {
   const answer = admission.admit(arrive(id, part), connect(...targets));
-  tell(id, { type: 'routed', answer });
+  tell(id, { type: 'routed', answer: answer as Routed | undefined });
   if (answer && 'reject' in answer) return [answer.reject, answer.reason];
   return dial(id, 1);
 }

@@ -30,6 +30,7 @@ const incoming: CallRecord = {
   maxCallSeconds: 0,
   routeName: null,
   flow: [],
+  run: null,
   step: -1,
   conferenceId: null,
   transfer: null,
@@ -559,6 +560,7 @@ describe('a daemon that comes back', () => {
     await table.put(call.id, call);
     const engine: CallEngine = new CallEngine({
       ...({ store, log: silentLogger, sipCallIdOf: () => undefined } as unknown as CallEngineOptions),
+      flows: { actions: new Map() } as never,
       conferences: { onLost: () => undefined, load: async () => undefined, leave: async () => undefined } as never,
       events: { started: () => undefined, answered: () => undefined, ended: () => undefined, changed: () => undefined },
       finish: async one => {

@@ -10,6 +10,7 @@ import { policyId, policyTable, type PolicyConfig } from '../../plugins/transcod
 
 const directory: Directory = {
   domain: 'a.test',
+  flows: [],
   limits: {
     maxSetupSeconds: 0,
     maxCallSeconds: 0,

@@ -20,6 +20,7 @@ const folders = ['plugins', 'examples'].flatMap(folder =>
 const surroundings = `domain: holdfast.test
 subscribers: {"1001": {secret: a}, "1002": {secret: b}}
 trunks: {lab: {sources: [.200], gateways: [.208]}}
+flows: {reception: [{action: answer}]}
 plugins:
 `;
 /** Providers of what the plugins need. */

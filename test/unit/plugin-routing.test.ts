@@ -18,6 +18,7 @@ import { compileRoutes, routeCall } from '../../plugins/routing/route-call.js';
 import { routingConfig } from '../../plugins/routing/route-config.js';
 
 const directory: Directory = {
+  flows: ['reception'],
   limits: {
     maxSetupSeconds: 0,
     maxCallSeconds: 0,
@@ -187,8 +188,8 @@ describe('a routing config', () => {
         { dial: '1', echo: true, from: { trunks: ['x'], subscribers: 'any' } },
       ]),
       [
-        'routes.0: says nothing to do: exactly one of to, room, echo, reject',
-        'routes.1: says room and echo: exactly one of to, room, echo, reject',
+        'routes.0: says nothing to do: exactly one of to, flow, room, echo, reject',
+        'routes.1: says room and echo: exactly one of to, flow, room, echo, reject',
         'routes.2.dial.1: in "[" a [class] must be closed, and of digits, letters, + * # _ and ranges',
         'routes.3.to.0.trunk: there is no trunk "labb"',
         'routes.3.to.1.subscriber: there is no subscriber "9"',

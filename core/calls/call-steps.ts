@@ -1,0 +1,100 @@
+// What a call does next: the steps of its route one after the other, or what its flow says. Pure part of the call's state table.
+import type { FlowActions } from '../flows/action-registry.js';
+import type { ConnectOutcome } from '../flows/flow-facts.js';
+import { stopPlayback } from '../flows/flow-playback.js';
+import { advanceFlow, type RunCommand, type RunEvent } from '../flows/interpreter.js';
+import { answerCaller, dialLegs, dialTargets, outboundLeg } from './call-dialling.js';
+import { end, refuse } from './call-ending.js';
+import { andThen, unchanged, type Transition } from './call-events.js';
+import { echoPeer, incomingCall, type CallRecord } from './call-record.js';
+import { outcomeOf } from './sip-status.js';
+
+/** What the state table must know beside the call. */
+export interface Around {
+  readonly nowMs: number;
+  readonly actions: FlowActions;
+}
+
+/** Begins the step after the present one; after the last one the call ends, with `status` where it was never answered. */
+export function nextStep(call: CallRecord, status: number, around: Around): Transition {
+  const step = call.flow[call.step + 1];
+  const moved = { ...call, step: call.step + 1 };
+  if (!step) {
+    if (call.run !== null) return connectFailed(moved, status, around);
+    const reason = call.answeredMs === null ? 'every target failed' : 'flow done';
+    return over(call, status, reason, around);
+  }
+  switch (step.action) {
+    case 'connect':
+      return step.targets.length === 0 ? nextStep(moved, 480, around) : dialTargets(moved, step, around.nowMs);
+    case 'echo':
+      return andThen(outOfFlow(moved), silent =>
+        dialLegs(silent, [outboundLeg(silent, { peer: echoPeer, targetIndex: null, ringUntilMs: null })]),
+      );
+    case 'conference_join':
+      return andThen(outOfFlow(moved), silent => ({ call: silent, actions: [{ do: 'enter' }] }));
+  }
+}
+
+/** Nothing follows. `status` is for a caller who was never answered. */
+function over(call: CallRecord, status: number, reason: string, { nowMs }: Around): Transition {
+  return call.answeredMs === null
+    ? refuse(call, status, reason, nowMs)
+    : end(call, { by: 'holdfast', reason }, nowMs, nowMs);
+}
+
+/** Nobody of a flow's connect has answered: the flow goes on. */
+export function connectFailed(call: CallRecord, sipStatus: number, around: Around): Transition {
+  const outcome: ConnectOutcome = connectOutcomes[outcomeOf(sipStatus)] ?? 'failed';
+  return flowEvent({ ...call, step: call.flow.length }, { type: 'connectEnded', outcome, sipStatus }, around);
+}
+
+const connectOutcomes: Readonly<Record<string, ConnectOutcome>> = {
+  busy: 'busy',
+  'no-answer': 'no-answer',
+  declined: 'declined',
+};
+
+/** Tells the flow that runs for this call, and does what it says. */
+export function flowEvent(call: CallRecord, event: RunEvent, around: Around): Transition {
+  if (call.run === null || call.ending) return unchanged(call);
+  const { actions, nowMs } = around;
+  const answered = call.answeredMs !== null;
+  const { run, commands, ended } = advanceFlow(call.run, event, { actions, call: incomingCall(call), answered, nowMs });
+  if (run === call.run && commands.length === 0 && ended === undefined) return unchanged(call);
+  const done = commands.reduce<Transition>(
+    (before, command) => andThen(before, next => (next.ending ? unchanged(next) : carriedOut(next, command, around))),
+    { call: { ...call, run }, actions: [] },
+  );
+  if (ended === undefined || done.call.ending) return done;
+  return andThen(done, last => over(last, Number(last.run?.variables['connect_status'] ?? 480), ended, around));
+}
+
+function carriedOut(call: CallRecord, command: RunCommand, around: Around): Transition {
+  switch (command.do) {
+    case 'answer':
+      return answerCaller(call, around.nowMs);
+    case 'ring':
+      return call.state === 'trying'
+        ? { call: { ...call, state: 'proceeding' }, actions: [{ do: 'ring' }] }
+        : unchanged(call);
+    case 'hangup':
+      return refuse(call, command.sipStatus, command.reason, around.nowMs);
+    case 'run': {
+      const before = { ...call, flow: [...call.flow, ...command.steps], step: call.flow.length - 1 };
+      return nextStep(before, 480, around);
+    }
+    case 'play':
+    case 'stopPlay':
+    case 'lookPlay':
+    case 'ask':
+      return { call, actions: [command] };
+  }
+}
+
+/** Somebody else has the caller's ears now. */
+export function outOfFlow(call: CallRecord): Transition {
+  if (call.run === null) return unchanged(call);
+  const { run, commands } = stopPlayback(call.run);
+  return { call: { ...call, run: { ...run, timer: null, asking: null } }, actions: commands };
+}

@@ -1,0 +1,67 @@
+// A transfer (REFER): another party takes the place of whoever asked for it. Pure part of the call's state table.
+import { dialTargets } from './call-dialling.js';
+import { answeredElsewhere, end, hangupLegs, liveOutbound, normalClearing } from './call-ending.js';
+import { unchanged, type CallAction, type TransferOutcome, type Transition } from './call-events.js';
+import type { ConnectStep } from './call-facts.js';
+import { isLive, type CallRecord, type LegRecord } from './call-record.js';
+import { bestStatus, isGlobalFailure } from './sip-status.js';
+import { isTransferTarget, mayRefer, presentReferrer, withTransferStep } from './transfers.js';
+
+/** A leg is gone, and the others stay. */
+export function parted(call: CallRecord, legId: string): Transition {
+  return { call, actions: call.conferenceId === null ? [] : [{ do: 'part', leg: legId }] };
+}
+
+export function referred(call: CallRecord, legId: string, dialled: string): Transition {
+  if (!mayRefer(call, legId)) return { call, actions: [{ do: 'tellReferrer', leg: legId, outcome: 'declined' }] };
+  const transfer = { referrer: legId, dialled, step: null };
+  return { call: { ...call, transfer }, actions: [{ do: 'refer', leg: legId }] };
+}
+
+export function transferred(call: CallRecord, legId: string, step: ConnectStep | undefined, nowMs: number): Transition {
+  if (call.transfer?.referrer !== legId || call.transfer.step !== null) return unchanged(call);
+  if (!step || step.targets.length === 0) return transferFailed(call, 'declined', 'refused', nowMs);
+  const dialled = dialTargets(withTransferStep(call, step), step, nowMs);
+  const referrer = presentReferrer(call);
+  return { ...dialled, actions: [...told(referrer, 'progress'), ...dialled.actions] };
+}
+
+/** The new party takes the place of whoever asked for it. */
+export function transferAnswered(call: CallRecord, leg: LegRecord): Transition {
+  const referrer = presentReferrer(call);
+  const rivals = liveOutbound(call).filter(one => one.id !== leg.id && isTransferTarget(call, one) && !one.ending);
+  const stays = call.legs.filter(one => one.state === 'confirmed' && !one.ending && one.id !== referrer?.id);
+  const done = { ...call, transfer: null };
+  const lost = hangupLegs(
+    done,
+    rivals.map(one => one.id),
+    answeredElsewhere,
+  );
+  const left = hangupLegs(lost.call, referrer ? [referrer.id] : [], normalClearing);
+  const join: CallAction = { do: 'join', legs: stays.map(one => one.id) };
+  return { call: left.call, actions: [join, ...told(referrer, 'answered'), ...left.actions, ...lost.actions] };
+}
+
+export function transferTargetFailed(call: CallRecord, status: number, nowMs: number): Transition {
+  const step = call.flow[call.step];
+  const tried = call.legs.filter(leg => leg.step === call.step);
+  if (tried.some(isLive)) return unchanged(call);
+  const isMore = step?.action === 'connect' && step.strategy === 'in-order' && tried.length < step.targets.length;
+  if (isMore && !isGlobalFailure(status)) return dialTargets(call, step, nowMs);
+  const statuses = tried.flatMap(leg => (leg.sipStatus === null ? [] : [leg.sipStatus]));
+  const best = bestStatus(statuses);
+  return transferFailed(call, isGlobalFailure(best) ? 'declined' : 'unavailable', `${best}`, nowMs);
+}
+
+function told(referrer: LegRecord | undefined, outcome: TransferOutcome): readonly CallAction[] {
+  return referrer ? [{ do: 'tellReferrer', leg: referrer.id, outcome }] : [];
+}
+
+/** Whoever asked for it has its call as it was; if it has left, nobody is there for the other one. */
+function transferFailed(call: CallRecord, outcome: TransferOutcome, why: string, nowMs: number): Transition {
+  const over = { ...call, transfer: null };
+  const referrer = presentReferrer(call);
+  if (referrer) return { call: over, actions: told(referrer, outcome) };
+  const reason = `transfer to ${call.transfer?.dialled ?? ''} failed: ${why}`;
+  return end(over, { by: 'holdfast', reason }, nowMs, nowMs);
+}

@@ -1,0 +1,40 @@
+// The actions that flows may have: the built-in ones, and those that plugins bring, by the same door.
+import { answer, hangup, reject, ring, sleep } from './actions/signalling.js';
+import { branch, condition, goto, variableSet } from './actions/logic.js';
+import { conferenceJoin, connectAction, echo, type FindTargets } from './actions/connect.js';
+import { digitsReceive } from './actions/digits-receive.js';
+import { fetchAction, type HttpExchange } from './actions/fetch.js';
+import { play } from './actions/play.js';
+import { checkEntries } from './check-flows.js';
+import type { FlowAction } from './flow-facts.js';
+
+/** By name. */
+export type FlowActions = ReadonlyMap<string, FlowAction>;
+
+/** What actions need of the daemon. */
+export interface FlowServices {
+  readonly findTargets: FindTargets;
+  readonly exchange: HttpExchange;
+}
+
+/** Of a check or a simulation: nothing is asked. */
+export const noServices: FlowServices = {
+  findTargets: () => [],
+  exchange: () => Promise.reject(new Error('nothing is asked here')),
+};
+
+/** The built-in actions, and these. A plugin's action does not take the place of a built-in one. */
+export function flowActions(services: FlowServices, added: readonly FlowAction[] = []): FlowActions {
+  const actions = new Map<string, FlowAction>();
+  const judge = (entries: unknown): string | undefined => checkEntries(entries, actions)[0]?.message;
+  const builtIn: readonly FlowAction[] = [
+    ...[answer, ring, reject, hangup, play, digitsReceive],
+    ...[connectAction(services.findTargets), conferenceJoin, echo],
+    ...[goto, branch, condition, variableSet, sleep, fetchAction(services.exchange, judge)],
+  ];
+  for (const action of [...added, ...builtIn]) actions.set(action.name, action);
+  return actions;
+}
+
+/** Names that plugins cannot give to their own. */
+export const builtInActions: ReadonlySet<string> = new Set(flowActions(noServices).keys());

@@ -1,0 +1,108 @@
+// Connects the caller: to the first target that answers, to a room, or to themselves.
+import { z } from 'zod';
+import { flowSchema } from '../../calls/call-record.js';
+import type { ConnectStep, IncomingCall, RejectAnswer } from '../../calls/call-facts.js';
+import type { ConnectWish } from '../../calls/connect-steps.js';
+import { checkTarget, targetConfig } from '../../calls/target-config.js';
+import { defineAction, type FlowAction, type FlowScene } from '../flow-facts.js';
+import { exitsOf, filledItems, itemsOf, label, mediaItems, text, way } from './parts.js';
+
+/** Finds whom to call, with what is known at this moment, or why nobody may be called. */
+export type FindTargets = (wish: ConnectWish, call: IncomingCall) => readonly ConnectStep[] | RejectAnswer;
+
+const step = z.strictObject({
+  to: z.array(targetConfig).min(1).describe('Whom to connect to: trunks, subscribers, URIs, as in a route.'),
+  atOnce: z
+    .boolean()
+    .optional()
+    .describe('Ring all targets together; default: only where the one target is a subscriber.'),
+  ringTimeoutSeconds: z.number().positive().max(600).optional().describe('How long each target may ring; default: 30.'),
+  callerNumber: text.optional().describe('Number presented to the targets; may have variables.'),
+  callerName: text.optional().describe('Name presented to the targets; may have variables.'),
+  music: mediaItems
+    .optional()
+    .describe('What a caller who is answered already hears meanwhile, over and over; default: the ringing tone.'),
+  onBusy: label.optional().describe('Where to go on when the target is busy (486, 600).'),
+  onNoAnswer: label.optional().describe('Where to go on when nobody answers in time, or is reachable (408, 480).'),
+  onDeclined: label.optional().describe('Where to go on when the call is declined (603).'),
+  onFailed: label.optional().describe('Where to go on after any other failure. Each default: the step below.'),
+});
+type Step = z.infer<typeof step>;
+
+const refusal = z.object({ reject: z.number() });
+const ringing = [{ tone: 'ring', seconds: 3600 }] as const;
+const labels = { busy: 'onBusy', 'no-answer': 'onNoAnswer', declined: 'onDeclined', failed: 'onFailed' } as const;
+
+export function connectAction(find: FindTargets): FlowAction<Step, null> {
+  return defineAction<Step, null>({
+    name: 'connect',
+    summary:
+      'Connects the caller to the first target that answers; when either hangs up the call is over. When none answers it goes on, with `${connect_outcome}` (busy, no-answer, declined, failed) and `${connect_status}` (the SIP status).',
+    step,
+    exits: given => exitsOf(given, Object.values(labels)),
+    check: ({ to }, directory) => to.flatMap((target, i) => checkTarget(target, directory, ['to', i])),
+    sounds: ({ music }) => [{ path: ['music'], items: itemsOf(music) }],
+    begin: ({ music }, { answered, text: fill }) => ({
+      ask: true,
+      ...(answered ? { play: { items: music === undefined ? ringing : filledItems(music, fill), times: 0 } } : {}),
+    }),
+    ask: (given, scene) => Promise.resolve(find(wishOf(given, scene), scene.call)),
+    hear(given, _, event) {
+      if (event.type === 'answer') {
+        const found = flowSchema.safeParse(event.value);
+        if (found.success && found.data.length > 0) return { commands: [{ do: 'run', steps: found.data }] };
+        const refused = refusal.safeParse(event.value);
+        if (refused.success) return failed(given, 'failed', refused.data.reject);
+        // RFC 3261 §21.4.18: known, and not reachable now.
+        return failed(given, 'no-answer', 480);
+      }
+      if (event.type === 'askFailed') return failed(given, 'failed', 500);
+      return event.type === 'connectEnded' ? failed(given, event.outcome, event.sipStatus) : undefined;
+    },
+  });
+}
+
+function wishOf(given: Step, scene: FlowScene): ConnectWish {
+  const fill = <Key extends string>(key: Key, value: string | undefined): { readonly [K in Key]?: string } =>
+    value === undefined ? {} : ({ [key]: scene.text(value) } as { readonly [K in Key]: string });
+  const to = given.to.map(target => ({
+    ...target,
+    ...fill('subscriber', target.subscriber),
+    ...fill('number', target.number),
+    ...fill('prefix', target.prefix),
+  }));
+  const { atOnce, ringTimeoutSeconds, callerNumber, callerName } = given;
+  return { to, atOnce, ringTimeoutSeconds, ...fill('callerNumber', callerNumber), ...fill('callerName', callerName) };
+}
+
+function failed(
+  given: Step,
+  outcome: keyof typeof labels,
+  sipStatus: number,
+): ReturnType<NonNullable<FlowAction<Step, null>['hear']>> {
+  return {
+    go: way(given[labels[outcome]]),
+    variables: { connect_outcome: outcome, connect_status: String(sipStatus) },
+  };
+}
+
+const nowhere = (): { readonly labels: readonly []; readonly next: false } => ({ labels: [], next: false });
+
+export const conferenceJoin = defineAction({
+  name: 'conference_join',
+  summary:
+    'Answers the caller, who joins a room: a conference that others may be in already. They leave it by hanging up.',
+  step: z.strictObject({ room: text.pipe(z.string().min(1).max(128)).describe('Its name; may have variables.') }),
+  exits: nowhere,
+  begin: ({ room }, scene) => ({
+    commands: [{ do: 'run', steps: [{ action: 'conference_join', room: scene.text(room) }] }],
+  }),
+});
+
+export const echo = defineAction({
+  name: 'echo',
+  summary: 'Answers, and sends the audio of the caller back, until they hang up.',
+  step: z.strictObject({}),
+  exits: nowhere,
+  begin: () => ({ commands: [{ do: 'run', steps: [{ action: 'echo' }] }] }),
+});

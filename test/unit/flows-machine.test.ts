@@ -1,0 +1,424 @@
+// Flows with the call's state table, event by event, without a server: menus, time-outs, connects, questions, and recovery.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
+import type { CallRecord } from '../../core/calls/call-record.js';
+import { newCallRecord } from '../../core/calls/new-call.js';
+import { resumeActions } from '../../core/calls/call-resume.js';
+import { flowActions, noServices } from '../../core/flows/action-registry.js';
+import { checkFlow } from '../../core/flows/check-flows.js';
+import { newFlowRun } from '../../core/flows/flow-run.js';
+import type { RunEvent } from '../../core/flows/interpreter.js';
+import { incomingCall } from '../../core/testing/facts.js';
+
+const actions = flowActions(noServices);
+
+/** A call that runs a flow, driven by events at times. */
+class FlowCall {
+  call: CallRecord;
+  /** Of the last event. */
+  last: readonly CallAction[] = [];
+  nowMs = 1_000_000;
+
+  constructor(flow: readonly unknown[]) {
+    const { entries, problems, issues } = checkFlow(flow, { actions });
+    assert.deepEqual([problems, issues], [[], []]);
+    this.call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', this.nowMs, { maxSetupSeconds: 0 });
+    this.tell({ type: 'routed', answer: { flow: [], run: newFlowRun('test', entries), routeName: 'r' } });
+  }
+
+  tell(event: CallEvent): this {
+    const { call, actions: done } = advance(this.call, event, this.nowMs, actions);
+    this.call = call;
+    this.last = done;
+    return this;
+  }
+
+  hear(event: RunEvent): this {
+    return this.tell({ type: 'flow', event });
+  }
+
+  digits(digits: string): this {
+    for (const digit of digits) this.hear({ type: 'digit', digit });
+    return this;
+  }
+
+  /** The present playback ends. */
+  played(): this {
+    return this.hear({ type: 'itemPlayed', id: this.run.playback?.id ?? '', failed: false });
+  }
+
+  /** Time passes, up to a timer or the end of a tone, which fires. */
+  later(seconds: number): this {
+    this.nowMs += seconds * 1000;
+    const { timer, playback } = this.run;
+    if (playback?.untilMs != null && playback.untilMs <= this.nowMs)
+      return this.hear({ type: 'timer', which: 'item', atMs: playback.untilMs });
+    if (timer && timer.atMs <= this.nowMs) return this.hear({ type: 'timer', which: 'step', atMs: timer.atMs });
+    return this;
+  }
+
+  answer(value: unknown): this {
+    return this.hear({ type: 'answer', asking: this.run.asking ?? -1, value });
+  }
+
+  get run(): NonNullable<CallRecord['run']> {
+    assert.ok(this.call.run);
+    return this.call.run;
+  }
+
+  get at(): string {
+    return this.run.entries[this.run.at]?.label ?? String(this.run.at);
+  }
+
+  get did(): string[] {
+    return this.last.map(one => ('media' in one ? `play ${one.media}` : one.do));
+  }
+}
+
+const done = { action: 'hangup', label: 'done' } as const;
+const menu = {
+  action: 'digits_receive',
+  label: 'menu',
+  prompt: 'menu',
+  invalidPrompt: 'wrong',
+  choices: { '1': 'one', '12': 'twelve', '2': 'two' },
+  retries: 1,
+  onTimeout: 'done',
+  onInvalid: 'done',
+};
+const menuFlow = [
+  menu,
+  { action: 'sleep', label: 'one', seconds: 100 },
+  { action: 'sleep', label: 'twelve', seconds: 100 },
+  { action: 'sleep', label: 'two', seconds: 100 },
+  done,
+];
+
+describe('a menu', () => {
+  test('answers, plays its prompt, and a digit stops it and chooses', () => {
+    const call = new FlowCall(menuFlow);
+    assert.deepEqual(call.did, ['answer', 'play sound:menu']);
+    assert.equal(call.call.state, 'confirmed');
+    call.digits('2');
+    assert.deepEqual(call.did, ['stopPlay']);
+    assert.equal(call.at, 'two');
+    assert.equal(call.run.variables['digits'], '2');
+  });
+
+  test('waits where a longer choice begins with what was pressed', () => {
+    assert.equal(new FlowCall(menuFlow).digits('12').at, 'twelve');
+    assert.equal(new FlowCall(menuFlow).digits('1').at, 'menu');
+    assert.equal(new FlowCall(menuFlow).digits('1').later(3).at, 'one', 'no further digit in time');
+    assert.equal(new FlowCall(menuFlow).digits('1#').at, 'one', 'the terminator');
+  });
+
+  test('says what is wrong, lets the caller try again, and goes on after the last try', () => {
+    const call = new FlowCall(menuFlow).played().digits('9');
+    assert.deepEqual(call.did, ['play sound:wrong']);
+    call.played();
+    assert.deepEqual(call.did, ['play sound:menu']);
+    call.played().digits('9');
+    assert.deepEqual(call.did, ['hangup', 'leave']);
+    assert.equal(call.call.ending?.reason, 'the flow hangs up');
+  });
+
+  test('counts its time-out from the end of the prompt', () => {
+    const call = new FlowCall(menuFlow).later(60);
+    assert.equal(call.at, 'menu');
+    call.played().later(5);
+    assert.deepEqual(call.did, ['play sound:menu'], 'a second try');
+    call.played().later(5);
+    assert.equal(call.call.ending?.outcome, 'answered');
+  });
+});
+
+describe('a number', () => {
+  const pin = (more: object = {}): readonly object[] => [
+    { action: 'digits_receive', label: 'pin', variable: 'pin', maxDigits: 4, retries: 0, onInvalid: 'done', ...more },
+    { action: 'sleep', label: 'in', seconds: 100 },
+    done,
+  ];
+
+  test('is done with as many digits as it may have, by the terminator, or in time', () => {
+    assert.equal(new FlowCall(pin()).digits('1234').run.variables['pin'], '1234');
+    assert.equal(new FlowCall(pin()).digits('12#').run.variables['pin'], '12');
+    assert.equal(new FlowCall(pin()).digits('12').later(3).run.variables['pin'], '12');
+    assert.equal(new FlowCall(pin({ terminator: 'none' })).digits('12#').at, 'pin', 'then # is a digit');
+  });
+
+  test('that is not the right one is not kept', () => {
+    const call = new FlowCall(pin({ accept: ['4711', '${dialled}'] })).digits('9999');
+    assert.equal(call.call.ending?.by, 'holdfast');
+    assert.equal(call.run.variables['pin'], '');
+    assert.equal(new FlowCall(pin({ accept: ['4711'] })).digits('4711').at, 'in');
+    assert.equal(new FlowCall(pin({ accept: ['${dialled}'], maxDigits: 5 })).digits('70001').at, 'in');
+  });
+});
+
+describe('play', () => {
+  test('plays sounds, a tone for its time and silence, one after the other', () => {
+    const call = new FlowCall([
+      { action: 'play', items: ['a', { tone: '440', seconds: 2 }, { silence: 1 }, 'b'] },
+      { action: 'sleep', seconds: 9 },
+    ]);
+    assert.deepEqual(call.did, ['answer', 'play sound:a']);
+    assert.deepEqual(call.played().did, ['play tone:440']);
+    assert.deepEqual(call.later(2).did, ['stopPlay']);
+    assert.deepEqual(call.later(1).did, ['play sound:b']);
+    assert.equal(call.played().at, '1');
+  });
+
+  test('of a playback that is no more, nothing is heard', () => {
+    const call = new FlowCall([{ action: 'play', items: ['a', 'b'] }]);
+    const first = call.run.playback?.id ?? '';
+    call.played().hear({ type: 'itemPlayed', id: first, failed: false });
+    assert.equal(call.run.playback?.index, 1);
+  });
+
+  test('is not repeated for ever where it cannot be played', () => {
+    const call = new FlowCall([{ action: 'play', items: 'a', times: 0, seconds: 60 }]);
+    call.hear({ type: 'itemPlayed', id: call.run.playback?.id ?? '', failed: true });
+    assert.equal(call.call.ending?.reason, 'flow done');
+  });
+
+  test('as early media answers nobody', () => {
+    const call = new FlowCall([
+      { action: 'play', items: 'sorry', early: true },
+      { action: 'reject', status: 404 },
+    ]);
+    assert.deepEqual(call.did, ['play sound:sorry']);
+    assert.deepEqual(call.played().last, [{ do: 'reject', sipStatus: 404 }, { do: 'leave' }]);
+  });
+});
+
+describe('connect', () => {
+  const found = (...uris: string[]): unknown => [
+    { action: 'connect', targets: uris.map(uri => ({ uri })), strategy: 'in-order' },
+  ];
+  const flow = [
+    { action: 'answer' },
+    { action: 'connect', label: 'dial', to: [{ uri: 'sip:a@b' }], onBusy: 'busy', onDeclined: 'declined' },
+    { action: 'sleep', label: 'others', seconds: 9 },
+    { action: 'sleep', label: 'busy', seconds: 9 },
+    { action: 'goto', to: 'dial', atMost: 1 },
+    done,
+    { action: 'sleep', label: 'declined', seconds: 9 },
+  ];
+  const ended = (leg: string, sipStatus: number): CallEvent => ({ type: 'legEnded', leg, sipStatus });
+
+  test('lets an answered caller hear the ringing tone until somebody answers', () => {
+    const call = new FlowCall(flow);
+    assert.deepEqual(call.did, ['answer', 'play tone:ring', 'ask']);
+    call.answer(found('sip:a@b'));
+    assert.deepEqual(call.last, [{ do: 'dial', legs: ['c1-1'] }]);
+    call.tell({ type: 'legAnswered', leg: 'c1-1' });
+    assert.deepEqual(call.did, ['stopPlay', 'join']);
+    call.digits('1');
+    assert.deepEqual(call.did, [], 'digits are for the other one now');
+    call.tell(ended('c1-1', 200));
+    assert.equal(call.call.ending?.by, 'callee');
+  });
+
+  for (const [status, at, outcome] of [
+    [486, 'busy', 'busy'],
+    [600, 'busy', 'busy'],
+    [603, 'declined', 'declined'],
+    [480, 'others', 'no-answer'],
+    [503, 'others', 'failed'],
+  ] as const) {
+    test(`that ends with ${status} goes on at ${at}`, () => {
+      const call = new FlowCall(flow).answer(found('sip:a@b')).tell(ended('c1-1', status));
+      assert.equal(call.at, at);
+      assert.deepEqual(
+        [call.run.variables['connect_outcome'], call.run.variables['connect_status']],
+        [outcome, `${status}`],
+      );
+    });
+  }
+
+  test('that is begun again dials again, and the failures of before are over', () => {
+    const call = new FlowCall(flow).answer(found('sip:a@b', 'sip:c@d'));
+    call.tell(ended('c1-1', 486)).tell(ended('c1-2', 486));
+    assert.equal(call.at, 'busy');
+    call.later(9);
+    assert.equal(call.at, 'dial');
+    call.answer(found('sip:a@b'));
+    assert.deepEqual(call.last, [{ do: 'dial', legs: ['c1-3'] }]);
+    call.tell(ended('c1-3', 503));
+    assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '503']);
+  });
+
+  test('with nobody to call is as one that nobody answers; goto counts how often', () => {
+    const call = new FlowCall(flow).answer([]);
+    assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '480']);
+  });
+
+  test('refused for the whole call cancels the others, whose end then is nothing to the flow', () => {
+    const call = new FlowCall(flow).answer([
+      { action: 'connect', targets: [{ uri: 'sip:a@b' }, { uri: 'sip:c@d' }], strategy: 'at-once' },
+    ]);
+    call.tell(ended('c1-1', 603));
+    assert.deepEqual(call.did, ['hangup', 'stopPlay']);
+    assert.equal(call.at, 'declined');
+    call.tell(ended('c1-2', 487));
+    assert.equal(call.at, 'declined');
+  });
+
+  test('of a caller who was never answered ends the call with what the last one said', () => {
+    const call = new FlowCall([{ action: 'connect', to: [{ uri: 'sip:a@b' }] }]);
+    call.answer(found('sip:a@b')).tell(ended('c1-1', 486));
+    assert.deepEqual(call.did, ['reject', 'leave']);
+    assert.equal(call.call.ending?.sipStatus, 486);
+  });
+});
+
+describe('conditions, variables and loops', () => {
+  test('branch, condition and variable_set', () => {
+    const call = new FlowCall([
+      { action: 'variable_set', set: { who: '${caller}/${dialled}', hour: '17:30' } },
+      { action: 'branch', on: '${source}', cases: { lab: 'trunk' }, otherwise: 'done' },
+      done,
+      { action: 'condition', label: 'trunk', if: '${hour}', from: '08:00', to: '18:00', else: 'done' },
+      { action: 'condition', if: '9', from: '10', then: 'done' },
+      { action: 'sleep', label: 'end', seconds: 9 },
+    ]);
+    assert.deepEqual([call.at, call.run.variables['who']], ['end', '+15550100/70001']);
+  });
+
+  test('a circle without an end is found, and ends the call', () => {
+    const call = new FlowCall([
+      { action: 'answer', label: 'a' },
+      { action: 'goto', to: 'a' },
+    ]);
+    assert.match(call.call.ending?.reason ?? '', /circle/);
+  });
+});
+
+describe('fetch', () => {
+  const flow = [
+    { action: 'fetch', url: 'http://127.0.0.1/${caller}', take: { name: 'name' }, onFailed: 'failed' },
+    { action: 'sleep', label: 'known', seconds: 9 },
+    { action: 'sleep', label: 'failed', seconds: 9 },
+  ];
+
+  test('takes variables, and goes another way where it fails', () => {
+    const call = new FlowCall(flow).answer({ status: 200, values: { name: 'Ann' }, flow: null });
+    assert.deepEqual([call.at, call.run.variables['name']], ['known', 'Ann']);
+    assert.equal(new FlowCall(flow).answer({ status: 500, values: {}, flow: null }).at, 'failed');
+    const late = new FlowCall(flow);
+    late.hear({ type: 'askFailed', asking: late.run.asking ?? -1, reason: 'late' });
+    assert.deepEqual([late.at, late.run.variables['fetch_status']], ['failed', '0']);
+  });
+
+  test('an answer that comes when the step is done is nothing', () => {
+    const call = new FlowCall(flow);
+    const asking = call.run.asking ?? -1;
+    call.answer({ status: 200, values: {}, flow: null }).hear({ type: 'askFailed', asking, reason: 'late' });
+    assert.equal(call.at, 'known');
+  });
+
+  test('may give the flow that the call goes on with', () => {
+    const call = new FlowCall([{ action: 'fetch', url: 'http://127.0.0.1/', follow: true }]);
+    const next = checkFlow([{ action: 'play', items: 'welcome' }], { actions }).entries;
+    call.answer({ status: 200, values: {}, flow: next });
+    assert.deepEqual(call.did, ['answer', 'play sound:welcome']);
+  });
+});
+
+describe('when the node of the caller dies', () => {
+  const die = (call: FlowCall): void => {
+    call.tell({ type: 'legsMoved', legs: ['caller'], node: 'call-2', epoch: 'e' });
+  };
+  const back = (call: FlowCall): void => {
+    call.tell({ type: 'legRecovered', leg: 'caller' });
+  };
+
+  test('an announcement goes on at its offset', () => {
+    const call = new FlowCall([{ action: 'play', items: ['a', 'b'] }]);
+    call.played().later(3);
+    die(call);
+    call.nowMs += 500;
+    back(call);
+    assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:b', offsetMs: 3_000 }]);
+    call.later(2);
+    die(call);
+    back(call);
+    assert.deepEqual(
+      call.last,
+      [{ do: 'play', id: call.run.playback?.id, media: 'sound:b', offsetMs: 5_000 }],
+      'and again',
+    );
+  });
+
+  test('a tone has the rest of its time, a time-out the rest that it had, a menu the digits so far', () => {
+    const tone = new FlowCall([{ action: 'play', items: { tone: 'busy', seconds: 10 } }]).later(4);
+    die(tone);
+    tone.nowMs += 5_000;
+    back(tone);
+    assert.deepEqual(tone.last, [{ do: 'play', id: tone.run.playback?.id, media: 'tone:busy', offsetMs: 0 }]);
+    assert.equal(tone.run.playback?.untilMs, tone.nowMs + 6_000);
+
+    const menu = new FlowCall(menuFlow).digits('1').later(1);
+    die(menu);
+    menu.nowMs += 60_000;
+    back(menu);
+    assert.equal(menu.run.timer?.atMs, menu.nowMs + 2_000);
+    assert.equal(menu.digits('2').at, 'twelve');
+  });
+
+  test('an answer that comes meanwhile waits for the caller', () => {
+    const call = new FlowCall([
+      { action: 'answer' },
+      { action: 'fetch', url: 'http://127.0.0.1/' },
+      { action: 'play', items: 'a' },
+    ]);
+    die(call);
+    call.answer({ status: 200, values: {}, flow: null });
+    assert.deepEqual(call.last, []);
+    back(call);
+    assert.deepEqual(call.did, ['play sound:a']);
+  });
+
+  test('those who were being called are called again, whichever is told first', () => {
+    for (const first of ['caller', 'callee'] as const) {
+      const call = new FlowCall([{ action: 'answer' }, { action: 'connect', to: [{ uri: 'sip:a@b' }] }]);
+      call.answer([{ action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' }]);
+      if (first === 'caller') die(call);
+      call.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 503, nodeDied: true });
+      if (first === 'callee') die(call);
+      back(call);
+      assert.ok(call.did.includes('ask'), `${first} first: ${call.did.join()}`);
+      assert.equal(call.call.ending, null);
+    }
+  });
+});
+
+describe('when the daemon comes back', () => {
+  test('the caller stays alone, what was asked is asked again, and the time-out has its rest', () => {
+    const call = new FlowCall(menuFlow).played().later(2);
+    const channels = new Map([['caller', { id: 'caller', state: 'Up' } as never]]);
+    assert.deepEqual(resumeActions(call.call, channels), []);
+    const left = (call.run.timer?.atMs ?? 0) - call.nowMs;
+    const blindSinceMs = call.nowMs;
+    call.nowMs += 20_000;
+    call.hear({ type: 'takenUp', blindSinceMs });
+    assert.equal((call.run.timer?.atMs ?? 0) - call.nowMs, left);
+
+    const asking = new FlowCall([{ action: 'fetch', url: 'http://127.0.0.1/' }]);
+    asking.hear({ type: 'takenUp', blindSinceMs: asking.nowMs });
+    assert.deepEqual(asking.did, ['ask']);
+  });
+
+  test('a playback that is not there any more goes on where the caller was last seen to hear it', () => {
+    const call = new FlowCall([{ action: 'play', items: 'a' }]);
+    call.nowMs += 2_000;
+    const sinceMs = call.nowMs;
+    call.nowMs += 3_000;
+    call.hear({ type: 'takenUp', blindSinceMs: sinceMs });
+    const id = call.run.playback?.id ?? '';
+    assert.deepEqual(call.last, [{ do: 'lookPlay', id, sinceMs }]);
+    call.hear({ type: 'itemLost', id, sinceMs });
+    assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:a', offsetMs: 2_000 }]);
+  });
+});
