@@ -1,0 +1,315 @@
+// Call flows on a whole farm: what callers hear, press and are connected to, also over the deaths of their node and of the daemon.
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { nothingLeft } from '../harness/farm-quiet.js';
+import { Farm } from '../harness/farm.js';
+import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { isTone, ToneSource } from '../harness/tone.js';
+import { waitFor } from '../harness/wait-for.js';
+import { formatWav, wavRate } from '../harness/wav.js';
+
+/** Every sound is a tone, or tones one after the other: [Hz, seconds]. */
+const sounds: Readonly<Record<string, readonly (readonly [hz: number, seconds: number])[]>> = {
+  menu: [[420, 3]],
+  wrong: [[520, 0.8]],
+  bye: [[900, 1]],
+  announcement: [
+    [400, 2],
+    [600, 2.5],
+    [800, 4],
+  ],
+  music: [[1500, 2]],
+};
+
+/** What a caller hears where a flow has led them: a tone of each place. */
+const places = {
+  one: 650,
+  twelve: 700,
+  two: 750,
+  silent: 950,
+  failed: 1000,
+  known: 1100,
+  follow: 1200,
+  busy: 1300,
+} as const;
+
+const place = (label: keyof typeof places): string =>
+  `- { action: play, label: ${label}, items: { tone: '${places[label]}', seconds: 4 } }\n    - { action: hangup }`;
+
+const configOf = (folder: string, port: number, closedPort: number): string => `
+farm: { subnet: 127.40.0.0/24 }
+domain: holdfast.test
+trunks: { lab: { sources: [.200-.207], gateways: [.208:5060] } }
+sounds: ${folder}
+flows:
+  tones:
+    - { action: play, items: [{ tone: '450', seconds: 1.5 }, { silence: 0.2 }, bye] }
+  menu:
+    - action: digits_receive
+      prompt: menu
+      timeoutPrompt: wrong
+      choices: { '1': one, '12': twelve, '2': two }
+      firstDigitSeconds: 1
+      retries: 1
+      onTimeout: silent
+      onInvalid: silent
+    ${place('one')}
+    ${place('twelve')}
+    ${place('two')}
+    ${place('silent')}
+  patient:
+    - action: digits_receive
+      choices: { '12': twelve }
+      firstDigitSeconds: 6
+      interDigitSeconds: 60
+      retries: 0
+      onTimeout: silent
+      onInvalid: silent
+    ${place('twelve')}
+    ${place('silent')}
+  fetch:
+    - { action: answer }
+    - { action: fetch, url: 'http://127.0.0.1:${port}/\${dialled}', timeoutSeconds: 0.5, take: { level: customer.level }, onFailed: failed }
+    - { action: condition, if: '\${level}', is: gold, then: known, else: failed }
+    ${place('known')}
+    ${place('failed')}
+  gone:
+    - { action: fetch, url: 'http://127.0.0.1:${closedPort}/', onFailed: failed }
+    - { action: hangup }
+    ${place('failed')}
+  follow:
+    - { action: fetch, url: 'http://127.0.0.1:${port}/\${dialled}', follow: true, onFailed: failed }
+    ${place('failed')}
+  connect:
+    - { action: answer }
+    - { action: connect, label: dial, to: [{ trunk: lab, number: '70001' }], music: music, onBusy: busy }
+    - { action: hangup }
+    ${place('busy')}
+  announcement:
+    - { action: play, items: announcement }
+    ${place('silent')}
+plugins:
+  transcoding-policy: { default: [G722, PCMA, PCMU] }
+  conference:
+  routing:
+    routes:
+      - { dial: '9001', flow: tones }
+      - { dial: '9002', flow: menu }
+      - { dial: '9003', flow: patient }
+      - { dial: 91xx, flow: fetch }
+      - { dial: '9200', flow: gone }
+      - { dial: 93xx, flow: follow }
+      - { dial: '9400', flow: connect }
+      - { dial: '9500', flow: announcement }
+  registrar:
+  session-recovery:
+`;
+
+/** A server that is right, wrong, slow, or says what comes next. */
+async function openServer(): Promise<Server> {
+  const server = createServer((request, response) => {
+    const answers: Readonly<Record<string, () => void>> = {
+      '/9100': () => response.end('{"customer": {"level": "gold"}}'),
+      '/9101': () => response.end('<html>'),
+      '/9102': () => response.writeHead(500).end(),
+      '/9103': () => void setTimeout(() => response.end('{"customer": {"level": "gold"}}'), 3_000),
+      '/9104': () => response.socket?.destroy(),
+      '/9300': () =>
+        response.end(`{"flow": [{"action": "play", "items": {"tone": "${places.follow}", "seconds": 4}}]}`),
+      '/9301': () => response.end('{"flow": [{"action": "plya", "items": "x"}]}'),
+    };
+    (answers[request.url ?? ''] ?? (() => response.writeHead(404).end()))();
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
+
+describe('flows', () => {
+  let farm: Farm;
+  let alice: SipEndpoint;
+  let bob: SipEndpoint;
+  let folder: string;
+  let server: Server;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-sounds-'));
+    await chmod(folder, 0o755);
+    for (const [name, parts] of Object.entries(sounds)) {
+      const source = new ToneSource();
+      const samples = parts.flatMap(([hz, seconds]) => [...source.samples(hz, wavRate, wavRate * seconds)]);
+      await writeFile(join(folder, `${name}.wav`), formatWav(Int16Array.from(samples)));
+    }
+    server = await openServer();
+    const closed = await openServer();
+    const ports = [server, closed].map(one => (one.address() as AddressInfo).port);
+    await new Promise(resolve => closed.close(resolve));
+    farm = await Farm.up({ config: configOf(folder, ports[0] ?? 0, ports[1] ?? 0) });
+    alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
+    bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
+  });
+  after(async () => {
+    await Promise.allSettled([alice.close(), bob.close()]);
+    server.closeAllConnections();
+    server.close();
+    await farm.down();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const dial = async (number: string): Promise<OutgoingCall> => {
+    const call = await alice.invite(farm.uri(number));
+    await call.answered();
+    return call;
+  };
+  const info = async (call: OutgoingCall, digit: string): Promise<void> => {
+    const type = ['Content-Type', 'application/dtmf-relay'] as const;
+    assert.equal((await call.request('INFO', [type], `Signal=${digit}\r\nDuration=160\r\n`)).status, 200);
+  };
+  /** The call has come to this place of its flow. */
+  const isAt = async (call: OutgoingCall, label: keyof typeof places, deadlineMs = 10_000): Promise<void> => {
+    await call.audio.hears(places[label], deadlineMs);
+  };
+
+  test(
+    'tones, silence and sounds are heard one after the other, and then the call ends',
+    { timeout: 60_000 },
+    async () => {
+      const call = await dial('9001');
+      await call.audio.hears(450);
+      await call.audio.hears(900);
+      assert.equal((await call.ended()).by, 'them');
+    },
+  );
+
+  test('a menu hears digits of RFC 4733 and of INFO, during its prompt and after it', { timeout: 60_000 }, async () => {
+    const byRtp = await dial('9002');
+    await byRtp.audio.hears(420);
+    await byRtp.audio.sendDigits('2');
+    await isAt(byRtp, 'two');
+    await byRtp.hangup();
+
+    const byInfo = await dial('9002');
+    await info(byInfo, '1');
+    await info(byInfo, '2');
+    await isAt(byInfo, 'twelve');
+    await byInfo.hangup();
+
+    const ended = await dial('9002');
+    await ended.audio.sendDigits('1#');
+    await isAt(ended, 'one');
+    await ended.hangup();
+  });
+
+  test('who presses nothing is told so, asked again, and taken elsewhere', { timeout: 60_000 }, async () => {
+    const call = await dial('9002');
+    await call.audio.hears(420);
+    await call.audio.hears(520, 10_000);
+    await call.audio.hears(420);
+    await isAt(call, 'silent');
+    assert.equal((await call.ended(10_000)).by, 'them');
+  });
+
+  test(
+    'a server may be right, wrong, slow or gone: every call ends as its flow says',
+    { timeout: 60_000 },
+    async () => {
+      const cases = [
+        ['9100', 'known'],
+        ['9101', 'failed'],
+        ['9102', 'failed'],
+        ['9103', 'failed'],
+        ['9104', 'failed'],
+        ['9200', 'failed'],
+        ['9300', 'follow'],
+        ['9301', 'failed'],
+      ] as const;
+      await Promise.all(
+        cases.map(async ([number, label]) => {
+          const call = await dial(number);
+          await isAt(call, label);
+          assert.equal((await call.ended(10_000)).by, 'them', number);
+        }),
+      );
+    },
+  );
+
+  test('a caller hears music until somebody answers, and goes on where nobody does', { timeout: 60_000 }, async () => {
+    const arriving = bob.incoming(10_000);
+    const call = await dial('9400');
+    const callee = await arriving;
+    callee.ring();
+    await call.audio.hears(1500);
+    await callee.answer();
+    callee.audio.sendTone(660);
+    call.audio.sendTone(440);
+    await Promise.all([call.audio.hears(660), callee.audio.hears(440)]);
+    await callee.hangup();
+    await call.ended();
+
+    const busy = bob.incoming(10_000);
+    const other = await dial('9400');
+    await (await busy).reject(486);
+    await isAt(other, 'busy');
+    await other.hangup();
+  });
+
+  /** Three callers on one node: in an announcement, in a menu with a digit, and in one without. */
+  const three = async (): Promise<readonly [OutgoingCall, OutgoingCall, OutgoingCall]> => {
+    await farm.json('drain', 'call-2');
+    const [started, waiting] = [await dial('9003'), await dial('9003')];
+    await started.audio.sendDigits('1');
+    const announced = await dial('9500');
+    await announced.audio.hears(600);
+    await farm.json('undrain', 'call-2');
+    return [announced, started, waiting];
+  };
+  /** They are where they were: the announcement goes on and does not begin again, the menu has its digit, the time-out its rest. */
+  const carryOn = async ([announced, started, waiting]: readonly OutgoingCall[]): Promise<void> => {
+    assert.ok(announced && started && waiting);
+    let again = false;
+    await waitFor(
+      'the rest of the announcement',
+      () => {
+        const heard = announced.audio.heard();
+        again ||= isTone(heard, 400);
+        return isTone(heard, 800);
+      },
+      { deadlineMs: 15_000, describe: () => announced.ladder() },
+    );
+    assert.ok(!again, 'it did not begin again');
+    await started.audio.sendDigits('2');
+    await isAt(started, 'twelve');
+    await Promise.all([isAt(waiting, 'silent', 15_000), isAt(announced, 'silent', 15_000)]);
+    for (const call of [announced, started, waiting]) if (call.state === 'confirmed') await call.hangup();
+  };
+
+  test('their node dies: each carries on where it was', { timeout: 90_000 }, async () => {
+    const callers = await three();
+    process.kill(await farm.pid('call-1'), 'SIGKILL');
+    const back = (): boolean => callers.every(call => call.reinvites.length === 1);
+    await waitFor('all three to be re-INVITEd', back, { deadlineMs: 15_000 });
+    await carryOn(callers);
+    await farm.whole();
+  });
+
+  test('the daemon dies: each carries on where it was', { timeout: 90_000 }, async () => {
+    const callers = await three();
+    const { pid } = (await farm.status()).daemon;
+    process.kill(pid, 'SIGKILL');
+    const another = async (): Promise<boolean> => {
+      const { ready, daemon } = await farm.status();
+      return ready && daemon.pid !== pid;
+    };
+    await waitFor('the next daemon', another, { deadlineMs: 30_000, everyMs: 100 });
+    await carryOn(callers);
+  });
+
+  test('with the last call everything is gone', { timeout: 60_000 }, async () => {
+    await nothingLeft(farm);
+  });
+});
