@@ -131,6 +131,8 @@ export function ariClient(requester: AriRequester): AriClient {
       addChannel: call('bridges.addChannel', nothing),
       removeChannel: call('bridges.removeChannel', nothing),
       destroy: call('bridges.destroy', nothing),
+      record: call('bridges.record', nothing),
+      play: ({ bridgeId, media }) => callAri(requester, 'bridges.play', { bridgeId, media: [media] }, nothing),
     },
     asterisk: {
       getInfo: ask('asterisk.getInfo', infoSchema),
@@ -140,6 +142,10 @@ export function ariClient(requester: AriRequester): AriClient {
       updateObject: ({ fields, ...named }) =>
         callAri(requester, 'asterisk.updateObject', { ...named, fields: { fields } }, nothing),
       deleteObject: call('asterisk.deleteObject', nothing),
+    },
+    recordings: {
+      stop: call('recordings.stop', nothing),
+      getLive: call('recordings.getLive', nothing),
     },
     endpoints: {
       listByTech: call('endpoints.listByTech', z.array(z.looseObject({ resource: z.string() }))),

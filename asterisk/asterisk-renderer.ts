@@ -15,6 +15,7 @@ import {
   rtpConf,
   stasisConf,
 } from './asterisk-configs.js';
+import { renderMusicOnHold, soundFiles } from './sounds.js';
 import { renderModules } from './asterisk-modules.js';
 import { callExtensions, conferenceExtensions, registrarExtensions } from './extensions-conf.js';
 import {
@@ -45,7 +46,7 @@ export interface AsteriskRendererOptions {
 
 const noTimeout = (): RtpTimeout => ({ seconds: 0, onHoldSeconds: 0 });
 
-const folders = ['run', 'log', 'lib', 'spool'];
+const folders = ['run', 'log', 'lib', 'spool', 'spool/recording', 'sounds', 'sounds/music'];
 
 export class AsteriskRenderer implements NodeRenderer {
   readonly #options: AsteriskRendererOptions;
@@ -73,6 +74,7 @@ export class AsteriskRenderer implements NodeRenderer {
         ...emptyFiles.map(path => file(path, '; Nothing to set.\n')),
         { ...file('pjsip.conf', pjsip), reload: 'endpoint-reload' },
         file('extensions.conf', extensionsOf(node)),
+        ...(node.farm === 'registrar' ? [] : [file('musiconhold.conf', renderMusicOnHold(folder)), ...soundFiles()]),
       ],
       folders,
       ...(proof === undefined ? {} : { proof }),

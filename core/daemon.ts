@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { CallEngine } from './calls/call-engine.js';
 import type { CallRecords, RecordDestinations } from './cdr/call-records.js';
 import { allNeeds, beyondReload, changedParts } from './config/changed-parts.js';
+import type { Recordings } from './conferences/recordings.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { ControlServer } from './control/control-server.js';
 import { HoldfastError, messageOf } from './errors.js';
@@ -46,6 +47,7 @@ export interface DaemonParts {
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
+  readonly recordings: Recordings;
   readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
   readonly keepAlive: KeepAlive;
@@ -118,6 +120,7 @@ export class Daemon {
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
     await engine.load(lastLivedMs);
     await this.#parts.recoveries.load();
+    await this.#parts.recordings.load();
     await cdr.start();
     await this.#parts.metrics.start(live.config.metrics);
     const progress = (line: string): void => log.info({}, line);

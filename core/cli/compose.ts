@@ -17,6 +17,9 @@ import { callRecordSchema } from '../calls/call-record.js';
 import { CallRecords, type RecordDestinations } from '../cdr/call-records.js';
 import { plainRoom } from '../conferences/conference-record.js';
 import { Conferences } from '../conferences/conferences.js';
+import { recordingFolder } from '../conferences/recording-folder.js';
+import { Recordings } from '../conferences/recordings.js';
+import { RoomSounds } from '../conferences/room-sounds.js';
 import { Rooms } from '../conferences/rooms.js';
 import type { HoldfastConfig } from '../config/holdfast-config.js';
 import { loadConfig } from '../config/load-config.js';
@@ -118,6 +121,7 @@ const tokens = {
   conferences: token<Conferences>('conferences'),
   admission: token<Admission>('admission'),
   rooms: token<Rooms>('rooms'),
+  recordings: token<Recordings>('recordings'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
   keepAlive: token<KeepAlive>('keep-alive'),
@@ -209,7 +213,7 @@ function wireCalls(given: Given, make: Make): void {
   make(tokens.arrivals, () => new StasisArrivals());
   make(tokens.conferences, get => {
     const plugins = get(tokens.plugins);
-    return new Conferences({
+    const conferences = new Conferences({
       store,
       asterisks: get(tokens.asterisks),
       nodes: get(tokens.states),
@@ -223,12 +227,23 @@ function wireCalls(given: Given, make: Make): void {
         ended: facts => plugins.emit('conference.ended', facts),
       },
     });
+    const sounds = new RoomSounds({
+      asterisks: get(tokens.asterisks),
+      log,
+      ownSound: (node, name) => `sound:${get(tokens.host).folder(node)}/sounds/${name}`,
+    });
+    conferences.onChange((before, after) => sounds.changed(before, after));
+    return conferences;
   });
   make(
     tokens.admission,
     get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).list() }),
   );
-  make(tokens.rooms, get => new Rooms(() => get(tokens.conferences)));
+  make(
+    tokens.rooms,
+    get => new Rooms({ conferences: () => get(tokens.conferences), recordings: () => get(tokens.recordings) }),
+  );
+  make(tokens.recordings, get => recordings(given, get));
   make(tokens.engine, get => callEngine(given, get));
   make(
     tokens.dialogs,
@@ -290,6 +305,7 @@ function wireCalls(given: Given, make: Make): void {
         const connected = (snapshot: AriSnapshot): void => {
           calls.connected(snapshot);
           void get(tokens.recoveries).nodeConnected(node, snapshot);
+          get(tokens.recordings).takeUp(node);
           if (states.node(node)?.farm === 'call') void get(tokens.dialogs).fill(node);
         };
         return { ...calls, connected };
@@ -322,6 +338,7 @@ function wireCalls(given: Given, make: Make): void {
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
         recoveries: get(tokens.recoveries),
+        recordings: get(tokens.recordings),
         mediaRecovery: get(tokens.mediaRecovery),
         standIn: get(tokens.standIn),
         keepAlive: get(tokens.keepAlive),
@@ -513,6 +530,19 @@ async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promi
   if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
   if (farm === 'conference') await get(tokens.recoveries).conferenceNodeDied(death);
   if (farm === 'rtpengine') await get(tokens.mediaRecovery).engineDied(death);
+}
+
+function recordings({ live, store, stateFolder, log }: Given, get: Get): Recordings {
+  const conferences = get(tokens.conferences);
+  const made = new Recordings({
+    store,
+    asterisks: get(tokens.asterisks),
+    folder: recordingFolder(get(tokens.host), () => pathBelow(stateFolder, live.config.recordings)),
+    conference: id => conferences.get(id),
+    log,
+  });
+  conferences.onChange((before, after) => made.changed(before, after));
+  return made;
 }
 
 function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {

@@ -7,9 +7,13 @@ export function formatRooms(rooms: readonly RoomStatus[]): string {
   return rooms.map(formatRoom).join('\n');
 }
 
-function formatRoom({ room, node, locked, waiting, participants }: RoomStatus): string {
+function formatRoom({ room, node, locked, waiting, recording, participants }: RoomStatus): string {
   const count = participants.length === 1 ? '1 participant' : `${participants.length} participants`;
-  const more = [...(locked ? ['locked'] : []), ...(waiting ? ['waiting for a moderator'] : [])];
+  const more = [
+    ...(locked ? ['locked'] : []),
+    ...(waiting ? ['waiting for a moderator'] : []),
+    ...(recording === null ? [] : ['recorded']),
+  ];
   const head = `Room ${room} on ${node}: ${[count, ...more].join(', ')}\n`;
   const rows = participants.map(({ id, callerNumber, callerName, role, muted, deaf, joinedAt }) => [
     ...[id, callerNumber, callerName, role],

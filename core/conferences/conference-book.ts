@@ -3,12 +3,16 @@ import { KeyedQueue } from '../calls/keyed-queue.js';
 import type { Store, Table } from '../store/store.js';
 import { conferenceRecordSchema, type ConferenceRecord } from './conference-record.js';
 
+/** Told of each change of a record; undefined: not there yet, or not any more. */
+export type ConferenceListener = (before: ConferenceRecord | undefined, after: ConferenceRecord | undefined) => void;
+
 /** What is done to one conference is done one after the other, in `run`; different conferences do not wait for each other. */
 export class ConferenceBook {
   readonly #table: Table<ConferenceRecord>;
   readonly #conferences = new Map<string, ConferenceRecord>();
   readonly #byCall = new Map<string, string>();
   readonly #queue = new KeyedQueue();
+  readonly #listeners: ConferenceListener[] = [];
 
   constructor(store: Store) {
     this.#table = store.table('conferences', conferenceRecordSchema);
@@ -48,16 +52,29 @@ export class ConferenceBook {
     return id;
   }
 
+  /** Told once the store knows. */
+  onChange(listener: ConferenceListener): void {
+    this.#listeners.push(listener);
+  }
+
   async save(conference: ConferenceRecord): Promise<void> {
+    const before = this.#conferences.get(conference.id);
     this.#remember(conference);
     await this.#table.put(conference.id, conference);
+    this.#tell(before, conference);
   }
 
   /** Gone at once; what of it is on the servers is ended by `work`, before the store forgets it. */
   async delete(id: string, work: () => Promise<unknown>): Promise<void> {
+    const before = this.#conferences.get(id);
     this.#conferences.delete(id);
     await work();
     await this.#table.delete(id);
+    this.#tell(before, undefined);
+  }
+
+  #tell(before: ConferenceRecord | undefined, after: ConferenceRecord | undefined): void {
+    for (const listener of this.#listeners) listener(before, after);
   }
 
   #remember(conference: ConferenceRecord): void {

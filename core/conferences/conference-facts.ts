@@ -56,6 +56,8 @@ export interface RoomFacts {
   readonly locked: boolean;
   /** True while all wait for a moderator. */
   readonly waiting: boolean;
+  /** Name of the recording that goes on; null where there is none. */
+  readonly recording: string | null;
   readonly createdAt: string;
   readonly participants: readonly ParticipantFacts[];
 }
@@ -76,6 +78,10 @@ export interface RoomControl {
   /** Nobody else comes in: 403. */
   lock(room: string): Promise<RoomFacts>;
   unlock(room: string): Promise<RoomFacts>;
+  /** Records what all say, until it is stopped or the room ends. */
+  record(room: string): Promise<RoomFacts>;
+  /** Resolves when its files are in their folder. */
+  stopRecording(room: string): Promise<RoomFacts>;
   /** Hangs up all. */
   end(room: string): Promise<RoomFacts>;
 }

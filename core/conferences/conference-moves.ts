@@ -36,12 +36,13 @@ export class ConferenceMoves {
   }
 
   /**
-   * The conference's bridge, where it does not come by itself with the first inner leg. That of a room never passes RTP on natively, past
-   * the channels (bridges/bridge_native_rtp.c): what one of two is to hear in the other's place would come beside the other.
+   * The conference's bridge, where it does not come by itself with the first inner leg. That of a room mixes from its first participant to its
+   * last, as `video_sfu` has it (res/res_stasis.c), which changes nothing about audio: two RTP streams passed on past their channels could not be
+   * silenced, and what is recorded would have holes where nobody is heard.
    */
   async makeBridge({ id, room, mixing, node }: ConferenceRecord): Promise<void> {
     if (room === null && mixing === 'conference-farm') return;
-    const type = room === null ? 'mixing' : 'mixing,proxy_media';
+    const type = room === null ? 'mixing' : 'mixing,video_sfu';
     await this.#options.asterisks.node(node).ari.bridges.createWithId({ bridgeId: id, type });
   }
 

@@ -6,7 +6,7 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AriBridge, AriChannel, AriClient, AriEvent, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store } from '../store/store.js';
-import { ConferenceBook } from './conference-book.js';
+import { ConferenceBook, type ConferenceListener } from './conference-book.js';
 import type { Role, RoomPolicy } from './conference-facts.js';
 import { ConferenceMoves, type ConferencesRebuilt } from './conference-moves.js';
 import {
@@ -97,6 +97,11 @@ export class Conferences {
   /** Who is told when a participant lost its conference without having left: it ended, or put the participant out. */
   onLost(listener: (callId: string, reason: string) => void): void {
     this.#lost = listener;
+  }
+
+  /** Who is told of each change of a conference, once the store knows. */
+  onChange(listener: ConferenceListener): void {
+    this.#book.onChange(listener);
   }
 
   async load(): Promise<void> {

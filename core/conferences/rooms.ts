@@ -3,32 +3,39 @@ import { HoldfastError } from '../errors.js';
 import type { ParticipantFacts, RoomControl, RoomFacts } from './conference-facts.js';
 import { participantId, present, type ConferenceRecord, type Participant } from './conference-record.js';
 import type { Conferences } from './conferences.js';
+import type { Recordings } from './recordings.js';
 import { isMuted, isWaiting } from './room-audio.js';
 
 /** A room's record has its name. */
 type RoomRecord = ConferenceRecord & { readonly room: string };
 
-type RoomKeeper = Pick<Conferences, 'list' | 'change' | 'putOut' | 'endRoom'>;
+/** What rooms are kept by; found at each use, as plugins are given operations on rooms before there are any. */
+export interface RoomKeepers {
+  readonly conferences: () => Pick<Conferences, 'list' | 'change' | 'putOut' | 'endRoom'>;
+  readonly recordings: () => Pick<Recordings, 'of' | 'start' | 'stop'>;
+}
 
 export class Rooms implements RoomControl {
-  readonly #keeper: () => RoomKeeper;
+  readonly #keepers: RoomKeepers;
 
-  /** Asked for at each use: plugins are given this before there is any. */
-  constructor(keeper: () => RoomKeeper) {
-    this.#keeper = keeper;
+  constructor(keepers: RoomKeepers) {
+    this.#keepers = keepers;
   }
 
-  get #conferences(): RoomKeeper {
-    return this.#keeper();
+  get #conferences(): ReturnType<RoomKeepers['conferences']> {
+    return this.#keepers.conferences();
   }
 
   list(): readonly RoomFacts[] {
-    return this.#conferences.list().filter(isRoom).map(roomFacts);
+    return this.#conferences
+      .list()
+      .filter(isRoom)
+      .map(room => this.#facts(room));
   }
 
   /** By name or id. Throws CONFERENCE_NOT_FOUND. */
   get(room: string): RoomFacts {
-    return roomFacts(this.#find(room));
+    return this.#facts(this.#find(room));
   }
 
   async mute(room: string, participant: string): Promise<RoomFacts> {
@@ -50,7 +57,7 @@ export class Rooms implements RoomControl {
   async kick(room: string, participant: string): Promise<RoomFacts> {
     const found = this.#find(room);
     this.#conferences.putOut(findParticipant(found, participant).callId, `put out of room ${found.room}`);
-    return roomFacts(found);
+    return this.#facts(found);
   }
 
   async lock(room: string): Promise<RoomFacts> {
@@ -61,9 +68,21 @@ export class Rooms implements RoomControl {
     return this.#change(this.#find(room), before => ({ ...before, locked: false }));
   }
 
+  async record(room: string): Promise<RoomFacts> {
+    const found = this.#find(room);
+    await this.#keepers.recordings().start(found);
+    return this.#facts(found);
+  }
+
+  async stopRecording(room: string): Promise<RoomFacts> {
+    const found = this.#find(room);
+    await this.#keepers.recordings().stop(found);
+    return this.#facts(found);
+  }
+
   async end(room: string): Promise<RoomFacts> {
     const found = this.#find(room);
-    return stillThere(found, await this.#conferences.endRoom(found.id, `room ${found.room} was ended`));
+    return this.#stillThere(found, await this.#conferences.endRoom(found.id, `room ${found.room} was ended`));
   }
 
   #changeOne(room: string, wanted: string, change: Partial<Pick<Participant, 'muted' | 'deaf'>>): Promise<RoomFacts> {
@@ -77,7 +96,16 @@ export class Rooms implements RoomControl {
 
   async #change(found: RoomRecord, change: (before: RoomRecord) => ConferenceRecord): Promise<RoomFacts> {
     const changed = await this.#conferences.change(found.id, before => change({ ...before, room: found.room }));
-    return stillThere(found, changed);
+    return this.#stillThere(found, changed);
+  }
+
+  #facts(conference: RoomRecord): RoomFacts {
+    return roomFacts(conference, this.#keepers.recordings().of(conference.id)?.id ?? null);
+  }
+
+  #stillThere({ room }: RoomRecord, changed: ConferenceRecord | undefined): RoomFacts {
+    if (changed && isRoom(changed)) return this.#facts(changed);
+    throw new HoldfastError('CONFERENCE_NOT_FOUND', `room ${room} has just ended`);
   }
 
   #find(wanted: string): RoomRecord {
@@ -119,15 +147,10 @@ function unheardListener(participant: string): HoldfastError {
   });
 }
 
-function stillThere({ room }: RoomRecord, changed: ConferenceRecord | undefined): RoomFacts {
-  if (changed && isRoom(changed)) return roomFacts(changed);
-  throw new HoldfastError('CONFERENCE_NOT_FOUND', `room ${room} has just ended`);
-}
-
-export function roomFacts(conference: RoomRecord): RoomFacts {
+function roomFacts(conference: RoomRecord, recording: string | null): RoomFacts {
   const { id, room, node, locked, createdMs } = conference;
   return {
-    ...{ id, room, node, locked },
+    ...{ id, room, node, locked, recording },
     waiting: isWaiting(conference),
     createdAt: new Date(createdMs).toISOString(),
     participants: present(conference).map(participantFacts),

@@ -65,6 +65,7 @@ const plainParts: readonly PlainPart[] = [
   { part: 'log.file', needs: ['daemon-restart'], of: config => config.log.file },
   { part: 'cdr.file', needs: [], of: config => config.cdr.file },
   { part: 'cdr.webhook', needs: [], of: config => config.cdr.webhook },
+  { part: 'recordings', needs: [], of: config => config.recordings },
   { part: 'metrics', needs: [], of: config => config.metrics },
   { part: 'limits.maxSetupSeconds', needs: [], of: config => config.limits.maxSetupSeconds },
   { part: 'limits.maxCallSeconds', needs: [], of: config => config.limits.maxCallSeconds },

@@ -207,6 +207,11 @@ export const configSchema = z.strictObject({
     .describe('Realm of the subscribers, and host part of their addresses.'),
   log: log.prefault({}).describe('What the daemon logs, and where.'),
   cdr: cdr.prefault({}).describe('Call records.'),
+  recordings: z
+    .string()
+    .min(1)
+    .default('recordings')
+    .describe('Folder of recorded rooms; relative to the state folder.'),
   metrics: metrics.optional().describe('Metrics for Prometheus; without this block there are none.'),
   limits: limits.prefault({}).describe('What is ended that does not end by itself, and when.'),
   trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),

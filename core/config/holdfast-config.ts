@@ -87,6 +87,8 @@ export interface HoldfastConfig {
   /** `file` is relative to the state folder. */
   readonly log: { readonly level: LogLevel; readonly file?: string };
   /** `file` is relative to the state folder. */
+  /** Folder of recorded rooms, relative to the state folder. */
+  readonly recordings: string;
   readonly cdr: { readonly file: string; readonly webhook?: WebhookConfig };
   readonly metrics?: MetricsConfig;
   readonly limits: Limits;

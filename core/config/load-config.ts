@@ -68,6 +68,7 @@ class ConfigBuilder {
         domain,
         log: level,
         cdr,
+        recordings: this.#file.recordings,
         limits,
         trace,
         registration,

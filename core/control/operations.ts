@@ -74,7 +74,7 @@ const conference = z.object({
 });
 
 /** What can be done to a room, or to one who is in it. */
-export const roomActions = ['lock', 'unlock', 'end'] as const;
+export const roomActions = ['lock', 'unlock', 'record', 'stopRecording', 'end'] as const;
 export const participantActions = ['mute', 'unmute', 'deafen', 'undeafen', 'kick'] as const;
 
 /** A room as `conference list` shows it. */
@@ -85,6 +85,8 @@ const room = z.object({
   locked: z.boolean(),
   /** While all wait for a moderator. */
   waiting: z.boolean(),
+  /** Name of the recording that goes on. */
+  recording: z.string().nullable(),
   createdAt: z.string(),
   participants: list(
     z.object({
@@ -204,7 +206,7 @@ export const operationTable = {
   roomAction: {
     params: z.strictObject({ action: z.enum(roomActions), room: roomName }),
     result: room,
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     survivesCaller: true,
   },
   /** `participant`: an id that `rooms` gives, or the beginning of one. */

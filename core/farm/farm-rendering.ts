@@ -79,11 +79,12 @@ export function makePrivateFolder(folder: string): void {
 export async function writeRendering(folder: string, files: readonly NodeFile[]): Promise<void> {
   const earlier = await earlierFiles(folder);
   const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-  for (const { path, content, mode } of files) {
+  for (const { path, ...file } of files) {
     const target = pathBelow(folder, path);
     await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-    if ((await readFile(target, 'utf8').catch(() => undefined)) === content) await chmod(target, mode);
-    else await writeOwnedFile(target, content, mode, owner);
+    const held = await readFile(target, file.encoding ?? 'utf8').catch(() => undefined);
+    if (held === file.content) await chmod(target, file.mode);
+    else await writeOwnedFile(target, file, owner);
   }
   const kept = new Set(files.map(({ path }) => path));
   for (const path of earlier.filter(one => !kept.has(one))) await removeFile(folder, path);

@@ -71,8 +71,8 @@ export class ReloadPlanner {
     const files = renderer.setup(node, host.folder(node.name)).files;
     return new Map(
       await Promise.all(
-        files.map(async ({ path, content, reload }) => {
-          const held = reload === 'list-reload' ? content : await host.readFile(node.name, path);
+        files.map(async ({ path, content, encoding, reload }) => {
+          const held = reload === 'list-reload' ? content : await host.readFile(node.name, path, encoding);
           return [path, held] as const;
         }),
       ),

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeFile, NodeHost, NodeProcess, NodeSetup, ProcessExit, ProcessSpec } from '../ports/node-host.js';
 import { boundLog, logTail } from './bounded-log.js';
-import { makeFolder, writeOwnedFile } from './owned-files.js';
+import { makeFolder, writeOwnedFile, takeFile } from './owned-files.js';
 import { readProcessRecord, removeProcessRecord, writeProcessRecord } from './process-record.js';
 import { nodeMark, serversBelow } from './process-mark.js';
 import { isRunning, readProcess, sessionOf, signal } from './process-table.js';
@@ -67,17 +67,25 @@ export class LocalHost implements NodeHost {
     for (const file of files) {
       const path = pathBelow(this.folder(node), file.path);
       await this.#makeParents(node, dirname(file.path), owner);
-      await writeOwnedFile(path, file.content, file.mode, owner);
+      await writeOwnedFile(path, file, owner);
     }
   }
 
-  async readFile(node: string, path: string): Promise<string | undefined> {
+  async readFile(
+    node: string,
+    path: string,
+    encoding: NodeFile['encoding'] | 'utf8' = 'utf8',
+  ): Promise<string | undefined> {
     try {
-      return await readFile(pathBelow(this.folder(node), path), 'utf8');
+      return await readFile(pathBelow(this.folder(node), path), encoding);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw new HoldfastError('HOST_FAILED', `${node}: cannot read ${path}: ${messageOf(error)}`, { cause: error });
     }
+  }
+
+  async takeFile(node: string, path: string, to: string): Promise<boolean> {
+    return takeFile(pathBelow(this.folder(node), path), to);
   }
 
   async start(node: string, setup: NodeSetup): Promise<NodeProcess> {

@@ -1,14 +1,18 @@
 // Writes files and folders for another user, as root, without following links that this user may have placed.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HoldfastError, messageOf } from '../errors.js';
+import type { NodeFile } from '../ports/node-host.js';
 
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** What a file is to be, as a node's file says it. */
+export type OwnedContent = Pick<NodeFile, 'content' | 'encoding' | 'mode'>;
 
 /** Makes `path` (whose parent exists) a folder with this mode and owner. A link in its place is refused. */
 export async function makeFolder(path: string, mode: number, owner: Owner): Promise<void> {
@@ -28,13 +32,17 @@ export async function makeFolder(path: string, mode: number, owner: Owner): Prom
 }
 
 /** Writes a whole file by temporary file and rename: a reader sees the old content or the new one, never a part. */
-export async function writeOwnedFile(path: string, content: string, mode: number, owner: Owner): Promise<void> {
+export async function writeOwnedFile(
+  path: string,
+  { content, encoding, mode }: OwnedContent,
+  owner: Owner,
+): Promise<void> {
   const temporary = `${dirname(path)}/.${randomBytes(6).toString('hex')}.tmp`;
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   try {
     const handle = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      await handle.writeFile(content);
+      await handle.writeFile(content, encoding ?? 'utf8');
       await handle.chown(owner.uid, owner.gid);
       await handle.chmod(mode);
     } finally {
@@ -44,6 +52,26 @@ export async function writeOwnedFile(path: string, content: string, mode: number
   } catch (error) {
     await rm(temporary, { force: true });
     throw asHostFailure(`cannot write ${path}`, error);
+  }
+}
+
+/** Moves a plain file (a link is refused) and makes it this process's own, closed to others. False where there is none. */
+export async function takeFile(path: string, to: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found) return false;
+  try {
+    if (!found.isFile()) throw new Error('it is no plain file');
+    await rename(path, to);
+    const handle = await open(to, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      await handle.chown(process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+      await handle.chmod(0o600);
+    } finally {
+      await handle.close();
+    }
+    return true;
+  } catch (error) {
+    throw asHostFailure(`cannot move ${path} to ${to}`, error);
   }
 }
 

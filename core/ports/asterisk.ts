@@ -178,6 +178,10 @@ export interface AriClient {
     addChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     removeChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     destroy(params: { bridgeId: string }): Promise<void>;
+    /** What all in it say together, into a file of this name in the Asterisk's spool. */
+    record(params: { bridgeId: string; name: string; format: string; ifExists: 'fail' }): Promise<void>;
+    /** To all that are in it: `sound:/PATH` without the file's ending, `tone:NAME`, … */
+    play(params: { bridgeId: string; media: string }): Promise<void>;
   };
   readonly asterisk: {
     getInfo(): Promise<{ status: { startup_time: string }; system: { version: string; entity_id: string } }>;
@@ -189,6 +193,11 @@ export interface AriClient {
     /** PUT of the same: makes the object, or changes these fields of it. */
     updateObject(params: { configClass: string; objectType: string; id: string; fields: ObjectFields }): Promise<void>;
     deleteObject(params: { configClass: string; objectType: string; id: string }): Promise<void>;
+  };
+  readonly recordings: {
+    stop(params: { recordingName: string }): Promise<void>;
+    /** Refused with 404 once its file is closed. */
+    getLive(params: { recordingName: string }): Promise<void>;
   };
   readonly endpoints: {
     listByTech(params: { tech: string }): Promise<readonly { readonly resource: string }[]>;

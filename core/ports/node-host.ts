@@ -6,6 +6,8 @@ import type { Voice } from './voices.js';
 export interface NodeFile {
   readonly path: string;
   readonly content: string;
+  /** `latin1`: each character is an octet. Default: it is text, in UTF-8. */
+  readonly encoding?: 'latin1';
   /** Permission bits, e.g. 0o600; the owner is the process's user. */
   readonly mode: number;
   /** How a process that runs takes new content; without it, its next start does. */
@@ -69,7 +71,9 @@ export interface NodeHost {
   /** Writes files atomically (temporary file and rename), each with its mode, owned by `user`. */
   writeFiles(node: string, files: readonly NodeFile[], user: string): Promise<void>;
   /** Reads one of the node's files, or undefined where there is none. */
-  readFile(node: string, path: string): Promise<string | undefined>;
+  readFile(node: string, path: string, encoding?: NodeFile['encoding']): Promise<string | undefined>;
+  /** Takes a file of the node's away, to this absolute path, closed to others; also of a node that is dead. False where there is none. */
+  takeFile(node: string, path: string, to: string): Promise<boolean>;
   /** Writes the setup and starts the process; resolves once it runs (not: once it is ready). Throws HOST_FAILED. */
   start(node: string, setup: NodeSetup): Promise<NodeProcess>;
   /** SIGTERM, and SIGKILL after `graceMs`; resolves when the process is gone. A node that does not run is fine. */

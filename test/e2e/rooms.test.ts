@@ -1,99 +1,152 @@
-// Rooms with real audio: who is heard by whom, as it is ordered on the command line, and again after the deaths of servers.
+// Rooms with real audio: who is heard by whom, as ordered and as the config says, recorded, and again after the deaths of servers.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import type { RoomStatus } from '../../core/control/operations.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { leftovers, withAri } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { sharesOf } from '../harness/tone.js';
 import { waitFor } from '../harness/wait-for.js';
+import { wavHeaderBytes, wavRate } from '../harness/wav.js';
 
-/** One of each party. */
+/** One of each party; its number ends in its place here. */
 const tones = [440, 620, 830, 1070, 1330];
 
+const rooms = `
+    rooms:
+      - room: '8100'
+        moderators: { numbers: ['700'] }
+        listeners: { numbers: ['702'] }
+        waitForModerator: true
+        musicWhenAlone: true
+        endWhen: last-moderator-leaves
+        joinSound: tone:join
+      - { room: '8200', maxParticipants: 1, maxSeconds: 4 }
+      - { room: '8300', others: 403 }
+`;
+
 interface Party {
-  readonly phone: SipEndpoint;
   readonly call: OutgoingCall;
   readonly hz: number;
 }
 
+let farm: Farm;
+const phones: SipEndpoint[] = [];
+/** Those who are in a room now. */
+let parties: Party[] = [];
+
+before(async () => {
+  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  farm = await Farm.up({ config: local.replace(/(twoParty: call-node)[^\n]*\n/, `$1${rooms}`) });
+  for (const i of tones.keys())
+    phones.push(await SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMA'] }));
+});
+after(async () => {
+  await Promise.allSettled(phones.map(phone => phone.close()));
+  await farm.down();
+});
+
+async function enter(i: number, name: string): Promise<Party> {
+  const call = await phones[i]!.invite(farm.uri(name));
+  await call.answered();
+  const hz = tones[i]!;
+  call.audio.sendTone(hz);
+  const party = { call, hz };
+  parties.push(party);
+  return party;
+}
+
+/** What `conference list NAME --json` shows. */
+async function room(name: string): Promise<RoomStatus> {
+  return (await callDaemon(statePaths(farm.state).controlSocket, 'rooms', { room: name }))[0]!;
+}
+
+async function idOf(i: number, name = '8001'): Promise<string> {
+  const found = (await room(name)).participants.find(one => one.callerNumber === `70${i}`);
+  assert.ok(found, `70${i} is in room ${name}`);
+  return found.id;
+}
+
+/** Everybody who is not deaf hears all others who are not muted, and nobody else. */
+async function heardAsOrdered(muted: readonly number[] = [], deaf: readonly number[] = []): Promise<void> {
+  const isOne = (list: readonly number[], hz: number): boolean => list.some(i => tones[i] === hz);
+  await Promise.all(
+    parties.map(async ({ call, hz }) => {
+      const speaking = parties.map(one => one.hz).filter(one => one !== hz && !isOne(muted, one));
+      const silent = tones.filter(one => !speaking.includes(one));
+      if (isOne(deaf, hz)) await hearsSilence(call);
+      else await call.audio.hearsMix(speaking, silent, 15_000);
+    }),
+  );
+}
+
+async function hearsSilence(call: OutgoingCall): Promise<void> {
+  await waitFor('silence', () => call.audio.heard() === undefined, { deadlineMs: 15_000 });
+  call.audio.resetReport();
+  await waitFor('RTP all the same', () => call.audio.report().packets > 10, { deadlineMs: 15_000 });
+}
+
+async function bridges(): Promise<string[]> {
+  return (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
+}
+
+async function kill(node: string): Promise<void> {
+  const pid = await farm.pid(node);
+  parties.forEach(({ call }) => call.audio.resetReport());
+  process.kill(pid, 'SIGKILL');
+  const isKnown = async (): Promise<boolean> => (await farm.pids()).get(node) !== pid;
+  await waitFor(`the death of ${node} to be known`, isKnown, { deadlineMs: 10_000 });
+}
+
 describe('a room of five parties', () => {
-  let farm: Farm;
-  const phones: SipEndpoint[] = [];
-  const parties: Party[] = [];
+  after(() => (parties = []));
 
-  before(async () => {
-    farm = await Farm.up();
-    for (const i of tones.keys())
-      phones.push(await SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMA'] }));
-  });
-  after(async () => {
-    await Promise.allSettled(phones.map(phone => phone.close()));
-    await farm.down();
-  });
-
-  const enter = async (i: number, room = '8001'): Promise<Party> => {
-    const phone = phones[i]!;
-    const call = await phone.invite(farm.uri(room));
-    await call.answered();
-    const hz = tones[i]!;
-    call.audio.sendTone(hz);
-    const party = { phone, call, hz };
-    parties.push(party);
-    return party;
+  const ordered = async (): Promise<unknown> => {
+    const { locked, participants } = await room('8001');
+    const each = participants.map(({ id, muted, deaf, role }) => [id, muted, deaf, role].join(' ')).sort();
+    return { locked, each };
   };
-  /** What `conference list 8001 --json` shows. */
-  const room = async (): Promise<RoomStatus> =>
-    (await callDaemon(statePaths(farm.state).controlSocket, 'rooms', { room: '8001' }))[0]!;
-  const idOf = async (i: number): Promise<string> => {
-    const found = (await room()).participants.find(one => one.callerNumber === `70${i}`);
-    assert.ok(found, `70${i} is in the room`);
-    return found.id;
-  };
-  /** Everybody who is not deaf hears all others who are not muted, and nobody else. */
-  const heardAsOrdered = async (muted: readonly number[] = [], deaf: readonly number[] = []): Promise<void> => {
-    const hzOf = (list: readonly number[]): number[] => list.map(i => tones[i]!);
-    await Promise.all(
-      parties.map(async ({ call, hz }) => {
-        const speaking = parties.map(one => one.hz).filter(one => one !== hz && !hzOf(muted).includes(one));
-        const silent = tones.filter(one => !speaking.includes(one));
-        if (hzOf(deaf).includes(hz)) await hearsNothing(call);
-        else await call.audio.hearsMix(speaking, silent, 15_000);
-      }),
-    );
-  };
-  const hearsNothing = async (call: OutgoingCall): Promise<void> => {
-    await waitFor('silence', () => call.audio.heard() === undefined, { deadlineMs: 15_000 });
-    call.audio.resetReport();
-    await waitFor('RTP all the same', () => call.audio.report().packets > 10, { deadlineMs: 15_000 });
-  };
-  const bridges = async (): Promise<string[]> =>
-    (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
+  /** When, in ms since 1970, what was first heard as it should be. */
+  const moments: Record<string, number> = {};
 
   test('four of them, on two call nodes, each hear the three others', { timeout: 60_000 }, async () => {
     await farm.json('drain', 'call-2');
-    await Promise.all([enter(0), enter(1)]);
+    await Promise.all([enter(0, '8001'), enter(1, '8001')]);
     await farm.json('undrain', 'call-2');
     await farm.json('drain', 'call-1');
-    await Promise.all([enter(2), enter(3)]);
+    await Promise.all([enter(2, '8001'), enter(3, '8001')]);
     await farm.json('undrain', 'call-1');
     await heardAsOrdered();
     assert.equal((await bridges()).length, 1);
   });
 
-  test('one joins late: each of five hears the four others and not itself', { timeout: 60_000 }, async () => {
-    await enter(4);
-    await heardAsOrdered();
-  });
+  test(
+    'it is recorded, and one joins late: each of five hears the four others and not itself',
+    { timeout: 60_000 },
+    async () => {
+      await farm.json('conference', 'record', '8001', 'start');
+      assert.match((await room('8001')).recording ?? '', /^8001-/);
+      const { stderr } = await farm.cli(['conference', 'record', '8001', 'start']);
+      assert.match(stderr, /is being recorded, as 8001-/);
+      moments['four'] = Date.now();
+      await enter(4, '8001');
+      await heardAsOrdered();
+      moments['five'] = Date.now();
+    },
+  );
 
   test('one is muted, one hears nobody any more, and each is put back', { timeout: 60_000 }, async () => {
     await farm.json('conference', 'mute', '8001', (await idOf(0)).slice(0, -2));
-    await heardAsOrdered([0]);
     await farm.json('conference', 'deafen', '8001', await idOf(3));
     await heardAsOrdered([0], [3]);
+    moments['muted'] = Date.now();
     await farm.json('conference', 'unmute', '8001', await idOf(0));
     await farm.json('conference', 'undeafen', '8001', await idOf(3));
     await heardAsOrdered();
@@ -103,7 +156,6 @@ describe('a room of five parties', () => {
     await farm.json('conference', 'lock', '8001');
     const refused = await phones[0]!.invite(farm.uri('8001'));
     assert.equal(await refused.rejected(), 403);
-    await farm.json('conference', 'unlock', '8001');
   });
 
   test('one who is put out is hung up, and heard no more', { timeout: 60_000 }, async () => {
@@ -113,37 +165,22 @@ describe('a room of five parties', () => {
     await heardAsOrdered();
   });
 
-  const kill = async (node: string): Promise<void> => {
-    process.kill(await farm.pid(node), 'SIGKILL');
-  };
-  const ordered = async (): Promise<unknown> => {
-    const { locked, participants } = await room();
-    const each = participants.map(({ id, muted, deaf, role }) => [id, muted, deaf, role].join(' ')).sort();
-    return { locked, each };
-  };
-
-  test(
-    'call node and conference node die: all are back, muted, deaf and locked as they were',
-    { timeout: 90_000 },
-    async t => {
-      await farm.json('conference', 'mute', '8001', await idOf(0));
-      await farm.json('conference', 'deafen', '8001', await idOf(2));
-      await farm.json('conference', 'lock', '8001');
+  test('its servers die: all are back, muted, deaf and locked as they were', { timeout: 120_000 }, async t => {
+    await farm.json('conference', 'mute', '8001', await idOf(0));
+    await farm.json('conference', 'deafen', '8001', await idOf(2));
+    await heardAsOrdered([0], [2]);
+    const before = await ordered();
+    for (const node of ['call-1', 'call-2', (await room('8001')).node]) {
+      await kill(node);
       await heardAsOrdered([0], [2]);
-      const before = await ordered();
-      for (const node of ['call-1', 'call-2', (await room()).node]) {
-        parties.forEach(({ call }) => call.audio.resetReport());
-        await kill(node);
-        await farm.whole();
-        await heardAsOrdered([0], [2]);
-        assert.deepEqual(await ordered(), before, `after the death of ${node}`);
-        assert.equal((await bridges()).length, 1);
-        t.diagnostic(
-          `${node}: ${parties.map(({ call }) => Math.round(call.audio.report().largestGapMs)).join(', ')} ms`,
-        );
-      }
-    },
-  );
+      await farm.whole();
+      assert.deepEqual(await ordered(), before, `after the death of ${node}`);
+      assert.equal((await bridges()).length, 1);
+      const silences = parties.map(({ call }) => Math.round(call.audio.report().largestGapMs));
+      t.diagnostic(`${node}: silences of ${silences.join(', ')} ms`);
+    }
+    assert.match((await room('8001')).recording ?? '', /^8001-/);
+  });
 
   test('the daemon dies: what was ordered still holds, and can be taken back', { timeout: 60_000 }, async () => {
     const before = await ordered();
@@ -159,6 +196,7 @@ describe('a room of five parties', () => {
     await farm.json('conference', 'unmute', '8001', await idOf(0));
     await farm.json('conference', 'undeafen', '8001', await idOf(2));
     await heardAsOrdered();
+    moments['last'] = Date.now();
   });
 
   test('the end of the room hangs up everybody, and nothing is left', { timeout: 60_000 }, async () => {
@@ -170,4 +208,112 @@ describe('a room of five parties', () => {
     assert.equal(code, 1);
     assert.match(stderr, /nobody is in a room "8001"/);
   });
+
+  test(
+    'the recording has the right tones at the right times, in a segment for each conference node',
+    { timeout: 60_000 },
+    async () => {
+      const [name = ''] = await readdir(join(farm.state, 'recordings'));
+      const folder = join(farm.state, 'recordings', name);
+      const lines = async (): Promise<Record<string, string>[]> =>
+        (await readFile(join(folder, 'recording.jsonl'), 'utf8'))
+          .trimEnd()
+          .split('\n')
+          .map(line => JSON.parse(line) as Record<string, string>);
+      const files = async (): Promise<string[]> => (await readdir(folder)).filter(one => one.endsWith('.wav'));
+      await waitFor('both files', async () => (await files()).length === 2, { deadlineMs: 15_000 });
+      const segments = (await lines()).filter(line => line['segment'] !== undefined);
+      const stays = (await lines()).filter(line => line['participant'] !== undefined);
+      assert.equal(new Set(segments.map(one => one['node'])).size, 2);
+      assert.deepEqual(stays.map(one => one['callerNumber']).sort(), ['700', '701', '702', '703', '704']);
+      assert.ok(stays.every(one => Date.parse(one['joinedAt'] ?? '') <= Date.parse(one['leftAt'] ?? '')));
+      const samplesOf = async (segment: number, atMs: number): Promise<Int16Array> => {
+        const { segment: file = '', startedAt = '' } = segments[segment] ?? {};
+        const wav = await readFile(join(folder, file));
+        assert.equal(wav.readUInt32LE(40), wav.length - wavHeaderBytes, 'its header says how long it is');
+        const samples = new Int16Array(new Uint8Array(wav.subarray(wavHeaderBytes)).buffer);
+        const end = Math.round(((atMs - Date.parse(startedAt)) * wavRate) / 1000);
+        return samples.slice(end - wavRate / 5, end);
+      };
+      /** Those whose tone is in the 200 ms before that moment, by their places. */
+      const heardAt = async (segment: number, moment: string): Promise<number[]> => {
+        const shares = sharesOf(tones, await samplesOf(segment, moments[moment] ?? 0), wavRate);
+        return [...shares.keys()].filter(i => (shares[i] ?? 0) > 0.05);
+      };
+      assert.deepEqual(await heardAt(0, 'five'), [0, 1, 2, 3, 4]);
+      assert.deepEqual(await heardAt(0, 'muted'), [1, 2, 3, 4]);
+      assert.deepEqual(await heardAt(1, 'last'), [0, 1, 2, 3]);
+    },
+  );
+});
+
+describe('a room of the config', () => {
+  after(() => (parties = []));
+  afterEach(() => nothingLeft(farm));
+
+  test(
+    'waits for its moderator with music, has a listener who is not heard, and ends with the moderator',
+    { timeout: 60_000 },
+    async () => {
+      const [speaker, listener] = [await enter(1, '8100'), await enter(2, '8100')];
+      assert.equal((await room('8100')).waiting, true);
+      for (const { call } of [speaker, listener]) {
+        await waitFor('music', () => call.audio.heard() !== undefined, { deadlineMs: 15_000 });
+        const isOther = (hz = 0): boolean => tones.some(tone => Math.abs(tone - hz) < 5);
+        assert.equal(isOther(call.audio.heard()?.hz), false, 'music, and none of the parties');
+      }
+      const moderator = await enter(0, '8100');
+      const roles = (await room('8100')).participants.map(({ callerNumber, role }) => `${callerNumber} ${role}`);
+      assert.deepEqual(roles.sort(), ['700 moderator', '701 speaker', '702 listener']);
+      await heardAsOrdered([2]);
+      const { code, stderr } = await farm.cli(['conference', 'unmute', '8100', await idOf(2, '8100')]);
+      assert.equal(code, 1);
+      assert.match(stderr, /listener/);
+      assert.equal(await moderator.call.hangup(), 200);
+      await Promise.all([speaker.call.ended(), listener.call.ended()]);
+    },
+  );
+
+  test(
+    'takes no more than it may, refuses whom it is not for, and lasts no longer than it may',
+    { timeout: 60_000 },
+    async () => {
+      const first = await enter(0, '8200');
+      assert.equal(await (await phones[1]!.invite(farm.uri('8200'))).rejected(), 486);
+      assert.equal(await (await phones[1]!.invite(farm.uri('8300'))).rejected(), 403);
+      await first.call.ended();
+    },
+  );
+
+  test(
+    'thirty come at once, and come again when its node dies: one bridge, thirty in it',
+    { timeout: 120_000 },
+    async () => {
+      const silent = await SipEndpoint.open({ address: farm.host(205), user: '710', codecs: ['PCMU'], sends: false });
+      const calls = await Promise.all(Array.from({ length: 30 }, () => silent.invite(farm.uri('8400'))));
+      await Promise.all(calls.map(call => call.answered(30_000)));
+      const inBridges = async (): Promise<string> => {
+        const { nodes } = await farm.status();
+        const here = nodes.filter(one => one.farm === 'conference' && one.pid !== null);
+        const found = await Promise.all(
+          here.map(({ name, address }) => withAri(farm, name, address, ari => ari.bridges.list())),
+        );
+        return found
+          .flat()
+          .map(one => `${one.id} ${one.channels.length}`)
+          .join();
+      };
+      const all = async (): Promise<boolean> => (await inBridges()) === 'room-8400 30';
+      await waitFor('thirty in one bridge', all, { deadlineMs: 20_000, describe: inBridges });
+      const { node } = await room('8400');
+      await kill(node);
+      await waitFor('another node', async () => (await room('8400')).node !== node, { deadlineMs: 20_000 });
+      await waitFor('thirty in one bridge', all, { deadlineMs: 20_000, describe: inBridges });
+      await farm.whole();
+      assert.equal(await inBridges(), 'room-8400 30');
+      await farm.json('conference', 'end', '8400');
+      await Promise.all(calls.map(call => call.ended(20_000)));
+      await silent.close();
+    },
+  );
 });

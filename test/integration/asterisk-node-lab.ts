@@ -79,7 +79,8 @@ export class AsteriskLab {
       file.path === 'extensions.conf' ? { ...file, content: `${file.content}\n${dialplan}` } : file,
     );
     for (const one of folders) await mkdir(join(folder, one), { recursive: true });
-    for (const { path, content, mode } of files) await writeFile(join(folder, path), content, { mode });
+    for (const { path, content, encoding = 'utf8', mode } of files)
+      await writeFile(join(folder, path), content, { encoding, mode });
     // A session of its own, as the host gives it.
     const child = spawn(process.command, process.args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     const running: Running = { folder, child, log: '' };

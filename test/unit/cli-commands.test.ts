@@ -48,7 +48,7 @@ const shown: ShownCall = {
 };
 
 const room: RoomStatus = {
-  ...{ id: 'room-8001', room: '8001', node: 'conference-1', locked: false, waiting: false },
+  ...{ id: 'room-8001', room: '8001', node: 'conference-1', locked: false, waiting: false, recording: null },
   createdAt: '2026-01-01T10:00:00.000Z',
   participants: [
     {
@@ -79,7 +79,10 @@ const operations: Operations = {
     { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
   ],
   rooms: async () => [room],
-  roomAction: async () => ({ ...room, locked: true }),
+  roomAction: async params => {
+    asked.push(params);
+    return room;
+  },
   participantAction: async params => {
     asked.push(params);
     return room;
@@ -226,6 +229,9 @@ describe('the command line', () => {
     assert.match(out, /^c-1 +1001 +alice +speaker +muted +10:00:01$/m);
     assert.equal(await onFarm('conference lock 8001'), 0);
     assert.equal(out, 'Room 8001 is locked.\n');
+    assert.equal(await onFarm('conference record 8001 start'), 0);
+    assert.deepEqual(asked.at(-1), { action: 'record', room: '8001' });
+    assert.equal(await onFarm('conference record 8001'), 2);
     assert.equal(await onFarm('conference kick 8001 c-1'), 0);
     assert.deepEqual(asked.at(-1), { action: 'kick', room: '8001', participant: 'c-1' });
     assert.equal(await onFarm('conference mute 8001'), 2);

@@ -4,6 +4,8 @@ import { describe, test } from 'node:test';
 import { plainRoom, type ConferenceRecord, type Participant } from '../../core/conferences/conference-record.js';
 import { audioAtEntry, audioCommands, audioOf, muteAtEntry, type Audio } from '../../core/conferences/room-audio.js';
 import { endingAfter, refusalOf } from '../../core/conferences/room-rules.js';
+import { changesOf } from '../../core/conferences/conference-changes.js';
+import { following, formatRecording, newRecording, openSegment } from '../../core/conferences/recording-record.js';
 import { Rooms } from '../../core/conferences/rooms.js';
 import { HoldfastError } from '../../core/errors.js';
 
@@ -109,6 +111,65 @@ describe('who may enter a room, and when it ends', () => {
   });
 });
 
+describe('a recording of a room', () => {
+  type Named = ConferenceRecord & { readonly room: string };
+  const named = (participants: Participant[], more: Partial<ConferenceRecord> = {}): Named => ({
+    ...room(participants, more),
+    room: '8001',
+  });
+  const [a, b] = [member('a', { joinedMs: 500 }), member('b', { joinedMs: 2_000 })];
+
+  test('knows who is in the room at its beginning, who joins and who leaves, and ends with the room', () => {
+    const both = named([a, b]);
+    const joined = following(newRecording(named([a]), 1_000), named([a]), both, 2_000);
+    const left = following(joined, both, named([b]), 3_000);
+    const over = following(left, named([b]), undefined, 4_000);
+    assert.deepEqual(
+      over.stays.map(({ participant, joinedMs, leftMs }) => [participant, joinedMs, leftMs]),
+      [
+        ['a', 500, 3_000],
+        ['b', 2_000, 4_000],
+      ],
+    );
+    assert.equal(over.endedMs, 4_000);
+    assert.equal(openSegment(over), undefined);
+    assert.equal(formatRecording(over).trimEnd().split('\n').length, 3, 'one segment, two stays');
+  });
+
+  test('goes on in a new segment where its room is mixed on another node, and is not changed by a mute', () => {
+    const begun = newRecording(named([a]), 1_000);
+    const moved = following(begun, named([a]), named([a], { node: 'conference-2' }), 5_000);
+    assert.deepEqual(
+      moved.segments.map(({ node, startedMs, endedMs }) => [node, startedMs, endedMs]),
+      [
+        ['conference-1', 1_000, 5_000],
+        ['conference-2', 5_000, null],
+      ],
+    );
+    assert.equal(following(begun, named([a]), named([{ ...a, muted: true }]), 2_000), begun);
+  });
+
+  test('has a name that is a folder, whatever the room is called', () => {
+    assert.match(newRecording({ ...named([a]), room: '../sales/é' }, 0).id, /^[\w+-]+$/);
+  });
+});
+
+describe('what has happened between two records', () => {
+  const types = (...pair: Parameters<typeof changesOf>): string[] => changesOf(...pair).map(({ type }) => type);
+  const [a, b] = [member('a'), member('b')];
+
+  test('is told in its order, and one who is entering has not joined', () => {
+    assert.deepEqual(types(undefined, room([])), ['created']);
+    assert.deepEqual(types(room([a]), room([a, { ...b, entering: true }])), []);
+    assert.deepEqual(types(room([a, { ...b, entering: true }]), room([a, b])), ['joined']);
+    assert.deepEqual(types(room([a, b]), room([{ ...a, muted: true, deaf: true }], { locked: true })), [
+      ...['locked', 'muted', 'deafened', 'left'],
+    ]);
+    assert.deepEqual(types(room([a]), room([a], { node: 'conference-2' })), ['moved']);
+    assert.deepEqual(types(room([a]), undefined), ['left', 'ended']);
+  });
+});
+
 describe('an operation on a room', () => {
   const rooms = (conference: ConferenceRecord): { rooms: Rooms; out: string[] } => {
     let now = conference;
@@ -119,7 +180,12 @@ describe('an operation on a room', () => {
       putOut: (callId: string) => void out.push(callId),
       endRoom: async () => now,
     };
-    return { rooms: new Rooms(() => keeper), out };
+    const recordings = {
+      of: () => undefined,
+      start: () => Promise.reject(new Error('not in this test')),
+      stop: () => Promise.reject(new Error('not in this test')),
+    };
+    return { rooms: new Rooms({ conferences: () => keeper, recordings: () => recordings }), out };
   };
   const code =
     (wanted: string) =>

@@ -18,17 +18,20 @@ export const conferenceCommand: Command = {
     ['kick', 'hang up the call of a participant'],
     ['lock', 'let nobody else in: 403'],
     ['unlock', 'let others in again'],
+    ['record', 'start or stop to record what all say: conference record ROOM start'],
     ['end', 'hang up everybody'],
   ],
   examples: [
     'holdfast conference list 8001',
     'holdfast conference mute 8001 1m85e2qacq',
     'holdfast conference lock 8001',
+    'holdfast conference record 8001 start',
     'holdfast conference end 8001',
   ],
   async run([action = '', room, participant], context) {
     if (action === 'list') return list(room, context);
     if (room === undefined) throw usage(`conference ${action}: of which room? \`holdfast conference list\` lists them`);
+    if (action === 'record') return record(room, participant, context);
     const after = isRoomAction(action)
       ? await ofRoom(action, room, participant, context)
       : await ofParticipant(action as ParticipantAction, room, participant, context);
@@ -42,6 +45,8 @@ const done: { readonly [Action in RoomAction | ParticipantAction]: (room: RoomSt
   {
     lock: ({ room }) => `Room ${room} is locked`,
     unlock: ({ room }) => `Room ${room} is open`,
+    record: ({ room, recording }) => `Room ${room} is being recorded, as ${recording ?? 'it was until now'}`,
+    stopRecording: ({ room }) => `The recording of room ${room} is in its folder`,
     end: ({ room }) => `Everybody in room ${room} is being hung up`,
     mute: ({ room }, participant) => `${participant} is muted in room ${room}`,
     unmute: ({ room }, participant) => `${participant} is heard in room ${room}`,
@@ -57,6 +62,15 @@ function isRoomAction(action: string): action is RoomAction {
 async function list(room: string | undefined, context: CommandContext): Promise<number> {
   const rooms = await context.ask('rooms', room === undefined ? {} : { room });
   context.show(rooms, () => formatRooms(rooms));
+  return exitCodes.done;
+}
+
+async function record(room: string, what: string | undefined, context: CommandContext): Promise<number> {
+  if (what !== 'start' && what !== 'stop')
+    throw usage('conference record: it is written: conference record ROOM start, or stop');
+  const action = what === 'start' ? 'record' : 'stopRecording';
+  const after = await context.ask('roomAction', { action, room });
+  context.show(after, () => `${done[action](after, '')}.\n`);
   return exitCodes.done;
 }
 
