@@ -19,11 +19,11 @@ import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { RegistrarCopies } from './registrations/registrar-copies.js';
 import type { KeepAlive } from './registrations/keep-alive.js';
+import type { FlowNotices } from './flows/flow-notices.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
-import type { Recoveries } from './recovery/recoveries.js';
-import type { NodeDeath } from './recovery/recovery-ports.js';
+import type { NodeDeath, Recoveries } from './recovery/recoveries.js';
 import type { Balancer, NodeHost } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
@@ -41,6 +41,7 @@ export interface DaemonParts {
   readonly store: Store;
   readonly plugins: PluginHost;
   readonly cdr: CallRecords;
+  readonly notices: FlowNotices;
   readonly states: NodeStates;
   readonly book: EngineBook;
   readonly sync: EdgeSync;
@@ -122,6 +123,7 @@ export class Daemon {
     await this.#parts.recoveries.load();
     await this.#parts.recordings.load();
     await cdr.start();
+    await this.#parts.notices.start(live.config.webhooks);
     await this.#parts.metrics.start(live.config.metrics);
     const progress = (line: string): void => log.info({}, line);
     const died = (node: string): void => {
@@ -172,6 +174,7 @@ export class Daemon {
     log.setLevel(next.log.level);
     log.reopen();
     await cdr.redirect(this.#parts.recordsGoTo(next));
+    await this.#parts.notices.redirect(next.webhooks);
     await this.#parts.metrics.serve(next.metrics);
     this.#parts.setNodes(this.#allNodes());
     await keeper.reshape(live.plan, progress);
@@ -219,6 +222,7 @@ export class Daemon {
       () => plugins.stop(),
       () => this.#trace?.close(),
       () => cdr.stop(),
+      () => this.#parts.notices.stop(),
       () => store.close(),
     ];
     for (const step of steps) {

@@ -94,7 +94,9 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
     case 'entered':
       return answerInto(call, [callerLeg(call).id], nowMs);
     case 'notEntered':
-      return refuse(call, event.sipStatus, event.reason, nowMs);
+      return call.run === null
+        ? refuse(call, event.sipStatus, event.reason, nowMs)
+        : connectFailed(call, event.sipStatus, around);
     case 'joined':
       return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
     case 'joinFailed':

@@ -13,6 +13,7 @@ import { dispatcherCommand } from './commands/dispatcher.js';
 import { downCommand } from './commands/down.js';
 import { drainCommand } from './commands/drain.js';
 import { findCommand } from './commands/find.js';
+import { flowCommand } from './commands/flow.js';
 import { manCommand } from './commands/man.js';
 import { nodesCommand } from './commands/nodes.js';
 import { recoveriesCommand } from './commands/recoveries.js';
@@ -50,6 +51,7 @@ export const commands: readonly Command[] = [
   restartCommand,
   diffCommand,
   reloadCommand,
+  flowCommand,
   demoCommand,
   completionCommand(() => commands),
   manCommand(() => commands),

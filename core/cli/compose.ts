@@ -27,6 +27,7 @@ import { ControlServer } from '../control/control-server.js';
 import { daemonOperations } from '../control/daemon-operations.js';
 import { Daemon, type LiveConfig } from '../daemon.js';
 import { CallInspector } from '../inspect/call-inspector.js';
+import { FlowNotices } from '../flows/flow-notices.js';
 import { Flows } from '../flows/flows.js';
 import { httpExchange } from '../flows/http-exchange.js';
 import { soundPath } from '../flows/sounds.js';
@@ -66,8 +67,7 @@ import type { AriSnapshot } from '../ports/asterisk.js';
 import type { NodeRenderer } from '../ports/node-host.js';
 import { dialogSource } from '../recovery/dialog-source.js';
 import { MediaRecovery } from '../recovery/media-recovery.js';
-import { Recoveries } from '../recovery/recoveries.js';
-import type { NodeDeath } from '../recovery/recovery-ports.js';
+import { Recoveries, type NodeDeath } from '../recovery/recoveries.js';
 import type { TracedFarm } from '../recovery/traced-dialogs.js';
 import { StandIn } from '../recovery/stand-in.js';
 import { Sentinel } from '../sentinel/sentinel.js';
@@ -133,6 +133,7 @@ const tokens = {
   bindings: token<Bindings>('bindings'),
   copies: token<RegistrarCopies>('registrar copies'),
   cdr: token<CallRecords>('cdr'),
+  notices: token<FlowNotices>('flow notices'),
   inspector: token<CallInspector>('inspector'),
   metrics: token<Metrics>('metrics'),
   daemon: token<Daemon>('daemon'),
@@ -174,7 +175,15 @@ function wireFarm(given: Given, make: Make): void {
       [roomControl.name, get(tokens.rooms)],
     ]);
     const admit: FlowSurroundings['admit'] = (call, steps) => get(tokens.admission).connected(call, steps);
-    return new PluginHost({ log, services, flowServices: { exchange: httpExchange(), admit } });
+    return new PluginHost({
+      log,
+      services,
+      flowServices: {
+        exchange: httpExchange(),
+        notify: (name, notice) => get(tokens.notices).add(name, notice),
+        admit,
+      },
+    });
   });
   make(tokens.fences, get => new Fences(store, get(tokens.balancer), get(tokens.host), log));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
@@ -320,6 +329,7 @@ function wireCalls(given: Given, make: Make): void {
     ...(webhook === undefined ? {} : { webhook }),
   });
   make(tokens.planner, get => reloadPlanner(given, get));
+  make(tokens.notices, () => new FlowNotices({ store, log }));
   make(tokens.cdr, () => new CallRecords({ store, log, ...recordsGoTo(live.config) }));
   make(tokens.inspector, get => inspector(given, get));
   make(tokens.metrics, get => metrics(given, get));
@@ -332,6 +342,7 @@ function wireCalls(given: Given, make: Make): void {
         store,
         plugins: get(tokens.plugins),
         cdr: get(tokens.cdr),
+        notices: get(tokens.notices),
         states: get(tokens.states),
         book: get(tokens.book),
         sync: get(tokens.sync),

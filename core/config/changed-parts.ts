@@ -78,6 +78,7 @@ const plainParts: readonly PlainPart[] = [
   { part: 'limits.strayGraceSeconds', needs: [], of: config => config.limits.strayGraceSeconds },
   { part: 'trace', needs: ['daemon-restart'], of: config => config.trace },
   ...registrationParts(),
+  { part: 'webhooks', needs: [], of: config => config.webhooks },
   { part: 'sounds', needs: [], of: config => config.sounds },
   { part: 'flows', needs: [], of: config => config.flows.map(({ name, written }) => ({ name, written })) },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },

@@ -128,9 +128,7 @@ const log = z.strictObject({
 });
 
 const webhook = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-    .describe('Where call records are POSTed.'),
+  url: z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' }).describe('Where it is POSTed.'),
   secret: text
     .pipe(z.string().min(16))
     .describe('Key of the signature. Best as ${NAME} of the environment, or file:PATH.'),
@@ -224,6 +222,13 @@ export const configSchema = z.strictObject({
   registration: registration.prefault({}).describe('What registrars grant to phones.'),
   subscribers: z.record(name, subscriber).default({}).describe('Users whose phones register and call, by user name.'),
   trunks: z.record(name, trunk).default({}).describe('Carriers, PBXs and other SIP peers, by a name of your choice.'),
+  webhooks: z
+    .record(
+      z.string().regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, 'a webhook’s name is lower-case letters, digits and -'),
+      webhook,
+    )
+    .default({})
+    .describe('Receivers of what flows tell (the action notify), by a name of your choice.'),
   sounds: z
     .string()
     .min(1)

@@ -39,7 +39,7 @@ export interface NumbersConfig {
   readonly expensive: readonly string[];
 }
 
-/** Where call records are POSTed. */
+/** Where call records, or the notices of flows, are POSTed. */
 export interface WebhookConfig {
   readonly url: string;
   readonly secret: string;
@@ -102,6 +102,8 @@ export interface HoldfastConfig {
   readonly registration: RegistrationConfig;
   readonly subscribers: readonly SubscriberConfig[];
   readonly trunks: readonly TrunkConfig[];
+  /** Where flows tell what they have to tell, by name. */
+  readonly webhooks: Readonly<Record<string, WebhookConfig>>;
   /** Absolute path of the folder of sounds. */
   readonly sounds?: string;
   readonly flows: readonly FlowBlock[];
@@ -113,7 +115,7 @@ export interface HoldfastConfig {
 
 /** What plugins may know of the config. */
 export function directoryOf(
-  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'flows' | 'limits' | 'trunks' | 'subscribers'>,
+  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'flows' | 'limits' | 'trunks' | 'subscribers' | 'webhooks'>,
 ): Directory {
   return Object.freeze({
     domain: config.domain,
@@ -123,6 +125,7 @@ export function directoryOf(
       return 'value' in reading ? reading.value : text;
     },
     flows: config.flows.map(({ name }) => name),
+    webhooks: Object.keys(config.webhooks),
     trunks: config.trunks.map(({ name, gateways }) => ({ name, gateways })),
     subscribers: config.subscribers.map(({ name, displayName }) => ({
       name,

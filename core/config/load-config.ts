@@ -3,12 +3,19 @@ import { dirname, resolve } from 'node:path';
 import { farmNames, planFarm, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
 import { HoldfastError } from '../errors.js';
 import { isPrivateAddress, readAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
-import { configInvalid, type ConfigPath, type ConfigProblem } from './config-problem.js';
+import { configInvalid, formatPath, type ConfigPath, type ConfigProblem } from './config-problem.js';
 import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
 import type { CallerRules } from '../calls/trunk-caller.js';
 import type { NumberRules } from '../numbers/phone-number.js';
-import type { FlowBlock, HoldfastConfig, MetricsConfig, PluginBlock, TrunkConfig } from './holdfast-config.js';
+import type {
+  FlowBlock,
+  HoldfastConfig,
+  MetricsConfig,
+  PluginBlock,
+  TrunkConfig,
+  WebhookConfig,
+} from './holdfast-config.js';
 import { schemaProblems } from './schema-problems.js';
 
 export interface LoadOptions {
@@ -28,6 +35,8 @@ export function loadConfig(path: string, options: LoadOptions = {}): HoldfastCon
   if (!parsed.success) throw configInvalid(schemaProblems(parsed.error.issues, configSchema, source));
   return new ConfigBuilder(source, parsed.data, options.subnet).build();
 }
+
+type WebhookFile = ConfigFile['webhooks'][string];
 
 class ConfigBuilder {
   readonly #source: ConfigSource;
@@ -80,6 +89,7 @@ class ConfigBuilder {
       },
       ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
       ...(metrics === undefined ? {} : { metrics }),
+      webhooks: this.#webhooks(),
       ...(sounds === undefined ? {} : { sounds: resolve(dirname(file), sounds) }),
       flows: Object.entries(this.#file.flows).map(([name, written]) => this.#flow(name, written)),
       plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
@@ -129,14 +139,25 @@ class ConfigBuilder {
   #cdr(): HoldfastConfig['cdr'] {
     const { file, webhook } = this.#file.cdr;
     if (webhook === undefined) return { file };
-    const { username, password, protocol, hostname } = new URL(webhook.url);
+    return { file, webhook: this.#webhook(['cdr', 'webhook'], webhook, 'call records go') };
+  }
+
+  #webhooks(): HoldfastConfig['webhooks'] {
+    const read = Object.entries(this.#file.webhooks).map(
+      ([name, webhook]) => [name, this.#webhook(['webhooks', name], webhook, 'notices of flows go')] as const,
+    );
+    return Object.fromEntries(read);
+  }
+
+  #webhook(path: ConfigPath, { url, secret, timeoutSeconds }: WebhookFile, what: string): WebhookConfig {
+    const { username, password, protocol, hostname } = new URL(url);
     if (username !== '' || password !== '') {
-      this.#problem(['cdr', 'webhook', 'url'], 'must bear no user and password: a record is known by its signature');
+      this.#problem([...path, 'url'], 'must bear no user and password: what is sent is known by its signature');
     }
     if (protocol === 'http:' && !isLoopback(hostname)) {
-      this.#warnings.push(`cdr.webhook.url: call records go to ${hostname} unencrypted: use https`);
+      this.#warnings.push(`${formatPath([...path, 'url'])}: ${what} to ${hostname} unencrypted: use https`);
     }
-    return { file, webhook: { url: webhook.url, secret: webhook.secret, timeoutMs: webhook.timeoutSeconds * 1000 } };
+    return { url, secret, timeoutMs: timeoutSeconds * 1000 };
   }
 
   #checkLimits(): void {

@@ -4,6 +4,7 @@ import { branch, condition, goto, variableSet } from './actions/logic.js';
 import { conferenceJoin, connectAction, echo, type FindTargets } from './actions/connect.js';
 import { digitsReceive } from './actions/digits-receive.js';
 import { fetchAction, type HttpExchange } from './actions/fetch.js';
+import { notifyAction, type Notify } from './actions/notify.js';
 import { play } from './actions/play.js';
 import { checkEntries } from './check-flows.js';
 import type { FlowAction } from './flow-facts.js';
@@ -15,12 +16,14 @@ export type FlowActions = ReadonlyMap<string, FlowAction>;
 export interface FlowServices {
   readonly findTargets: FindTargets;
   readonly exchange: HttpExchange;
+  readonly notify: Notify;
 }
 
 /** Of a check or a simulation: nothing is asked. */
 export const noServices: FlowServices = {
   findTargets: () => [],
   exchange: () => Promise.reject(new Error('nothing is asked here')),
+  notify: () => Promise.resolve(),
 };
 
 /** The built-in actions, and these. A plugin's action does not take the place of a built-in one. */
@@ -31,6 +34,7 @@ export function flowActions(services: FlowServices, added: readonly FlowAction[]
     ...[answer, ring, reject, hangup, play, digitsReceive],
     ...[connectAction(services.findTargets), conferenceJoin, echo],
     ...[goto, branch, condition, variableSet, sleep, fetchAction(services.exchange, judge)],
+    notifyAction(services.notify),
   ];
   for (const action of [...added, ...builtIn]) actions.set(action.name, action);
   return actions;

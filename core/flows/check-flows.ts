@@ -12,7 +12,6 @@ export interface FlowProblem {
   readonly path: ConfigPath;
   readonly message: string;
   readonly hint?: string | undefined;
-  readonly atKey?: boolean;
 }
 
 /** What a step's own schema says, for whoever turns issues into sentences. */

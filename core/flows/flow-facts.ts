@@ -28,7 +28,7 @@ export type FlowEvent =
   /** What its `ask` resolved with. */
   | { readonly type: 'answer'; readonly value: unknown }
   | { readonly type: 'askFailed'; readonly reason: string }
-  /** Nobody of a `connect` has answered; with the best of their final responses. */
+  /** Nobody of a `connect` has answered; with the best of their final responses. Or a room has not let the caller in. */
   | { readonly type: 'connectEnded'; readonly outcome: ConnectOutcome; readonly sipStatus: number };
 
 /** Why nobody has answered. */

@@ -14,11 +14,6 @@ export function fillText(
   );
 }
 
-/** Names of variables in a text. */
-export function variablesIn(template: string): readonly string[] {
-  return [...template.matchAll(reference)].map(([, name]) => name ?? '');
-}
-
 const weekdays = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'] as const;
 
 /** What every call knows: who calls and where to, and what time it is where the daemon runs. */
@@ -36,8 +31,3 @@ export function callVariables(call: IncomingCall, nowMs: number): Readonly<Recor
     date: `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`,
   };
 }
-
-/** Names of those. */
-export const callVariableNames: readonly string[] = [
-  ...['caller', 'caller_name', 'dialled', 'call_id', 'source', 'weekday', 'time', 'date'],
-];

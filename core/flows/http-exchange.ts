@@ -6,9 +6,9 @@ import type { HttpExchange } from './actions/fetch.js';
 const mostBytes = 300 * 1024;
 
 /** Connections are kept for the next call. */
-export function httpExchange(): HttpExchange & { close(): Promise<void> } {
+export function httpExchange(): HttpExchange {
   const agent = new Agent({ connections: 64, pipelining: 1, keepAliveTimeout: 10_000 });
-  const exchange: HttpExchange = async ({ url, method, headers, body }, signal) => {
+  return async ({ url, method, headers, body }, signal) => {
     const answer = await request(url, {
       ...{
         dispatcher: agent,
@@ -26,5 +26,4 @@ export function httpExchange(): HttpExchange & { close(): Promise<void> } {
     }
     return { status: answer.statusCode, text: Buffer.concat(parts).toString('utf8') };
   };
-  return Object.assign(exchange, { close: () => agent.destroy() });
 }

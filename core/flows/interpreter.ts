@@ -54,6 +54,8 @@ export interface RunStep {
   readonly commands: readonly RunCommand[];
   /** Why the flow has ended. */
   readonly ended?: string;
+  /** Indexes of the steps that were begun, in order. */
+  readonly begun?: readonly number[];
 }
 
 /** Steps that may follow one another without anything to wait for: more of them are a circle. */
@@ -115,7 +117,8 @@ function afterItem({ run, commands, isDone }: PlaybackStep, around: RunSurroundi
 /** Does this first, then that. */
 function after(first: RunStep, then: (run: FlowRun) => RunStep): RunStep {
   const next = then(first.run);
-  return { ...next, commands: [...first.commands, ...next.commands] };
+  const begun = [...(first.begun ?? []), ...(next.begun ?? [])];
+  return { ...next, commands: [...first.commands, ...next.commands], begun };
 }
 
 function hear(run: FlowRun, event: FlowEvent, around: RunSurroundings): RunStep {
@@ -136,7 +139,7 @@ function beginStep(run: FlowRun, at: number, around: RunSurroundings): RunStep {
     if (action === undefined) return { ...step, ended: `nobody has the action ${entry.action} any more` };
     const begun = visited(step.run, begins);
     const turn = action.begin(keysOf(entry), sceneOf(begun, around));
-    step = after(step, () => applied(begun, turn, around.nowMs));
+    step = after(step, () => ({ ...applied(begun, turn, around.nowMs), begun: [begins] }));
     const answers = step.commands.some(command => command.do === 'answer');
     around = answers ? { ...around, answered: true } : around;
     const next = wayOn(step.run, turn);

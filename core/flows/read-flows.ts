@@ -21,8 +21,7 @@ export function readFlows(
   const named = new Map<string, NamedFlows extends ReadonlyMap<string, infer Entries> ? Entries : never>();
   for (const block of flows) {
     const checked = checkFlow(block.written, { actions, directory, wrongSound: name => wrongSound(name, sounds) });
-    for (const { path, message, hint, atKey } of checked.problems)
-      problems.push(block.problem(path, message, hint, atKey));
+    for (const { path, message, hint } of checked.problems) problems.push(block.problem(path, message, hint));
     for (const { path, issues, schema } of checked.issues) problems.push(...block.schemaProblems(path, issues, schema));
     named.set(block.name, checked.entries);
   }

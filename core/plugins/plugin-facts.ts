@@ -27,6 +27,8 @@ export interface Directory {
   readonly limits: Limits;
   /** Names of the config's flows. */
   readonly flows: readonly string[];
+  /** And of its webhooks. */
+  readonly webhooks: readonly string[];
   /** Gateways as `host:port`, best first. */
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];

@@ -6,6 +6,7 @@ import { Emitter } from '../events/emitter.js';
 import type { ConnectStep, IncomingCall, RejectAnswer } from '../calls/call-facts.js';
 import { connectSteps } from '../calls/connect-steps.js';
 import { flowActions, noServices, type FlowActions, type FlowServices } from '../flows/action-registry.js';
+import type { FlowAction } from '../flows/flow-facts.js';
 import type { NamedFlows } from '../flows/flows.js';
 import { readFlows } from '../flows/read-flows.js';
 import type { Logger } from '../log.js';
@@ -103,6 +104,12 @@ export class PluginHost {
   async check(config: HoldfastConfig): Promise<readonly string[]> {
     const { checked } = await this.#checked(config);
     return checked.flatMap(({ plugin, deprecations }) => deprecations.map(one => formatDeprecation(plugin.name, one)));
+  }
+
+  /** The flows of `config` and the actions that they may have, checked as `check` does. */
+  async readFlows(config: HoldfastConfig): Promise<{ readonly actions: FlowActions; readonly named: NamedFlows }> {
+    const { checked, flows } = await this.#checked(config);
+    return { actions: flowActions(noServices, actionsOf(checked)), named: flows };
   }
 
   /** Starts the plugins of `config`. When one fails, those before it are cleaned up again, and nothing runs. */
@@ -252,8 +259,7 @@ export class PluginHost {
       checked.push(one);
       problems.push(...this.#ownCheck(one, facts));
     }
-    const added = checked.flatMap(({ plugin }) => plugin.actions ?? []);
-    const flows = readFlows(config, flowActions(noServices, added), facts);
+    const flows = readFlows(config, flowActions(noServices, actionsOf(checked)), facts);
     problems.push(...flows.problems);
     if (problems.length > 0) throw configInvalid(problems);
     return {
@@ -288,7 +294,7 @@ export class PluginHost {
           return this.#flowServices.admit?.(call, found) ?? found;
         },
       },
-      checked.flatMap(({ plugin }) => plugin.actions ?? []),
+      actionsOf(checked),
     );
     const set = { services, events, started, actions, flows, asked: new Set<Promise<unknown>>() };
     try {
@@ -317,4 +323,9 @@ export class PluginHost {
     const none = { plugins: [], started: [], services: new Map(), asked: new Set<Promise<unknown>>() };
     return { ...none, events: new Emitter<Events>(this.#log), actions: flowActions(noServices), flows: new Map() };
   }
+}
+
+/** Actions that plugins add to flows. */
+function actionsOf(plugins: readonly CheckedPlugin[]): readonly FlowAction[] {
+  return plugins.flatMap(({ plugin }) => plugin.actions ?? []);
 }

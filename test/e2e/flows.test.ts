@@ -1,7 +1,7 @@
 // Call flows on a whole farm: what callers hear, press and are connected to, also over the deaths of their node and of the daemon.
 import assert from 'node:assert/strict';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,9 +47,12 @@ farm: { subnet: 127.40.0.0/24 }
 domain: holdfast.test
 trunks: { lab: { sources: [.200-.207], gateways: [.208:5060] } }
 sounds: ${folder}
+webhooks: { crm: { url: 'http://127.0.0.1:${port}/notices', secret: ${secret} } }
 flows:
   tones:
+    - { action: notify, webhook: crm, event: began, data: { from: '\${caller}' } }
     - { action: play, items: [{ tone: '450', seconds: 1.5 }, { silence: 0.2 }, bye] }
+    - { action: notify, webhook: crm, event: heard }
   menu:
     - action: digits_receive
       prompt: menu
@@ -111,6 +114,24 @@ plugins:
   session-recovery:
 `;
 
+const secret = 'a-secret-of-the-crm';
+interface Notice {
+  readonly event: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+const notices: Notice[] = [];
+let refusals = 0;
+
+/** Takes notices, but not the first time. */
+function take(request: IncomingMessage, response: ServerResponse): void {
+  let body = '';
+  request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+  request.on('end', () => {
+    if (refusals++ > 0) notices.push(...(JSON.parse(body) as { notices: Notice[] }).notices);
+    response.writeHead(notices.length === 0 ? 503 : 204).end();
+  });
+}
+
 /** A server that is right, wrong, slow, or says what comes next. */
 async function openServer(): Promise<Server> {
   const server = createServer((request, response) => {
@@ -122,6 +143,7 @@ async function openServer(): Promise<Server> {
       '/9104': () => response.socket?.destroy(),
       '/9300': () =>
         response.end(`{"flow": [{"action": "play", "items": {"tone": "${places.follow}", "seconds": 4}}]}`),
+      '/notices': () => take(request, response),
       '/9301': () => response.end('{"flow": [{"action": "plya", "items": "x"}]}'),
     };
     (answers[request.url ?? ''] ?? (() => response.writeHead(404).end()))();
@@ -176,13 +198,21 @@ describe('flows', () => {
   };
 
   test(
-    'tones, silence and sounds are heard one after the other, and then the call ends',
+    'tones, silence and sounds are heard, a webhook is told in order, and the call ends',
     { timeout: 60_000 },
     async () => {
       const call = await dial('9001');
       await call.audio.hears(450);
       await call.audio.hears(900);
       assert.equal((await call.ended()).by, 'them');
+      await waitFor('two notices', () => notices.length === 2, { deadlineMs: 10_000 });
+      assert.deepEqual(
+        notices.map(({ event, data }) => [event, data['from']]),
+        [
+          ['began', '100'],
+          ['heard', undefined],
+        ],
+      );
     },
   );
 

@@ -204,6 +204,30 @@ describe('an emergency call', () => {
   });
 });
 
+describe('a named flow', () => {
+  const named = { flowName: 'reception', routeName: 'r' };
+  const steps = (...numbers: string[]): Parameters<Admission['connected']>[1] => [
+    { action: 'connect', strategy: 'in-order', targets: numbers.map(number => trunk('carrier', number)) },
+  ];
+
+  test('counts its caller, and is refused where they have their calls', () => {
+    limits = { 'trunk lab': { callsAtOnce: 1 } };
+    assert.deepEqual(admission.admit(arrive('1'), named), named);
+    const refusal = admission.admit(arrive('2'), named);
+    assert.ok(refusal && 'reject' in refusal);
+    assert.equal(refusal.reject, 503);
+  });
+
+  test('connects only to whom its caller may call: no flow is a way around what is barred', () => {
+    const call = arrive('1', alice);
+    assert.deepEqual(admission.connected(call, steps('+88160012345', '+4930123456')), steps('+4930123456'));
+    const refusal = admission.connected(call, steps('+88160012345'));
+    assert.ok('reject' in refusal);
+    assert.equal(refusal.reject, 403);
+    assert.deepEqual(admission.connected(call, steps('112')), steps('112'));
+  });
+});
+
 describe('numbers', () => {
   test('reach a trunk as it writes them; what is none stays as it is', () => {
     numbers = { format: 'plain', country: 'DE' };

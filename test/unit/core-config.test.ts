@@ -190,7 +190,7 @@ describe('a mistake in a config file is told with file, line, column and a hint'
     ],
     'a password in the URL of a webhook': [
       `${least}cdr:\n  webhook: {url: "https://me:pw@x.test/", secret: 0123456789abcdef}\n`,
-      'test.yaml:4:18: cdr.webhook.url: must bear no user and password: a record is known by its signature',
+      'test.yaml:4:18: cdr.webhook.url: must bear no user and password: what is sent is known by its signature',
     ],
     'metrics on an address that anybody reaches': [
       `${least}metrics: {listen: "203.0.113.9:9464"}\n`,

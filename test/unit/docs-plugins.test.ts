@@ -54,7 +54,7 @@ describe('the plugin guide', () => {
   test('has examples', () => {
     assert.deepEqual(
       examples.map(({ name }) => name),
-      ['greeter', 'support-line', 'opening-hours', 'night-desk'],
+      ['greeter', 'support-line', 'languages', 'opening-hours', 'night-desk'],
     );
   });
 
@@ -69,6 +69,12 @@ describe('the plugin guide', () => {
     await start(examples[0]?.config ?? '');
     assert.deepEqual(await host.ask('route', call), { reject: 480, reason: 'the office is closed' });
     assert.match(JSON.stringify(await host.ask('route', { ...call, dialled: '7001' })), /connect/);
+  });
+
+  test('its action is one that a flow may have', async () => {
+    await start(`flows: { greet: [{ action: language_guess, otherwise: fr }] }\n${examples[2]?.config ?? ''}`);
+    assert.ok(host.actions.has('language_guess'));
+    assert.deepEqual(host.flows.get('greet'), [{ action: 'language_guess', otherwise: 'fr' }]);
   });
 
   test('its flow is an answer that the host takes', async () => {

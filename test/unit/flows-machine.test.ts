@@ -273,6 +273,35 @@ describe('connect', () => {
   });
 });
 
+describe('conference_join', () => {
+  const flow = (more: object): readonly object[] => [
+    { action: 'play', items: 'welcome' },
+    { action: 'conference_join', room: 'meeting-${dialled}', role: 'moderator', ...more },
+    { action: 'sleep', label: 'full', seconds: 9 },
+  ];
+
+  test('enters the room, and joins it once it has a place', () => {
+    const call = new FlowCall(flow({ onRefused: 'full' })).played();
+    assert.deepEqual(call.did, ['enter']);
+    assert.deepEqual(call.call.flow, [{ action: 'conference_join', room: 'meeting-70001', role: 'moderator' }]);
+    assert.deepEqual(call.tell({ type: 'entered' }).did, ['join']);
+  });
+
+  test('that is refused goes on elsewhere, or ends the call', () => {
+    const refused: CallEvent = { type: 'notEntered', sipStatus: 486, reason: 'full' };
+    const call = new FlowCall(flow({ onRefused: 'full' })).played().tell(refused);
+    assert.deepEqual([call.at, call.run.variables['connect_status']], ['full', '486']);
+    const [first, second] = flow({});
+    assert.equal(new FlowCall([first, second]).played().tell(refused).call.ending?.outcome, 'answered');
+  });
+
+  test('that was begun when the daemon died is entered again', () => {
+    const call = new FlowCall(flow({ onRefused: 'full' })).played();
+    const channels = new Map([['caller', { id: 'caller', state: 'Up' } as never]]);
+    assert.deepEqual(resumeActions(call.call, channels), [{ do: 'enter' }]);
+  });
+});
+
 describe('conditions, variables and loops', () => {
   test('branch, condition and variable_set', () => {
     const call = new FlowCall([

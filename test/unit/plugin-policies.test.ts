@@ -11,6 +11,7 @@ import { policyId, policyTable, type PolicyConfig } from '../../plugins/transcod
 const directory: Directory = {
   domain: 'a.test',
   flows: [],
+  webhooks: [],
   limits: {
     maxSetupSeconds: 0,
     maxCallSeconds: 0,

@@ -19,6 +19,7 @@ import { routingConfig } from '../../plugins/routing/route-config.js';
 
 const directory: Directory = {
   flows: ['reception'],
+  webhooks: [],
   limits: {
     maxSetupSeconds: 0,
     maxCallSeconds: 0,
@@ -174,6 +175,12 @@ describe('a call', () => {
 describe('a routing config', () => {
   const problems = (routes: unknown[]): string[] =>
     checkRoutes(routingConfig.parse({ routes }), directory).map(({ path, message }) => `${path.join('.')}: ${message}`);
+
+  test('that names a flow answers with its name', () => {
+    assert.deepEqual(route([{ dial: '9', flow: 'reception', maxCallSeconds: 60 }], '9'), {
+      ...{ flowName: 'reception', routeName: '9', maxCallSeconds: 60 },
+    });
+  });
 
   test('is checked for actions, patterns and names', () => {
     assert.deepEqual(

@@ -92,11 +92,32 @@ export const conferenceJoin = defineAction({
   name: 'conference_join',
   summary:
     'Answers the caller, who joins a room: a conference that others may be in already. They leave it by hanging up.',
-  step: z.strictObject({ room: text.pipe(z.string().min(1).max(128)).describe('Its name; may have variables.') }),
-  exits: nowhere,
-  begin: ({ room }, scene) => ({
-    commands: [{ do: 'run', steps: [{ action: 'conference_join', room: scene.text(room) }] }],
+  step: z.strictObject({
+    room: text.pipe(z.string().min(1).max(128)).describe('Its name; may have variables.'),
+    role: z
+      .enum(['moderator', 'speaker', 'listener'])
+      .optional()
+      .describe('What the caller is in it; default: what a plugin says, else speaker.'),
+    onRefused: label
+      .optional()
+      .describe(
+        'Where to go on when the room is full, locked or closed to them; default: the call is refused, or hung up.',
+      ),
   }),
+  exits: ({ onRefused }) => ({
+    labels: onRefused === undefined ? [] : [{ path: ['onRefused'], label: onRefused }],
+    next: false,
+  }),
+  begin: ({ room, role }, scene) => {
+    const as = role === undefined ? {} : { role };
+    return { commands: [{ do: 'run', steps: [{ action: 'conference_join', room: scene.text(room), ...as }] }] };
+  },
+  hear({ onRefused }, _, event) {
+    if (event.type !== 'connectEnded') return undefined;
+    const { sipStatus } = event;
+    if (onRefused !== undefined) return { go: way(onRefused), variables: { connect_status: String(sipStatus) } };
+    return { commands: [{ do: 'hangup', sipStatus, reason: 'the room did not let them in' }] };
+  },
 });
 
 export const echo = defineAction({
