@@ -7,6 +7,8 @@ import type { Recordings } from './conferences/recordings.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { ControlServer } from './control/control-server.js';
 import { HoldfastError, messageOf } from './errors.js';
+import type { EventLog } from './events/event-log.js';
+import type { EventStream } from './events/event-stream.js';
 import type { EdgeSync } from './farm/edge-sync.js';
 import type { EngineBook } from './farm/engine-book.js';
 import type { FarmKeeper } from './farm/farm-keeper.js';
@@ -49,6 +51,8 @@ export interface DaemonParts {
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
   readonly recordings: Recordings;
+  readonly eventLog: EventLog;
+  readonly eventStream: EventStream;
   readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
   readonly keepAlive: KeepAlive;
@@ -118,6 +122,8 @@ export class Daemon {
     await this.#parts.keepAlive.open();
     await book.load();
     await this.#parts.bindings.load();
+    await this.#parts.eventLog.load();
+    await this.#parts.eventStream.listen();
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();
     await engine.load(lastLivedMs);
     await this.#parts.recoveries.load();
@@ -213,6 +219,7 @@ export class Daemon {
     const { keeper, plugins, cdr, store, log } = this.#parts;
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),
+      () => this.#parts.eventStream.close(),
       () => this.#parts.metrics.close(),
       async () => this.#parts.recoveries.close(),
       async () => this.#parts.mediaRecovery.close(),

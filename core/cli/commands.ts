@@ -12,6 +12,7 @@ import { diffCommand } from './commands/diff.js';
 import { dispatcherCommand } from './commands/dispatcher.js';
 import { downCommand } from './commands/down.js';
 import { drainCommand } from './commands/drain.js';
+import { eventsCommand } from './commands/events.js';
 import { findCommand } from './commands/find.js';
 import { flowCommand } from './commands/flow.js';
 import { manCommand } from './commands/man.js';
@@ -42,6 +43,7 @@ export const commands: readonly Command[] = [
   findCommand,
   conferencesCommand,
   conferenceCommand,
+  eventsCommand,
   registrationsCommand,
   recoveriesCommand,
   dispatcherCommand,

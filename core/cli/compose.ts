@@ -31,6 +31,9 @@ import { FlowNotices } from '../flows/flow-notices.js';
 import { Flows } from '../flows/flows.js';
 import { httpExchange } from '../flows/http-exchange.js';
 import { soundPath } from '../flows/sounds.js';
+import { callEvents, callStarted, roomEvents, type NewEvent } from '../events/event-facts.js';
+import { EventLog } from '../events/event-log.js';
+import { EventStream } from '../events/event-stream.js';
 import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync, type EdgeSettings } from '../farm/edge-sync.js';
@@ -121,6 +124,7 @@ const tokens = {
   conferences: token<Conferences>('conferences'),
   admission: token<Admission>('admission'),
   rooms: token<Rooms>('rooms'),
+  eventLog: token<EventLog>('event log'),
   recordings: token<Recordings>('recordings'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
@@ -219,6 +223,7 @@ function wireFarm(given: Given, make: Make): void {
 
 function wireCalls(given: Given, make: Make): void {
   const { live, log, store, stateFolder } = given;
+  make(tokens.eventLog, () => new EventLog(store, log));
   make(tokens.arrivals, () => new StasisArrivals());
   make(tokens.conferences, get => {
     const plugins = get(tokens.plugins);
@@ -230,6 +235,8 @@ function wireCalls(given: Given, make: Make): void {
       log,
       patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
       place: async conference => (await plugins.ask('place', conference)) ?? { mixing: 'call-node' },
+      writes: (before, after) =>
+        roomEvents(before, after).map(({ type, facts }) => get(tokens.eventLog).putting(type, facts)),
       policyOf: async room => ({ ...plainRoom, ...(await plugins.ask('room', { room })) }),
       events: {
         created: facts => plugins.emit('conference.created', facts),
@@ -278,9 +285,10 @@ function wireCalls(given: Given, make: Make): void {
     const states = get(tokens.states);
     const copies = get(tokens.copies);
     const plugins = get(tokens.plugins);
-    states.onChange('plugins', ({ node, from, to, reason }) =>
-      plugins.emit('node.changed', { node: node.name, from, to, reason }),
-    );
+    states.onChange('plugins', ({ node: { name: node }, from, to, reason }) => {
+      get(tokens.eventLog).append('node.changed', { node, from, to, reason });
+      plugins.emit('node.changed', { node, from, to, reason });
+    });
     engine.onArrival((node, sipCallId) => sync.arrived(node, sipCallId));
     return new FarmKeeper({
       host: get(tokens.host),
@@ -350,6 +358,8 @@ function wireCalls(given: Given, make: Make): void {
         engine: get(tokens.engine),
         recoveries: get(tokens.recoveries),
         recordings: get(tokens.recordings),
+        eventLog: get(tokens.eventLog),
+        eventStream: new EventStream(get(tokens.eventLog), statePaths(stateFolder).eventSocket),
         mediaRecovery: get(tokens.mediaRecovery),
         standIn: get(tokens.standIn),
         keepAlive: get(tokens.keepAlive),
@@ -434,6 +444,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
   const plugins = get(tokens.plugins);
   const admission = get(tokens.admission);
   const calls = store.table('calls', callRecordSchema);
+  const tell = ({ type, facts }: NewEvent): void => get(tokens.eventLog).append(type, facts);
   return new CallEngine({
     store,
     asterisks: get(tokens.asterisks),
@@ -464,9 +475,13 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     events: {
       started: call => {
         get(tokens.metrics).calls.started();
+        tell(callStarted(call));
         plugins.emit('call.started', call);
       },
-      changed: (before, after) => get(tokens.metrics).calls.changed(before, after, Date.now()),
+      changed: (before, after) => {
+        get(tokens.metrics).calls.changed(before, after, Date.now());
+        callEvents(before, after).forEach(tell);
+      },
       answered: call => plugins.emit('call.answered', call),
       ended: record => {
         admission.forget(record.callId);
@@ -476,7 +491,8 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
       },
     },
     finish: async (call, record) => {
-      await store.transaction([calls.deleting(call.id), ...get(tokens.cdr).writes(record)]);
+      const ended = get(tokens.eventLog).putting('call.ended', { call: call.id, record });
+      await store.transaction([calls.deleting(call.id), ...get(tokens.cdr).writes(record), ended]);
     },
   });
 }
@@ -550,6 +566,8 @@ function recordings({ live, store, stateFolder, log }: Given, get: Get): Recordi
     asterisks: get(tokens.asterisks),
     folder: recordingFolder(get(tokens.host), () => pathBelow(stateFolder, live.config.recordings)),
     conference: id => conferences.get(id),
+    told: (type, { id: recording, conference, room }) =>
+      get(tokens.eventLog).append(`recording.${type}`, { recording, conference, room }),
     log,
   });
   conferences.onChange((before, after) => made.changed(before, after));
@@ -598,7 +616,10 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     isEmergency: call => get(tokens.admission).isEmergencyCall(call),
     askRecover: call => plugins.ask('recover', call, call.id),
     hasCredentials: hasCredentials(live),
-    done: facts => plugins.emit('recovery.done', facts),
+    done: facts => {
+      get(tokens.eventLog).append('recovery.done', { ...facts });
+      plugins.emit('recovery.done', facts);
+    },
   });
 }
 

@@ -1,20 +1,28 @@
 // The conferences there are: in memory and, ahead of everything that is done about them, in the store.
 import { KeyedQueue } from '../calls/keyed-queue.js';
-import type { Store, Table } from '../store/store.js';
+import type { Store, StoreWrite, Table } from '../store/store.js';
 import { conferenceRecordSchema, type ConferenceRecord } from './conference-record.js';
 
 /** Told of each change of a record; undefined: not there yet, or not any more. */
 export type ConferenceListener = (before: ConferenceRecord | undefined, after: ConferenceRecord | undefined) => void;
 
+/** Writes that belong to a change of a record. */
+export type ConferenceWrites = (...change: Parameters<ConferenceListener>) => readonly StoreWrite[];
+
 /** What is done to one conference is done one after the other, in `run`; different conferences do not wait for each other. */
 export class ConferenceBook {
+  readonly #store: Store;
+  readonly #also: ConferenceWrites;
   readonly #table: Table<ConferenceRecord>;
   readonly #conferences = new Map<string, ConferenceRecord>();
   readonly #byCall = new Map<string, string>();
   readonly #queue = new KeyedQueue();
   readonly #listeners: ConferenceListener[] = [];
 
-  constructor(store: Store) {
+  /** `also`: what is written with each change, in one transaction. */
+  constructor(store: Store, also: ConferenceWrites) {
+    this.#store = store;
+    this.#also = also;
     this.#table = store.table('conferences', conferenceRecordSchema);
   }
 
@@ -60,7 +68,7 @@ export class ConferenceBook {
   async save(conference: ConferenceRecord): Promise<void> {
     const before = this.#conferences.get(conference.id);
     this.#remember(conference);
-    await this.#table.put(conference.id, conference);
+    await this.#store.transaction([this.#table.putting(conference.id, conference), ...this.#also(before, conference)]);
     this.#tell(before, conference);
   }
 
@@ -69,7 +77,7 @@ export class ConferenceBook {
     const before = this.#conferences.get(id);
     this.#conferences.delete(id);
     await work();
-    await this.#table.delete(id);
+    await this.#store.transaction([this.#table.deleting(id), ...this.#also(before, undefined)]);
     this.#tell(before, undefined);
   }
 

@@ -1,39 +1,35 @@
 // The conferences: where each is mixed, who is in it, and the bridges and inner legs that make it so.
-import type { ConferenceFacts, Placement } from '../calls/call-facts.js';
+import type { ConferenceFacts } from '../calls/call-facts.js';
 import type { StasisArrivals } from '../calls/stasis-arrivals.js';
-import { HoldfastError } from '../errors.js';
-import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AriBridge, AriChannel, AriClient, AriEvent, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store } from '../store/store.js';
-import { ConferenceBook, type ConferenceListener } from './conference-book.js';
-import type { Role, RoomPolicy } from './conference-facts.js';
+import { ConferenceBook, type ConferenceListener, type ConferenceWrites } from './conference-book.js';
+import type { Role } from './conference-facts.js';
+import { ConferencePlacement, type ConferencePlacementOptions } from './conference-placement.js';
 import { ConferenceMoves, type ConferencesRebuilt } from './conference-moves.js';
 import {
   innerBridgeId,
   innerLegId,
   legOfInner,
-  plainRoom,
   present,
   roomId,
   type ConferenceRecord,
   type Participant,
 } from './conference-record.js';
 import { ignoreGone, InnerLegs } from './inner-legs.js';
+import { RoomDeadlines } from './room-deadlines.js';
 import { endingAfter, refusalOf, type Refusal } from './room-rules.js';
 
-export interface ConferencesOptions {
+export interface ConferencesOptions extends ConferencePlacementOptions {
   readonly store: Store;
   readonly asterisks: AsteriskFarm;
-  readonly nodes: NodeStates;
   readonly arrivals: StasisArrivals;
   readonly log: Logger;
   /** See ConferenceMoves. */
   readonly patienceMs: () => number;
-  /** Asks the `place` hook; the answer's default is the call node. */
-  readonly place: (conference: ConferenceFacts) => Promise<Placement>;
-  /** Asks how a room is kept that is about to be made. */
-  readonly policyOf: (room: string) => Promise<RoomPolicy>;
+  /** Written with each change of a conference, in one transaction. */
+  readonly writes: ConferenceWrites;
   readonly events: {
     created(conference: ConferenceFacts & { readonly node: string }): void;
     ended(conference: { readonly id: string; readonly room?: string }): void;
@@ -77,21 +73,23 @@ export class Conferences {
   readonly #book: ConferenceBook;
   readonly #inners: InnerLegs;
   readonly #moves: ConferenceMoves;
-  /** Ends of rooms that last only so long. */
-  readonly #deadlines = new Map<string, NodeJS.Timeout>();
+  readonly #placement: ConferencePlacement;
+  readonly #deadlines = new RoomDeadlines((id, reason) => void this.endRoom(id, reason));
   #lost: (callId: string, reason: string) => void = () => undefined;
 
   constructor(options: ConferencesOptions) {
     this.#options = options;
-    this.#book = new ConferenceBook(options.store);
+    this.#book = new ConferenceBook(options.store, options.writes);
+    this.#placement = new ConferencePlacement(options, () => this.#book.list());
     this.#inners = new InnerLegs({ ...options, book: this.#book });
     this.#moves = new ConferenceMoves({
       ...options,
       book: this.#book,
       inners: this.#inners,
       lost: (callId, reason) => this.#lost(callId, reason),
-      conferenceNode: () => this.#conferenceNode(),
+      conferenceNode: () => this.#placement.conferenceNode(),
     });
+    this.#book.onChange((before, after) => this.#deadlines.changed(before, after));
   }
 
   /** Who is told when a participant lost its conference without having left: it ended, or put the participant out. */
@@ -106,7 +104,7 @@ export class Conferences {
 
   async load(): Promise<void> {
     await this.#book.load();
-    for (const conference of this.#book.list()) this.#setDeadline(conference);
+    for (const conference of this.#book.list()) this.#deadlines.set(conference);
   }
 
   list(): ConferenceRecord[] {
@@ -327,32 +325,12 @@ export class Conferences {
 
   async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
     const callNodes = [...new Set(legs.map(leg => leg.node))];
-    const named = room === undefined ? {} : { room };
-    const { mixing } = await this.#options.place({ id, callNodes, ...named });
-    const node = mixing === 'call-node' ? callNodes[0] : this.#conferenceNode();
-    if (node === undefined) {
-      throw new HoldfastError('NO_CONFERENCE_NODE', 'no conference node is up', {
-        remedy: 'see `holdfast nodes`; two-party calls can be mixed on call nodes with twoParty: call-node',
-      });
-    }
-    const conference: ConferenceRecord = {
-      ...{ id, room: room ?? null, mixing, node, createdMs: Date.now() },
-      policy: room === undefined ? plainRoom : await this.#options.policyOf(room),
-      ...{ locked: false, ending: null, participants: [] },
-    };
+    const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
+    const conference = await this.#placement.place(facts);
     await this.#book.save(conference);
-    this.#setDeadline(conference);
     await this.#moves.makeBridge(conference);
-    this.#options.events.created({ id, callNodes, node, ...named });
+    this.#options.events.created({ ...facts, node: conference.node });
     return conference;
-  }
-
-  /** The conference node that is up with the fewest participants. */
-  #conferenceNode(): string | undefined {
-    const load = new Map<string, number>();
-    for (const one of this.list()) load.set(one.node, (load.get(one.node) ?? 0) + one.participants.length);
-    const up = this.#options.nodes.up('conference').map(node => node.name);
-    return up.sort((a, b) => (load.get(a) ?? 0) - (load.get(b) ?? 0))[0];
   }
 
   async #attach(conference: ConferenceRecord, participants: readonly Participant[]): Promise<void> {
@@ -404,17 +382,7 @@ export class Conferences {
     for (const callId of new Set(participants.map(one => one.callId))) this.#lost(callId, reason);
   }
 
-  #setDeadline({ id, createdMs, policy: { maxSeconds } }: ConferenceRecord): void {
-    if (maxSeconds === 0) return;
-    const end = (): void => {
-      void this.endRoom(id, `it has lasted ${maxSeconds} s, the most that its room allows`);
-    };
-    this.#deadlines.set(id, setTimeout(end, Math.max(0, createdMs + maxSeconds * 1000 - Date.now())).unref());
-  }
-
   async #end({ id, node, room }: ConferenceRecord): Promise<void> {
-    clearTimeout(this.#deadlines.get(id));
-    this.#deadlines.delete(id);
     await this.#book.delete(id, () => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]));
     this.#options.events.ended({ id, ...(room === null ? {} : { room }) });
   }

@@ -32,6 +32,8 @@ export interface RecordingsOptions {
   readonly folder: RecordingFolder;
   readonly conference: (id: string) => ConferenceRecord | undefined;
   readonly log: Logger;
+  /** Told of the beginning of a recording, and when all its files are in their folder. */
+  readonly told: (type: 'started' | 'done', recording: Recording) => void;
 }
 
 /** How long a bridge may take to be there, or a file to be closed. */
@@ -68,6 +70,7 @@ export class Recordings {
     const recording = newRecording(conference, Date.now());
     await this.#save(recording);
     await this.#queue.run(recording.id, () => this.#begin(recording.id));
+    this.#options.told('started', recording);
     return recording;
   }
 
@@ -160,6 +163,7 @@ export class Recordings {
     if (recording?.endedMs == null || recording.segments.some(one => !one.kept)) return;
     this.#recordings.delete(id);
     await this.#table.delete(id);
+    this.#options.told('done', recording);
     log.info({ recording: id, segments: recording.segments.length }, `recording ${id} is done`);
   }
 

@@ -78,7 +78,7 @@ function exchange(socketPath: string, op: OperationName, params: unknown, option
   });
 }
 
-function connectFailure(socketPath: string, error: Error): HoldfastError {
+export function connectFailure(socketPath: string, error: Error): HoldfastError {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM') {
     return new HoldfastError('DAEMON_UNREACHABLE', `no permission to talk to the daemon (${socketPath})`, {

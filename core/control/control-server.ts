@@ -1,7 +1,6 @@
 // The daemon's end of the control socket: checks what arrives, runs operations, and answers. Garbage only moves a counter.
-import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { HoldfastError, messageOf } from '../errors.js';
+import { HoldfastError } from '../errors.js';
 import {
   LineReader,
   maxReplyBytes,
@@ -10,6 +9,7 @@ import {
   toErrorShape,
   type ReplyMessage,
 } from './messages.js';
+import { listenForOwner } from './owner-socket.js';
 import { operationTable, type OperationContext, type OperationName, type Operations } from './operations.js';
 
 const maxConnections = 64;
@@ -17,8 +17,6 @@ const maxConnections = 64;
 const maxConcurrent = 8;
 const idleMs = 60_000;
 const closeGraceMs = 2_000;
-/** sun_path of unix(7), with its terminating zero. */
-const maxSocketPath = 107;
 
 /** What was refused since the start, by kind. */
 export interface ControlCounters {
@@ -63,33 +61,12 @@ export class ControlServer {
 
   /** Opens the socket, for its owner only. Throws FARM_BUSY while another daemon answers on it, else HOST_FAILED. */
   async listen(): Promise<void> {
-    if (Buffer.byteLength(this.#socketPath) > maxSocketPath) {
-      throw new HoldfastError('HOST_FAILED', `the path of the control socket is too long: ${this.#socketPath}`, {
-        remedy: 'choose a shorter state folder with --state',
-      });
-    }
     if (await answers(this.#socketPath)) {
       throw new HoldfastError('FARM_BUSY', `another daemon serves this farm already (${this.#socketPath})`, {
         remedy: 'see it with: holdfast status; end it with: holdfast down',
       });
     }
-    rmSync(this.#socketPath, { force: true });
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', error => {
-        const message = `cannot open the control socket ${this.#socketPath}: ${messageOf(error)}`;
-        reject(
-          new HoldfastError('HOST_FAILED', message, { cause: error, remedy: 'run as root, for example with sudo' }),
-        );
-      });
-      // bind(2) happens within listen(): nobody can connect before the mode is set.
-      const umask = process.umask(0o177);
-      try {
-        this.#server.listen(this.#socketPath, resolve);
-      } finally {
-        process.umask(umask);
-      }
-    });
-    chmodSync(this.#socketPath, 0o600);
+    await listenForOwner(this.#server, this.#socketPath);
   }
 
   /** Takes no more requests, lets the running ones be answered for two seconds, then aborts them. */

@@ -33,6 +33,7 @@ export function defaultStateFolder(subnet: string): string {
 
 export interface StatePaths {
   readonly controlSocket: string;
+  readonly eventSocket: string;
   /** Who supervises the daemon, which daemon runs, and on which config. */
   readonly supervisorFile: string;
   readonly supervisorLock: string;
@@ -47,6 +48,7 @@ export interface StatePaths {
 export function statePaths(stateFolder: string): StatePaths {
   return {
     controlSocket: join(stateFolder, 'control.sock'),
+    eventSocket: join(stateFolder, 'events.sock'),
     supervisorFile: join(stateFolder, 'supervisor.json'),
     supervisorLock: join(stateFolder, 'supervisor.lock'),
     startFailure: join(stateFolder, 'start-failure.json'),

@@ -1,6 +1,12 @@
 // What the schema cannot see in a routing config: patterns that are none, names that do not exist, actions too many.
-import { checkName, checkTarget, messageOf, type Directory, type PluginConfigProblem } from '../../core/plugin-api.js';
-import { compileDialPattern } from './dial-pattern.js';
+import {
+  compileDialPattern,
+  checkName,
+  checkTarget,
+  messageOf,
+  type Directory,
+  type PluginConfigProblem,
+} from '../../core/plugin-api.js';
 import type { RouteConfig, RoutingConfig } from './route-config.js';
 
 type Path = readonly (string | number)[];

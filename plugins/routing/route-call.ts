@@ -1,12 +1,13 @@
 // Where a call goes: a pure function of the call, the routes in their order, and what is known of trunks and contacts.
 import {
+  compileDialPattern,
+  type DialPattern,
   connectSteps,
   type CallSource,
   type IncomingCall,
   type RouteAnswer,
   type TargetFacts,
 } from '../../core/plugin-api.js';
-import { compileDialPattern, type DialPattern } from './dial-pattern.js';
 import type { RouteConfig } from './route-config.js';
 
 export interface CompiledRoute {

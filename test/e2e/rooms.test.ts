@@ -159,6 +159,10 @@ describe('a room of five parties', () => {
   });
 
   test('one who is put out is hung up, and heard no more', { timeout: 60_000 }, async () => {
+    assert.ok(
+      parties.every(({ call }) => call.reinvites.length === 0),
+      'no phone was told of any of it',
+    );
     await farm.json('conference', 'kick', '8001', await idOf(4));
     await parties[4]!.call.ended();
     parties.splice(4, 1);
@@ -245,6 +249,30 @@ describe('a room of five parties', () => {
       assert.deepEqual(await heardAt(1, 'last'), [0, 1, 2, 3]);
     },
   );
+});
+
+describe('the event stream', () => {
+  test('has all that happened to the room and its calls, each once, over the death of the daemon', async () => {
+    const { stdout } = await farm.cli(['events']);
+    const lines = stdout.trimEnd().split('\n');
+    const events = lines.map(line => JSON.parse(line) as { readonly seq: number; readonly type: string });
+    assert.ok(events.every(({ seq }, i) => i === 0 || seq > (events[i - 1]?.seq ?? 0)));
+    const count = (wanted: string): number => events.filter(({ type }) => type === wanted).length;
+    const expected = {
+      created: 1,
+      joined: 5,
+      left: 5,
+      moved: 1,
+      locked: 1,
+      muted: 2,
+      unmuted: 2,
+      deafened: 2,
+      ended: 1,
+    };
+    for (const [what, times] of Object.entries(expected)) assert.equal(count(`conference.${what}`), times, what);
+    assert.deepEqual([count('recording.started'), count('recording.done')], [1, 1]);
+    assert.deepEqual([count('call.started'), count('call.answered'), count('call.ended')], [6, 5, 6]);
+  });
 });
 
 describe('a room of the config', () => {

@@ -11,7 +11,7 @@ import type {
   RouteAnswer,
 } from '../../core/plugin-api.js';
 import { checkRoutes } from '../../plugins/routing/check-routes.js';
-import { compileDialPattern } from '../../plugins/routing/dial-pattern.js';
+import { compileDialPattern } from '../../core/plugin-api.js';
 import { referCall } from '../../plugins/routing/refer-call.js';
 import { redirectCall } from '../../plugins/routing/redirect-call.js';
 import { compileRoutes, routeCall } from '../../plugins/routing/route-call.js';
