@@ -226,14 +226,15 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
   }
   // Of a connect that its flow has left behind.
   if (call.run !== null && !wasUp && leg.step !== call.step) return { call: gone, actions: [] };
+  // It was hung up, for another one has taken its place; one that answered as we gave it up has left nobody.
+  if (wasUp && call.legs.filter(one => one.id !== legId && one.state === 'confirmed').length > 1)
+    return parted(gone, legId);
   if (event.nodeDied === true && call.run !== null && !isTransferTarget(call, leg)) return beginAgain(gone, around);
   const { contacts = [] } = event;
   if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {
     return { call: withLeg(gone, legId, { redirect: contacts }), actions: [{ do: 'redirect', leg: legId }] };
   }
   if (isTransferTarget(call, leg)) return transferTargetFailed(gone, status, nowMs);
-  // It was hung up, for another one has taken its place.
-  if (wasUp && call.legs.some(one => one.id !== legId && one.state === 'confirmed')) return parted(gone, legId);
   return targetFailed(gone, around);
 }
 

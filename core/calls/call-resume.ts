@@ -36,10 +36,11 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
     return [...reject, ...hangups, { do: 'leave' }, ...(call.legs.some(isLive) ? [] : [{ do: 'finish' } as const])];
   }
   if (call.routeName === null) return [{ do: 'route' }];
+  const cancels = live.filter(leg => leg.ending).map((leg): CallAction => ({ do: 'hangup', leg: leg.id, cause: 16 }));
   const redirects = call.legs.filter(leg => leg.redirect !== null);
   const entering: CallAction[] = call.flow[call.step]?.action === 'conference_join' ? [{ do: 'enter' }] : [];
   if (call.answeredMs === null) {
-    return [...redirects.map((leg): CallAction => ({ do: 'redirect', leg: leg.id })), ...entering];
+    return [...cancels, ...redirects.map((leg): CallAction => ({ do: 'redirect', leg: leg.id })), ...entering];
   }
   const caller = channels.get(callerLeg(call).id);
   const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
@@ -47,8 +48,9 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   const { transfer } = call;
   const refer: CallAction[] = transfer?.step === null ? [{ do: 'refer', leg: transfer.referrer }] : [];
   // A flow may have answered its caller before it sent them into a room.
-  if (call.run !== null && call.conferenceId === null && entering.length > 0) return [...answer, ...entering];
-  return [...answer, ...(isJoined(call) ? [{ do: 'join', legs: confirmed } as const] : []), ...refer];
+  if (call.run !== null && call.conferenceId === null && entering.length > 0)
+    return [...answer, ...entering, ...cancels];
+  return [...answer, ...(isJoined(call) ? [{ do: 'join', legs: confirmed } as const] : []), ...refer, ...cancels];
 }
 
 /** True but for a caller who is alone with a flow, or with those who are being called for them. */

@@ -13,6 +13,8 @@ export function parted(call: CallRecord, legId: string): Transition {
 }
 
 export function referred(call: CallRecord, legId: string, dialled: string): Transition {
+  // An Asterisk tells a leg's every REFER the same: what becomes of the first one, which a refusal would seem to end.
+  if (call.transfer?.referrer === legId) return unchanged(call);
   if (!mayRefer(call, legId)) return { call, actions: [{ do: 'tellReferrer', leg: legId, outcome: 'declined' }] };
   const transfer = { referrer: legId, dialled, step: null };
   return { call: { ...call, transfer }, actions: [{ do: 'refer', leg: legId }] };

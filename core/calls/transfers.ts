@@ -2,17 +2,20 @@
 import type { ConnectStep } from './call-facts.js';
 import { echoPeer, isLive, type CallRecord, type LegRecord } from './call-record.js';
 
-/** Who may be transferred by this leg: the one other party of a call of two; undefined where nobody is. */
+/** Who may be transferred by this leg, which may have left since it asked: the one other party of a call of two; undefined where nobody is. */
 export function transferee(call: CallRecord, legId: string): LegRecord | undefined {
-  const up = call.legs.filter(leg => leg.state === 'confirmed' && !leg.ending);
-  const [other, ...more] = up.filter(leg => leg.id !== legId);
-  const isParty = up.some(leg => leg.id === legId) && more.length === 0 && other?.peer !== echoPeer;
-  return isParty ? other : undefined;
+  const [other, ...more] = call.legs.filter(leg => leg.id !== legId && isUp(leg));
+  return more.length === 0 && other?.peer !== echoPeer ? other : undefined;
 }
 
 /** True where this leg may ask for a transfer now: the call has one at a time. */
 export function mayRefer(call: CallRecord, legId: string): boolean {
-  return call.transfer === null && transferee(call, legId) !== undefined;
+  const isParty = call.legs.some(leg => leg.id === legId && isUp(leg));
+  return isParty && call.transfer === null && transferee(call, legId) !== undefined;
+}
+
+function isUp(leg: LegRecord): boolean {
+  return leg.state === 'confirmed' && !leg.ending;
 }
 
 /** The call with the step that a plugin answered as its next one. The transferee calls: it is who the new party sees. */

@@ -25,8 +25,9 @@ export function planCalls(
 ): PlannedCall[] {
   return calls.map(call => {
     const legs = call.legs.filter(leg => isLive(leg) && isLost(leg)).map(leg => planLeg(call, leg, dialogOf(leg)));
-    const lost = legs.find(one => one.action === 'end' && one.leg.state === 'confirmed');
-    // With one of two parties gone there is nothing to recover for: the other end hears a BYE at once.
+    // With one of two parties gone there is nothing to recover for: the other end hears a BYE at once. One that was being hung up, as
+    // whoever has transferred the call, is no party any more.
+    const lost = legs.find(one => one.action === 'end' && one.leg.state === 'confirmed' && !one.leg.ending);
     if (!lost || !isTwoParty(call)) return { call, legs };
     const reason = `the other leg cannot be recovered: ${lost.reason}`;
     return { call, legs: legs.map(one => (one.action === 'recover' ? { ...one, action: 'end', reason } : one)) };

@@ -2,15 +2,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CallEngine, type CallEngineOptions } from '../../core/calls/call-engine.js';
-import type { ConnectStep, FlowStep } from '../../core/calls/call-facts.js';
+import type { ConnectStep, FlowStep, Referral } from '../../core/calls/call-facts.js';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
 import { callRecordSchema, type CallRecord } from '../../core/calls/call-record.js';
 import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
 import { cdrOf } from '../../core/calls/cdr-of.js';
+import { askTransfer } from '../../core/calls/transfer-question.js';
 import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
+import type { Dialog } from '../../core/ledger/dialog.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
+import { planCalls } from '../../core/recovery/recovery-plan.js';
 import { waitFor } from '../harness/wait-for.js';
 
 const incoming: CallRecord = {
@@ -139,6 +142,38 @@ describe('a transfer', () => {
     assert.deepEqual(
       actions.flatMap(action => (action.do === 'hangup' ? [action.leg] : [])),
       ['c1-1', 'c1-2'],
+    );
+  });
+
+  test('that is asked for again while it is under way is not declined by that', () => {
+    const twice = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), asks('c1-1'));
+    assert.deepEqual([twice.actions, twice.call.transfer?.step], [[], 1]);
+  });
+
+  test('of a phone that hangs up before the plugin was asked goes on', async () => {
+    const asked: Referral[] = [];
+    const askRefer = (referral: Referral): Promise<ConnectStep> => {
+      asked.push(referral);
+      return Promise.resolve(connect('sip:c'));
+    };
+    const { call } = play(...up, asks('caller'), ended('caller'));
+    const event = await askTransfer(call, 'caller', { askRefer, log: silentLogger });
+    assert.deepEqual(advance(call, event, 9_000).actions, [{ do: 'dial', legs: ['c1-2'] }]);
+    assert.deepEqual([asked[0]?.by.side, asked[0]?.transferee.peer], ['caller', 'sip:a']);
+  });
+
+  test('is recovered without whoever asked, when a node dies as they are being hung up', () => {
+    const { call } = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), answered('c1-2'));
+    const ends = { local: { tag: 'ours' }, remote: { tag: 'theirs' }, remoteTarget: 'sip:phone', holes: [] };
+    const dialog = { ...ends, state: 'confirmed' } as unknown as Dialog;
+    const [planned] = planCalls(
+      [call],
+      () => true,
+      () => dialog,
+    );
+    assert.deepEqual(
+      planned?.legs.map(one => one.action),
+      ['recover', 'end', 'recover'],
     );
   });
 });
@@ -526,6 +561,17 @@ describe('a daemon that comes back', () => {
       { do: 'hangup', leg: 'caller', cause: 16 },
       { do: 'leave' },
     ]);
+  });
+
+  test('hangs up whom its predecessor was about to hang up in a call that goes on', () => {
+    const ring = play(routed({ ...connect('sip:a', 'sip:b'), strategy: 'at-once' }), answered('c1-1'));
+    const seen = snapshot(channel('caller', 'Up'), channel('c1-1', 'Up'), channel('c1-2', 'Ringing'));
+    assert.deepEqual(resumeActions(ring.call, seen), [
+      { do: 'join', legs: ['caller', 'c1-1'] },
+      { do: 'hangup', leg: 'c1-2', cause: 16 },
+    ]);
+    const late = play(routed(connect('sip:a', 'sip:b')), { type: 'ringTimeout', leg: 'c1-1' });
+    assert.deepEqual(resumeActions(late.call, seen), [{ do: 'hangup', leg: 'c1-1', cause: 16 }]);
   });
 
   test('a room is entered before the caller is answered, again where a daemon died meanwhile, and may refuse', () => {

@@ -249,6 +249,12 @@ describe('connect', () => {
     assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '503']);
   });
 
+  test('whose target answers as it is given up goes on, and leaves no caller waiting', () => {
+    const call = new FlowCall(flow).answer(found('sip:a@b')).tell({ type: 'ringTimeout', leg: 'c1-1' });
+    call.tell({ type: 'legAnswered', leg: 'c1-1' }).tell(ended('c1-1', 200));
+    assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '480']);
+  });
+
   test('with nobody to call is as one that nobody answers; goto counts how often', () => {
     const call = new FlowCall(flow).answer([]);
     assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '480']);
