@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { EnterAnswer, RoomEntry } from '../conferences/conference-facts.js';
+import { isRoomName } from '../conferences/conference-record.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
@@ -146,6 +147,9 @@ async function enter(call: CallRecord, { conferences, askEnter, log }: AriWorldO
   const step = call.flow[call.step];
   const room = step?.action === 'conference_join' ? step.room : '';
   const chosen = step?.action === 'conference_join' ? step.role : undefined;
+  // A flow may have made it of anything, as digits or a server's answer.
+  if (!isRoomName(room))
+    return { type: 'notEntered', sipStatus: 404, reason: `no room can have the name "${room.slice(0, 128)}"` };
   try {
     const answer = chosen === undefined ? await askEnter({ room, call: incomingCall(call) }) : { role: chosen };
     if (answer && 'reject' in answer) return { type: 'notEntered', sipStatus: answer.reject, reason: answer.reason };

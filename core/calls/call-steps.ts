@@ -1,12 +1,14 @@
 // What a call does next: the steps of its route one after the other, or what its flow says. Pure part of the call's state table.
 import type { FlowActions } from '../flows/action-registry.js';
 import type { ConnectOutcome } from '../flows/flow-facts.js';
+import { messageOf } from '../errors.js';
 import { stopPlayback } from '../flows/flow-playback.js';
+import type { FlowRun } from '../flows/flow-run.js';
 import { advanceFlow, type RunCommand, type RunEvent } from '../flows/interpreter.js';
 import { answerCaller, dialLegs, dialTargets, outboundLeg } from './call-dialling.js';
 import { end, refuse } from './call-ending.js';
 import { andThen, unchanged, type Transition } from './call-events.js';
-import { echoPeer, incomingCall, type CallRecord } from './call-record.js';
+import { echoPeer, flowSchema, incomingCall, type CallRecord } from './call-record.js';
 import { outcomeOf } from './sip-status.js';
 
 /** What the state table must know beside the call. */
@@ -55,19 +57,35 @@ const connectOutcomes: Readonly<Record<string, ConnectOutcome>> = {
   declined: 'declined',
 };
 
-/** Tells the flow that runs for this call, and does what it says. */
+/** Tells the flow that runs for this call, and does what it says. An action may be a stranger's: what it throws ends this call alone. */
 export function flowEvent(call: CallRecord, event: RunEvent, around: Around): Transition {
-  if (call.run === null || call.ending) return unchanged(call);
+  const { run } = call;
+  if (run === null || call.ending) return unchanged(call);
+  try {
+    return flowTurn(call, run, event, around);
+  } catch (error) {
+    const action = run.entries[run.at]?.action ?? '?';
+    const reason = `flow ${run.name} failed at ${action} (step ${run.at + 1}) or after it: ${messageOf(error)}`;
+    return refuse(call, 500, reason, around.nowMs);
+  }
+}
+
+function flowTurn(call: CallRecord, before: FlowRun, event: RunEvent, around: Around): Transition {
   const { actions, nowMs } = around;
   const answered = call.answeredMs !== null;
-  const { run, commands, ended } = advanceFlow(call.run, event, { actions, call: incomingCall(call), answered, nowMs });
-  if (run === call.run && commands.length === 0 && ended === undefined) return unchanged(call);
+  const { run, commands, ended } = advanceFlow(before, event, { actions, call: incomingCall(call), answered, nowMs });
+  if (run === before && commands.length === 0 && ended === undefined) return unchanged(call);
   const done = commands.reduce<Transition>(
-    (before, command) => andThen(before, next => (next.ending ? unchanged(next) : carriedOut(next, command, around))),
+    (first, command) => andThen(first, next => (next.ending ? unchanged(next) : carriedOut(next, command, around))),
     { call: { ...call, run }, actions: [] },
   );
   if (ended === undefined || done.call.ending) return done;
-  return andThen(done, last => over(last, Number(last.run?.variables['connect_status'] ?? 480), ended, around));
+  return andThen(done, last => over(last, refusalOf(Number(last.run?.variables['connect_status'])), ended, around));
+}
+
+/** What may be said to a caller: a flow may have put anything in its place. */
+function refusalOf(status: number): number {
+  return Number.isInteger(status) && status >= 400 && status <= 699 ? status : 480;
 }
 
 function carriedOut(call: CallRecord, command: RunCommand, around: Around): Transition {
@@ -79,9 +97,9 @@ function carriedOut(call: CallRecord, command: RunCommand, around: Around): Tran
         ? { call: { ...call, state: 'proceeding' }, actions: [{ do: 'ring' }] }
         : unchanged(call);
     case 'hangup':
-      return refuse(call, command.sipStatus, command.reason, around.nowMs);
+      return refuse(call, refusalOf(command.sipStatus), command.reason, around.nowMs);
     case 'run': {
-      const before = { ...call, flow: [...call.flow, ...command.steps], step: call.flow.length - 1 };
+      const before = { ...call, flow: [...call.flow, ...flowSchema.parse(command.steps)], step: call.flow.length - 1 };
       return nextStep(before, 480, around);
     }
     case 'play':

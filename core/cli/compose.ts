@@ -461,7 +461,11 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
       soundUri: name => `sound:${soundPath(name, live.config.sounds)}`,
     }),
     abandon: legId => get(tokens.recoveries).abandon(legId),
-    askRoute: async call => admission.admit(call, await plugins.ask('route', call, call.id)),
+    askRoute: async call => {
+      const answer = await plugins.ask('route', call, call.id);
+      // Its caller may have hung up meanwhile: it is none to be counted.
+      return get(tokens.engine).record(call.id) === undefined ? undefined : admission.admit(call, answer);
+    },
     askDial: async leg => {
       const answers = await plugins.askAll('dial', leg, leg.call.id);
       return admission.dial(leg) ?? answers;

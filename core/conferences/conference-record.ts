@@ -63,6 +63,11 @@ export const conferenceRecordSchema = z.object({
 });
 export type ConferenceRecord = z.infer<typeof conferenceRecordSchema>;
 
+/** It goes into a header, and into the ids of bridges. */
+export function isRoomName(room: string): boolean {
+  return /^\P{Cc}{1,128}$/u.test(room);
+}
+
 /** A room is named apart from the calls' own conferences. */
 export function roomId(room: string): string {
   return `room-${room}`;

@@ -3,10 +3,10 @@ import { answer, hangup, reject, ring, sleep } from './actions/signalling.js';
 import { branch, condition, goto, variableSet } from './actions/logic.js';
 import { conferenceJoin, connectAction, echo, type FindTargets } from './actions/connect.js';
 import { digitsReceive } from './actions/digits-receive.js';
-import { fetchAction, type HttpExchange } from './actions/fetch.js';
+import { fetchAction, type HttpExchange, type ReadEntries } from './actions/fetch.js';
 import { notifyAction, type Notify } from './actions/notify.js';
 import { play } from './actions/play.js';
-import { checkEntries } from './check-flows.js';
+import { readEntries } from './check-flows.js';
 import type { FlowAction } from './flow-facts.js';
 
 /** By name. */
@@ -29,11 +29,11 @@ export const noServices: FlowServices = {
 /** The built-in actions, and these. A plugin's action does not take the place of a built-in one. */
 export function flowActions(services: FlowServices, added: readonly FlowAction[] = []): FlowActions {
   const actions = new Map<string, FlowAction>();
-  const judge = (entries: unknown): string | undefined => checkEntries(entries, actions)[0]?.message;
+  const read: ReadEntries = written => readEntries(written, actions);
   const builtIn: readonly FlowAction[] = [
     ...[answer, ring, reject, hangup, play, digitsReceive],
     ...[connectAction(services.findTargets), conferenceJoin, echo],
-    ...[goto, branch, condition, variableSet, sleep, fetchAction(services.exchange, judge)],
+    ...[goto, branch, condition, variableSet, sleep, fetchAction(services.exchange, read)],
     notifyAction(services.notify),
   ];
   for (const action of [...added, ...builtIn]) actions.set(action.name, action);

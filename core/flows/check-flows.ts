@@ -74,21 +74,21 @@ export function checkFlow(written: unknown, options: FlowCheckOptions): FlowChec
   return { problems, issues, entries };
 }
 
-/** The same in sentences, for a flow that came from elsewhere than a config file. */
-export function checkEntries(
+/** A flow that came from elsewhere than a config file, with its defaults filled in; or what is wrong with it first, in a sentence. */
+export function readEntries(
   written: unknown,
   actions: ReadonlyMap<string, FlowAction>,
-): readonly { readonly message: string }[] {
-  const { problems, issues } = checkFlow(written, { actions });
-  const place = (path: ConfigPath): string => (path.length === 0 ? '' : `${path.join('.')}: `);
-  return [
-    ...problems.map(({ path, message }) => ({ message: `${place(path)}${message}` })),
+): { readonly entries: readonly FlowEntry[] } | { readonly wrong: string } {
+  const { problems, issues, entries } = checkFlow(written, { actions });
+  const place = (path: readonly PropertyKey[]): string =>
+    path.length === 0 ? '' : `${path.map(key => String(key)).join('.')}: `;
+  const [wrong] = [
+    ...problems.map(({ path, message }) => `${place(path)}${message}`),
     ...issues.flatMap(({ path, issues: found }) =>
-      found.map(issue => ({
-        message: `${place([...path, ...issue.path.map(key => (typeof key === 'number' ? key : String(key)))])}${issue.message}`,
-      })),
+      found.map(issue => `${place([...path, ...issue.path])}${issue.message}`),
     ),
   ];
+  return wrong === undefined ? { entries } : { wrong };
 }
 
 function unknownAction(name: string, index: number, actions: ReadonlyMap<string, FlowAction>): FlowProblem {

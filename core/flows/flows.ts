@@ -46,6 +46,14 @@ export class Flows {
 
   /** Has the step that runs ask what it asks, in its time. What comes of it is an event of the flow. Never rejects. */
   async ask(call: CallRecord, asking: number): Promise<RunEvent> {
+    try {
+      return await this.#asked(call, asking);
+    } catch (error) {
+      return { type: 'askFailed', asking, reason: messageOf(error) };
+    }
+  }
+
+  async #asked(call: CallRecord, asking: number): Promise<RunEvent> {
     const { run } = call;
     const entry = run?.entries[run.at];
     const action = entry && this.actions.get(entry.action);

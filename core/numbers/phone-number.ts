@@ -87,7 +87,7 @@ function idd(country: CountryCode): string {
 }
 
 /** As many digits too many does a carrier pass over. */
-const mostSurplus = 5;
+const mostSurplus = 12;
 
 /** A premium rate number of its country; digits after the number's end do not hide it. */
 export function isPremium(e164: string): boolean {

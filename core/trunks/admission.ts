@@ -61,7 +61,7 @@ export class Admission {
     if ('flowName' in answer) return this.#admitFlow(call, answer);
     const written = this.#written(answer);
     if (this.#isEmergency(call, written.flow.flatMap(targetsOf))) {
-      this.#held.admit(call.id, call.source);
+      this.#held.begin(call.id, call.source);
       return written;
     }
     const refused = this.#refusesSource(call);
@@ -71,7 +71,7 @@ export class Admission {
     const [first] = refusals;
     if (first !== undefined && flow.length === 0) return first;
     this.#takeRate(call.source, 'from');
-    this.#held.admit(call.id, call.source);
+    this.#held.begin(call.id, call.source);
     return { ...written, flow };
   }
 
@@ -143,7 +143,7 @@ export class Admission {
       if (refused) return refused;
       this.#takeRate(call.source, 'from');
     }
-    this.#held.admit(call.id, call.source);
+    this.#held.begin(call.id, call.source);
     return answer;
   }
 
@@ -170,7 +170,7 @@ export class Admission {
   #refusesNumber(owner: Owner, { uri, trunk }: ConnectTarget, isPayer = false): Refusal | undefined {
     if (trunk === undefined) return undefined;
     const rules = this.#rules();
-    const number = calledNumber(userOf(uri), rules.numbersOf(trunk));
+    const number = judgedNumber(userOf(uri), rules.numbersOf(trunk));
     const { allow, block } = rules.limitsOf(owner) ?? { allow: [], block: [] };
     const why =
       destinationRefusal(number, { allow, block }) ??
@@ -228,6 +228,21 @@ function calledNumber(written: string, rules: NumberRules): CalledNumber {
     readNumber(written, rules) ??
     (/^[1-9]\d{9,14}$/.test(written) ? `+${written}` : undefined);
   return { written, ...(e164 === undefined ? {} : { e164 }) };
+}
+
+/** E.164 has 15 digits at most; an international prefix goes before them. */
+const mostRead = 20;
+const fewestRead = 8;
+
+/** A number as rules judge it: digits behind its end, which a carrier passes over, do not hide it. */
+function judgedNumber(written: string, rules: NumberRules): CalledNumber {
+  const digits = written.replace(/[ ().-]/g, '').slice(0, mostRead);
+  const isLong = new RegExp(`^\\+?\\d{${fewestRead},}$`).test(digits);
+  for (let end = digits.length; isLong && end >= fewestRead; end--) {
+    const { e164 } = calledNumber(digits.slice(0, end), rules);
+    if (e164 !== undefined) return { written, e164 };
+  }
+  return calledNumber(written, rules);
 }
 
 function targetsOf(step: FlowStep): readonly ConnectTarget[] {

@@ -19,10 +19,14 @@ export class CallsHeld {
     ).length;
   }
 
-  /** From now on the call counts. */
+  /** A call that has its route now: it counts for whoever makes it. */
+  begin(callId: string, owner: Owner): void {
+    this.#admitted.set(callId, new Set([ownerName(owner)]));
+  }
+
+  /** It counts for this one as well; a call of an earlier daemon does for all that it has. */
   admit(callId: string, owner: Owner): void {
-    const owners = this.#admitted.get(callId) ?? new Set();
-    this.#admitted.set(callId, owners.add(ownerName(owner)));
+    this.#admitted.get(callId)?.add(ownerName(owner));
   }
 
   forget(callId: string): void {

@@ -115,6 +115,15 @@ describe('calls at once', () => {
     assert.ok(place('5', [trunk('carrier', '7')]));
   });
 
+  test('still count for their caller when a next daemon dials another leg of them', () => {
+    limits['trunk lab'] = { callsAtOnce: 1 };
+    place('1', [trunk('a', '7'), trunk('b', '7')]);
+    admission = new Admission({ rules: () => rules, calls: () => [...calls.values()] });
+    tell('1', { type: 'legEnded', leg: '1-1', sipStatus: 503 });
+    assert.equal(dial('1', 2), undefined);
+    assert.deepEqual(place('2', [trunk('c', '7')]), [503, 'trunk lab has its 1 calls at once']);
+  });
+
   test('are looked at again when a leg is dialled: a call that fails over to a trunk may find it full', () => {
     limits['trunk b'] = { callsAtOnce: 1 };
     assert.equal(place('1', [trunk('a', '7'), trunk('b', '7')]), undefined);
@@ -160,6 +169,14 @@ describe('destinations', () => {
     assert.deepEqual(calls.get('2')!.legs[1]!.peer, 'sip:0012125551234@192.0.2.1:5060');
     assert.equal(place('3', [trunk('carrier', '00881612345678')])?.[0], 403);
     assert.equal(place('4', [trunk('carrier', '881612345678')])?.[0], 403);
+  });
+
+  test('that are expensive are refused with any number of digits behind their end', () => {
+    for (const surplus of ['00', '0'.repeat(9), '0'.repeat(1_000)]) {
+      assert.equal(place('1', [trunk('carrier', `00881612345678${surplus}`)])?.[0], 403, `00881… ${surplus.length}`);
+      assert.equal(place('2', [trunk('carrier', `09001234567${surplus}`)])?.[0], 403, `0900… ${surplus.length}`);
+    }
+    assert.equal(place('3', [trunk('carrier', `030901820${'0'.repeat(9)}`)]), undefined);
   });
 
   test('do not concern calls that stay inside, and extensions of another PBX', () => {

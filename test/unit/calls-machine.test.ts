@@ -1,6 +1,7 @@
 // The call's state table, event by event, without a server.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { ariWorld, type AriWorldOptions } from '../../core/calls/ari-world.js';
 import { CallEngine, type CallEngineOptions } from '../../core/calls/call-engine.js';
 import type { ConnectStep, FlowStep, Referral } from '../../core/calls/call-facts.js';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
@@ -584,6 +585,14 @@ describe('a daemon that comes back', () => {
     ]);
     const full = advance(call, { type: 'notEntered', sipStatus: 486, reason: 'full' }, 9_000);
     assert.deepEqual(full.actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);
+  });
+
+  test('a room by a name that is none is refused, also where a flow made it of an answer', async () => {
+    for (const room of ['', '1\r\nEvil: 1', 'x'.repeat(129)]) {
+      const { call } = play(routed({ action: 'conference_join', room }));
+      const event = await ariWorld({ log: silentLogger } as AriWorldOptions).enter(call);
+      assert.deepEqual([event.type, 'sipStatus' in event && event.sipStatus], ['notEntered', 404]);
+    }
   });
 
   test('a call whose legs are all gone is finished once: it has one record', async () => {

@@ -1,14 +1,18 @@
 // Flows with the call's state table, event by event, without a server: menus, time-outs, connects, questions, and recovery.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { z } from 'zod';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { resumeActions } from '../../core/calls/call-resume.js';
-import { flowActions, noServices } from '../../core/flows/action-registry.js';
+import type { ConnectWish } from '../../core/calls/connect-steps.js';
+import { flowActions, noServices, type FlowServices } from '../../core/flows/action-registry.js';
 import { checkFlow } from '../../core/flows/check-flows.js';
+import type { FlowAction, FlowScene } from '../../core/flows/flow-facts.js';
 import { newFlowRun } from '../../core/flows/flow-run.js';
-import type { RunEvent } from '../../core/flows/interpreter.js';
+import { Flows } from '../../core/flows/flows.js';
+import { keysOf, type RunEvent } from '../../core/flows/interpreter.js';
 import { incomingCall } from '../../core/testing/facts.js';
 
 const actions = flowActions(noServices);
@@ -455,5 +459,97 @@ describe('when the daemon comes back', () => {
     assert.deepEqual(call.last, [{ do: 'lookPlay', id, sinceMs }]);
     call.hear({ type: 'itemLost', id, sinceMs });
     assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:a', offsetMs: 2_000 }]);
+  });
+});
+
+describe('an action of a stranger', () => {
+  const flow = (turn: () => unknown): { readonly call: CallRecord; readonly last: readonly CallAction[] } => {
+    const action = { name: 'strange', summary: '', step: z.strictObject({}), begin: turn } as unknown as FlowAction;
+    const entries = [{ action: 'strange' }];
+    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+    const routed = { flow: [], run: newFlowRun('test', entries), routeName: 'r' };
+    const next = advance(call, { type: 'routed', answer: routed }, 0, flowActions(noServices, [action]));
+    return { call: next.call, last: next.actions };
+  };
+
+  test('that throws, or says what nobody understands, ends its call and nothing else', () => {
+    const wrong: readonly (() => unknown)[] = [
+      () => {
+        throw new Error('oops');
+      },
+      () => undefined,
+      () => ({ commands: [{ do: 'dance' }] }),
+      () => ({ commands: [{ do: 'run', steps: [{ action: 'connect' }] }] }),
+      () => ({ play: { items: [7] } }),
+    ];
+    for (const turn of wrong) {
+      const { call, last } = flow(turn);
+      assert.deepEqual(
+        [call.ending?.sipStatus, last.map(one => one.do)],
+        [500, ['reject', 'leave']],
+        call.ending?.reason,
+      );
+    }
+    assert.match(flow(wrong[0]!).call.ending?.reason ?? '', /flow test failed at strange \(step 1\) or after it: oops/);
+  });
+
+  test('whose word on its time-out throws has not answered', async () => {
+    const action: FlowAction = {
+      ...{ name: 'strange', summary: '', step: z.strictObject({}), begin: () => ({ ask: true }) },
+      ask: () => Promise.resolve(1),
+      askTimeoutMs: () => {
+        throw new Error('oops');
+      },
+    };
+    const flows = new Flows({
+      actions: () => new Map([['strange', action]]),
+      named: () => new Map(),
+      soundUri: String,
+    });
+    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+    const run = { ...newFlowRun('test', [{ action: 'strange' }]), asking: 1 };
+    assert.deepEqual(await flows.ask({ ...call, run }, 1), { type: 'askFailed', asking: 1, reason: 'oops' });
+  });
+});
+
+describe('what comes from a server', () => {
+  const asked = async (given: object, text: string): Promise<unknown> => {
+    const services: FlowServices = { ...noServices, exchange: () => Promise.resolve({ status: 200, text }) };
+    const action = flowActions(services).get('fetch');
+    const [entry] = checkFlow([{ action: 'fetch', url: 'http://127.0.0.1/', ...given }], { actions }).entries;
+    const call = incomingCall();
+    const scene: FlowScene = { ...{ call, answered: true, nowMs: 0, variables: {}, visits: 1 }, text: String };
+    return action?.ask?.(keysOf(entry!), scene, new AbortController().signal, 'c1-1');
+  };
+
+  test('a flow has the defaults of one in the config: a menu that it leaves out times for has the usual ones', async () => {
+    const menu = { action: 'digits_receive', variable: 'pin' };
+    const answer = await asked({ follow: true }, JSON.stringify({ flow: [menu] }));
+    const call = new FlowCall([{ action: 'fetch', url: 'http://127.0.0.1/', follow: true }]).answer(answer);
+    assert.equal(call.run.timer?.atMs, call.nowMs + 5_000);
+    await assert.rejects(asked({ follow: true }, '{"flow":[{"action":"dance"}]}'), /no action "dance"/);
+  });
+
+  test('a variable in the name or number of a caller cannot leave its place in the From', async () => {
+    let wish: ConnectWish | undefined;
+    const findTargets = (found: ConnectWish): readonly [] => {
+      wish = found;
+      return [];
+    };
+    const action = flowActions({ ...noServices, findTargets }).get('connect');
+    const value = `Al"<sip:eve@evil>\r\nEvil: ${'x'.repeat(300)}`;
+    const text: FlowScene['text'] = (template, encode = String) => template.replace('${name}', () => encode(value));
+    const scene: FlowScene = {
+      ...{ call: incomingCall(), answered: true, nowMs: 0, variables: {}, visits: 1, text },
+    };
+    const given = { to: [{ uri: 'sip:a@b' }], callerName: '${name}', callerNumber: '${name}' };
+    await action?.ask?.(given, scene, new AbortController().signal, 'c1-1');
+    assert.match(wish?.callerName ?? '', /^Alsip:eve@evilEvil: x+$/);
+    assert.equal(wish?.callerNumber?.length, 128);
+  });
+
+  test('is no status: a caller who was never answered hears one that there is', () => {
+    const call = new FlowCall([{ action: 'variable_set', set: { connect_status: 'fine' } }]);
+    assert.deepEqual(call.last[0], { do: 'reject', sipStatus: 480 });
   });
 });

@@ -72,7 +72,21 @@ function wishOf(given: Step, scene: FlowScene): ConnectWish {
     ...fill('prefix', target.prefix),
   }));
   const { atOnce, ringTimeoutSeconds, callerNumber, callerName } = given;
-  return { to, atOnce, ringTimeoutSeconds, ...fill('callerNumber', callerNumber), ...fill('callerName', callerName) };
+  const shown = { ...shownAs('callerNumber', callerNumber, scene), ...shownAs('callerName', callerName, scene) };
+  return { to, atOnce, ringTimeoutSeconds, ...shown };
+}
+
+const longestShown = 128;
+
+/** A variable may hold anything, as a server's answer: nothing of it may leave its place in the From. */
+function shownAs<Key extends string>(
+  key: Key,
+  value: string | undefined,
+  scene: FlowScene,
+): { readonly [K in Key]?: string } {
+  if (value === undefined) return {};
+  const shown = scene.text(value, one => one.replace(/[\p{Cc}"<>]/gu, ''));
+  return { [key]: shown.slice(0, longestShown) } as { readonly [K in Key]: string };
 }
 
 function failed(

@@ -16,8 +16,8 @@ export type HttpExchange = (
   signal: AbortSignal,
 ) => Promise<{ readonly status: number; readonly text: string }>;
 
-/** What is wrong with entries that came from outside, in words; undefined where they are a flow. */
-export type JudgeEntries = (entries: unknown) => string | undefined;
+/** Entries that came from outside, with their defaults filled in; or what is wrong with them, in words. */
+export type ReadEntries = (written: unknown) => { readonly entries: readonly FlowEntry[] } | { readonly wrong: string };
 
 const path = z.string().regex(/^[\w-]+(\.[\w-]+)*$/, 'must be keys and indexes with a dot between: customer.names.0');
 
@@ -61,7 +61,7 @@ type Step = z.infer<typeof step>;
 const answerSchema = z.object({ status: z.number(), values: z.record(z.string(), z.string()), flow: z.unknown() });
 const mostBytes = 256 * 1024;
 
-export function fetchAction(exchange: HttpExchange, judge: JudgeEntries): FlowAction<Step, null> {
+export function fetchAction(exchange: HttpExchange, read: ReadEntries): FlowAction<Step, null> {
   return defineAction<Step, null>({
     name: 'fetch',
     summary:
@@ -72,7 +72,7 @@ export function fetchAction(exchange: HttpExchange, judge: JudgeEntries): FlowAc
       method === 'GET' && body !== undefined ? [{ path: ['body'], message: 'is for POST only' }] : [],
     begin: () => ({ ask: true }),
     askTimeoutMs: ({ timeoutSeconds }) => timeoutSeconds * 1000,
-    ask: (given, scene, signal) => ask(given, scene, signal, exchange, judge),
+    ask: (given, scene, signal) => ask(given, scene, signal, exchange, read),
     hear(given, _, event) {
       if (event.type === 'askFailed') return { go: way(given.onFailed), variables: { fetch_status: '0' } };
       if (event.type !== 'answer') return undefined;
@@ -89,7 +89,7 @@ async function ask(
   scene: FlowScene,
   signal: AbortSignal,
   exchange: HttpExchange,
-  judge: JudgeEntries,
+  read: ReadEntries,
 ): Promise<z.infer<typeof answerSchema>> {
   const { status, text: body } = await exchange(requestOf(given, scene), signal);
   if (status < 200 || status > 299) return { status, values: {}, flow: null };
@@ -99,9 +99,9 @@ async function ask(
   const values = Object.fromEntries(Object.entries(given.take).map(([name, at]) => [name, textAt(value, at)]));
   if (!given.follow) return { status, values, flow: null };
   const { flow } = z.object({ flow: z.unknown() }).catch({ flow: undefined }).parse(value);
-  const complaint = judge(flow);
-  if (complaint !== undefined) throw wrong(given, `its flow is none: ${complaint}`);
-  return { status, values, flow };
+  const followed = read(flow);
+  if ('wrong' in followed) throw wrong(given, `its flow is none: ${followed.wrong}`);
+  return { status, values, flow: followed.entries };
 }
 
 function requestOf(given: Step, scene: FlowScene): Parameters<HttpExchange>[0] {
