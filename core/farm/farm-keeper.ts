@@ -11,7 +11,7 @@ import type { Fences } from './fences.js';
 import type { NodeStates } from './node-states.js';
 import type { Bindings } from '../registrations/bindings.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
-import type { NodeDeath } from '../recovery/recoveries.js';
+import type { NodeDeath } from '../recovery/recovery-ports.js';
 import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
 import type { Sweep } from '../sweep/sweep.js';
 

@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { TraceSource } from '../ports/trace-source.js';
-import type { DialogSource } from './recoveries.js';
+import type { DialogSource } from './recovery-ports.js';
 import { tracedDialogs, type TracedFarm } from './traced-dialogs.js';
 
 /** The daemon's own observation of SIP, by HEP. */

@@ -9,7 +9,7 @@ import type { Logger } from '../log.js';
 import type { AsteriskFarm } from '../ports/asterisk.js';
 import type { EngineIncarnation } from '../ports/edge.js';
 import type { Store, Table } from '../store/store.js';
-import type { NodeDeath } from './recoveries.js';
+import type { NodeDeath } from './recovery-ports.js';
 import type { LedgerPort } from './dialog-source.js';
 import { mediaLegs, onEngines, type MediaLeg } from './media-legs.js';
 import type { RecoveryRecord } from './recovery-record.js';

@@ -1,67 +1,26 @@
 // Recovers the calls of a dead call node: every session is re-created on another one, as a re-INVITE of its own dialog.
-import type { CallEngine } from '../calls/call-engine.js';
-import { echoPeer, type CallRecord, type LegRecord } from '../calls/call-record.js';
+import type { CallRecord } from '../calls/call-record.js';
 import type { CallEvent } from '../calls/call-machine.js';
-import type { Conferences } from '../conferences/conferences.js';
 import { messageOf } from '../errors.js';
-import type { NodeStates } from '../farm/node-states.js';
-import type { Dialog, OpenInvite } from '../ledger/dialog.js';
+import type { OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
+import { FarEnds } from './far-ends.js';
 import { LegRecovery, type LegOutcome } from './leg-recovery.js';
 import { NodeQueues, type QueuedWork } from './node-queues.js';
 import { RecoveryBook } from './recovery-book.js';
-import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery-facts.js';
-import { assignTargets, planCalls, trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
-import { missingFrom } from './recovery-variables.js';
+import type { RecoveryFacts } from './recovery-facts.js';
+import { trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
+import { isRecovered, isWanted, lacksDialog, RecoveryPlanner, type PlannerOptions } from './recovery-planner.js';
+import type { NodeDeath, StandInPort } from './recovery-ports.js';
+import { sessionLine, type SessionLine } from './session-line.js';
 import { lostSessionSchema, type LostSession, type RecoveryRecord } from './recovery-record.js';
 
-/** A node that was declared dead; times in ms since 1970. */
-export interface NodeDeath {
-  readonly node: string;
-  readonly reason: string;
-  /** The earliest sign of it. */
-  readonly firstSignMs: number;
-  readonly declaredMs: number;
-}
-
-/** What was seen of dialogs: the ledger, and what fills its holes. */
-export interface DialogSource {
-  /** Confirmed dialogs of a node as the daemon saw them, by Call-ID: at once. */
-  dialogs(node: string): Promise<ReadonlyMap<string, Dialog>>;
-  /** True where there is somebody else to ask. */
-  readonly hasTraced: boolean;
-  /** The same of these Call-IDs as somebody else saw them, since `sinceMs` (ms since 1970): may take seconds. */
-  traced(node: string, callIds: readonly string[], sinceMs: number): Promise<ReadonlyMap<string, Dialog>>;
-  openInvites(node: string): Promise<readonly OpenInvite[]>;
-  /** The cores are needed for a recovery: what is seen from now on is read later, or when it is asked for. */
-  hold(): void;
-  release(): void;
-}
-
-/** Does in a dead Asterisk's stead what the phones wait for. */
-export interface StandInPort {
-  refuse(invite: OpenInvite, status: number, reason: string): Promise<unknown>;
-  cancel(invite: OpenInvite): Promise<unknown>;
-  acknowledgeAndBye(invite: OpenInvite): Promise<unknown>;
-  bye(dialog: Dialog, reasonHeader?: string): Promise<unknown>;
-}
-
-export interface RecoveriesOptions {
+export interface RecoveriesOptions extends PlannerOptions {
   readonly store: Store;
-  readonly engine: CallEngine;
-  readonly conferences: Conferences;
-  readonly nodes: NodeStates;
   readonly asterisks: AsteriskFarm;
-  readonly source: DialogSource;
   readonly standIn: StandInPort;
-  readonly log: Logger;
-  /** Undefined where no plugin provides one: calls of a dead node then end. */
-  readonly policy: () => RecoveryPolicy | undefined;
-  /** True for a call to an emergency number. */
-  readonly isEmergency: (call: CallRecord) => boolean;
-  readonly askRecover: (call: LostCall) => Promise<RecoverAnswer | undefined>;
   readonly hasCredentials: (trunk: string) => boolean;
   readonly done: (facts: RecoveryFacts) => void;
 }
@@ -95,13 +54,15 @@ export class Recoveries {
   readonly #options: RecoveriesOptions;
   readonly #log: Logger;
   readonly #book: RecoveryBook;
+  readonly #planner: RecoveryPlanner;
+  readonly #farEnds: FarEnds;
   readonly #sessions: Table<LostSession>;
   /** By leg. */
   readonly #pending = new Map<string, Pending>();
   readonly #queues = new NodeQueues(inFlightPerNode);
   readonly #doneOf = new Map<string, Promise<void>>();
   /** What is to be said of them, in order. */
-  #lines: (() => void)[] = [];
+  #lines: SessionLine[] = [];
   /** Sessions that have found their end, until their recovery is done and saved. */
   #settled: LostSession[] = [];
   readonly #markDone = new Map<string, () => void>();
@@ -114,6 +75,8 @@ export class Recoveries {
     this.#options = options;
     this.#log = options.log;
     this.#book = new RecoveryBook(options.store);
+    this.#planner = new RecoveryPlanner(options);
+    this.#farEnds = new FarEnds(options);
     this.#sessions = options.store.table('lost-sessions', lostSessionSchema);
     options.engine.onRecovering((node, event) => this.#hears(node, event));
     options.nodes.onChange('recovery', change => {
@@ -147,7 +110,7 @@ export class Recoveries {
   /** What would become of the node's sessions if it died now. Changes nothing. */
   async plan(node: string): Promise<readonly (PlannedLeg & { readonly target: string | undefined })[]> {
     const planned = await this.#planned(node);
-    const assigned = this.#assign(
+    const assigned = this.#planner.assign(
       planned.filter(isRecovered).map(one => ({ ...one, wish: undefined })),
       node,
     );
@@ -225,7 +188,7 @@ export class Recoveries {
   async #recover(death: NodeDeath): Promise<void> {
     const { node } = death;
     this.#reassign(node);
-    const [invites, planned] = await Promise.all([this.#invitesOf(node), this.#planned(node)]);
+    const [invites, planned] = await Promise.all([this.#planner.invitesOf(node), this.#planned(node)]);
     this.#options.source.hold();
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
@@ -237,7 +200,7 @@ export class Recoveries {
     };
     this.#book.set(record);
     const finished = new Promise<void>(resolve => this.#markDone.set(epoch, resolve));
-    const recoverable = planned.flatMap(one => one.legs).filter(wanted).length;
+    const recoverable = planned.flatMap(one => one.legs).filter(isWanted).length;
     const also = lacking.length === 0 ? '' : `, the dialogs of ${lacking.length} calls are asked for elsewhere`;
     this.#log.warn(
       { node, epoch, sessions: found, recoverable, detectedMs: death.declaredMs - death.firstSignMs },
@@ -257,12 +220,9 @@ export class Recoveries {
   /** What can be recovered is first: the silence of a call counts, not that of a ringing tone. */
   async #begin(record: RecoveryRecord, planned: readonly PlannedCall[], invites: readonly OpenInvite[]): Promise<void> {
     const { epoch, node } = record;
-    const asked =
-      this.#options.policy() === undefined
-        ? planned.map(notAtAll)
-        : await Promise.all(planned.map(one => this.#ask(one, node)));
+    const asked = await Promise.all(planned.map(one => this.#planner.decide(one, node)));
     const sessions = asked.flatMap(({ legs, priority, wish }) =>
-      legs.filter(wanted).map(leg => ({ wish, session: this.#sessionOf(epoch, leg, priority) })),
+      legs.filter(isWanted).map(leg => ({ wish, session: this.#sessionOf(epoch, leg, priority) })),
     );
     for (const { session, wish } of sessions) this.#adopt(session, record, wish, undefined);
     const scheduled = this.#schedule(record);
@@ -278,78 +238,18 @@ export class Recoveries {
     invites: readonly OpenInvite[],
   ): Promise<void> {
     const { epoch, node } = record;
-    const { engine, source } = this.#options;
+    const { engine } = this.#options;
     for (const { call, legs } of lacking) {
       // Their node may come back, empty, and ask for them.
       engine.tell(call.id, { type: 'legsMoved', legs: legs.map(one => one.leg.id), node, epoch });
     }
-    const callIds = lacking.flatMap(one => one.legs.flatMap(({ leg }) => this.#callIdOf(leg) ?? []));
-    const traced = await source.traced(node, callIds, Math.min(...lacking.map(one => one.call.startedMs)));
-    const calls = lacking.flatMap(one => engine.record(one.call.id) ?? []);
-    const ids = new Set(lacking.flatMap(one => one.legs.map(({ leg }) => leg.id)));
-    const before = new Map(lacking.flatMap(one => one.legs.map(({ leg, dialog }) => [leg.id, dialog] as const)));
-    const planned = planCalls(
-      calls,
-      leg => ids.has(leg.id),
-      leg => traced.get(this.#callIdOf(leg) ?? '') ?? before.get(leg.id),
-    );
+    const planned = await this.#planner.traced(node, lacking);
     this.#planning.delete(epoch);
     await this.#begin(record, planned, invites);
   }
 
-  async #invitesOf(node: string): Promise<readonly OpenInvite[]> {
-    try {
-      return await this.#options.source.openInvites(node);
-    } catch (error) {
-      this.#log.warn({ node, error }, `the calls in set-up on ${node} are not known: ${messageOf(error)}`);
-      return [];
-    }
-  }
-
-  async #planned(node: string): Promise<PlannedCall[]> {
-    const isLost = (leg: LegRecord): boolean => leg.node === node && !this.#pending.has(leg.id);
-    const calls = this.#options.engine.callsWithLegsOn(node);
-    const dialogs = await this.#options.source.dialogs(node).catch((error: unknown) => {
-      this.#log.error({ node, error }, `the dialogs of ${node} are not known: ${messageOf(error)}`);
-      return new Map<string, Dialog>();
-    });
-    const planned = planCalls(calls, isLost, leg => dialogs.get(this.#callIdOf(leg) ?? ''));
-    return planned.filter(one => one.legs.length > 0);
-  }
-
-  #callIdOf(leg: LegRecord): string | undefined {
-    return leg.sipCallId ?? this.#options.engine.sipCallIdOf(leg.id);
-  }
-
-  /** Asks the plugins, who may veto. */
-  async #ask(
-    planned: PlannedCall,
-    node: string,
-  ): Promise<PlannedCall & { priority: number; wish: string | undefined }> {
-    const { call, legs } = planned;
-    const emergency = this.#options.isEmergency(call);
-    const { id, source, dialled, callerNumber } = call;
-    const base = this.#options.policy()?.priorityOf({ source, dialled, emergency }) ?? 0;
-    const sessions = legs.filter(wanted).length;
-    if (sessions === 0) return { ...planned, priority: base, wish: undefined };
-    try {
-      const answer = await this.#options.askRecover({
-        id,
-        node,
-        source,
-        dialled,
-        callerNumber,
-        emergency,
-        sessions,
-        priority: base,
-      });
-      if (answer && 'skip' in answer)
-        return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base, wish: undefined };
-      return { ...planned, priority: answer?.priority ?? base, wish: answer?.node };
-    } catch (error) {
-      this.#log.error({ call: id, error }, `recovered as the policy says: ${messageOf(error)}`);
-      return { ...planned, priority: base, wish: undefined };
-    }
+  #planned(node: string): Promise<PlannedCall[]> {
+    return this.#planner.planned(node, legId => this.#pending.has(legId));
   }
 
   #sessionOf(epoch: string, { call, leg, dialog }: PlannedLeg, priority: number): LostSession {
@@ -391,7 +291,7 @@ export class Recoveries {
       return call ? [{ call, legs, wish: legs[0]?.wish, priority: legs[0]?.session.priority ?? 0 }] : [];
     });
     groups.sort((a, b) => b.priority - a.priority);
-    const assigned = this.#assign(groups, undefined);
+    const assigned = this.#planner.assign(groups, undefined);
     const given = groups.map(({ call, legs }) => ({ call, legs, node: assigned.get(call.id) }));
     for (const { legs, node } of given) for (const one of legs) one.node = node;
     const recordWrites = record === undefined ? [] : [this.#book.putting(record)];
@@ -418,37 +318,6 @@ export class Recoveries {
       [...writes, ...sessions.map(session => this.#sessions.putting(sessionKey(session), session))],
     );
     for (const { call, legs, node } of groups) if (node !== undefined) this.#move(call.id, legs, node);
-  }
-
-  /** Call → node. */
-  #assign(
-    calls: readonly {
-      readonly call: CallRecord;
-      readonly legs: readonly unknown[];
-      readonly wish: string | undefined;
-    }[],
-    without: string | undefined,
-  ): ReadonlyMap<string, string> {
-    const { engine, nodes } = this.#options;
-    const targets = nodes
-      .up('call')
-      .filter(node => node.name !== without)
-      .map(node => ({ node: node.name, channels: engine.legsOn(node.name) }));
-    const groups = new Map<string, { key: string; sessions: number; wish: string | undefined; calls: string[] }>();
-    for (const { call, legs, wish } of calls) {
-      const key = this.#options.conferences.mixedTogether(call.id) ?? call.id;
-      const group = groups.get(key) ?? { key, sessions: 0, wish, calls: [] };
-      group.sessions += legs.length;
-      group.calls.push(call.id);
-      groups.set(key, group);
-    }
-    const assigned = assignTargets([...groups.values()], targets);
-    return new Map(
-      [...groups.values()].flatMap(({ key, calls: ids }) => {
-        const node = assigned.get(key);
-        return node === undefined ? [] : ids.map(id => [id, node] as const);
-      }),
-    );
   }
 
   /** Queues a call's sessions on their new node, and prepares their conference. */
@@ -527,78 +396,30 @@ export class Recoveries {
     const event: CallEvent = recovered
       ? { type: 'legRecovered', leg: legId }
       : { type: 'legEnded', leg: legId, sipStatus: outcome.sipStatus ?? 503, notBeforeMs: death.firstSignMs, ...lost };
-    if (!recovered && outcome.result !== 'gone' && dialog) this.#bye(dialog, leg.lastCseq);
+    if (!recovered && outcome.result !== 'gone' && dialog) this.#farEnds.hangUp(dialog, leg.lastCseq);
     this.#book.count(
       epoch,
       recovered ? 'recovered' : outcome.result === 'failed' ? 'failed' : 'ended',
       recovered ? upMs : null,
     );
-    const since = (ms: number): number => Math.round(ms - death.firstSignMs);
-    const timeline = {
-      declared: since(death.declaredMs),
-      invited: leg.invitedMs ? since(leg.invitedMs) : null,
-      done: since(upMs),
-    };
-    const line = {
-      call: callId,
-      leg: legId,
-      sipCallId: dialog?.callId,
-      epoch,
-      from: death.node,
-      node,
-      ...timeline,
-      attempts: leg.attempts,
-    };
     // Written when all are done: a line costs as much as a part of a recovery.
-    this.#lines.push(() => {
-      if (recovered)
-        this.#log.info(
-          line,
-          `session of ${legId} is recovered on ${node ?? '?'} ${timeline.done} ms after ${death.node} died`,
-        );
-      else
-        this.#log.warn({ ...line, reason: outcome.reason }, `session of ${legId} is not recovered: ${outcome.reason}`);
-    });
+    this.#lines.push(sessionLine({ session, death, node, leg, outcome, upMs }));
     this.#settled.push(session);
     this.#options.engine.tell(callId, event);
     await this.#finishIfDone(epoch);
   }
 
-  #bye(dialog: Dialog, lastCseq: number): void {
-    const after = { ...dialog, localCseq: Math.max(dialog.localCseq ?? 0, lastCseq) };
-    void this.#options.standIn
-      .bye(after)
-      .catch((error: unknown) =>
-        this.#log.debug({ sipCallId: dialog.callId, error }, `no BYE for ${dialog.callId}: ${messageOf(error)}`),
-      );
-  }
-
-  /** A leg that is not recovered: whoever is at its far end is told what the dead node cannot tell any more. */
-  #endLeg(epoch: string, { call, leg, dialog, reason }: PlannedLeg, invites: readonly OpenInvite[]): void {
-    const { engine, standIn } = this.#options;
-    const callId = this.#callIdOf(leg);
+  /** A leg that is not recovered. */
+  #endLeg(epoch: string, planned: PlannedLeg, invites: readonly OpenInvite[]): void {
+    const { call, leg, reason } = planned;
+    const callId = this.#planner.callIdOf(leg);
     const invite = invites.find(one => one.callId === callId || (one.legId !== null && one.legId === leg.id));
-    // The wire knows better than the record who is answered: an answer may die with its node.
-    const told = ((): Promise<unknown> => {
-      if (!invite) return leg.state === 'confirmed' && dialog ? standIn.bye(dialog) : Promise.resolve();
-      if (leg.direction === 'inbound') return standIn.refuse(invite, 503, 'Service Unavailable');
-      return invite.answeredBy ? standIn.acknowledgeAndBye(invite) : this.#cancel(invite);
-    })();
-    told.catch((error: unknown) =>
-      this.#log.warn({ call: call.id, leg: leg.id, error }, `far end not told: ${messageOf(error)}`),
-    );
+    this.#farEnds.end(planned, invite);
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#book.count(epoch, 'ended', null);
     const unanswered = leg.direction === 'inbound' && (leg.state !== 'confirmed' || invite !== undefined);
-    engine.tell(call.id, { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered, nodeDied: true });
-  }
-
-  /** One who answers at that very moment has a call with nobody: only the ledger sees its 2xx. */
-  async #cancel(invite: OpenInvite): Promise<void> {
-    const { standIn, source } = this.#options;
-    await standIn.cancel(invite);
-    const answered = (await source.openInvites(invite.node)).find(one => one.callId === invite.callId);
-    if (answered?.answeredBy) await standIn.acknowledgeAndBye(answered);
+    const ended = { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered, nodeDied: true } as const;
+    this.#options.engine.tell(call.id, ended);
   }
 
   async #finishIfDone(epoch: string): Promise<void> {
@@ -608,7 +429,7 @@ export class Recoveries {
     const done = { ...record, done: true };
     this.#book.set(done);
     if (this.#pending.size === 0) this.#options.source.release();
-    for (const tell of this.#lines.splice(0)) tell();
+    for (const { level, fields, message } of this.#lines.splice(0)) this.#log[level](fields, message);
     const settled = this.#settled.filter(one => one.epoch === epoch);
     this.#settled = this.#settled.filter(one => one.epoch !== epoch);
     await this.#options.engine.save(
@@ -658,34 +479,4 @@ function epochOf({ node, firstSignMs }: NodeDeath): string {
 
 function sessionKey({ epoch, legId }: LostSession): string {
   return `${epoch} ${legId}`;
-}
-
-function wanted(leg: PlannedLeg): boolean {
-  return leg.action === 'recover';
-}
-
-/** A confirmed leg whose dialog is not known, or not enough of it. */
-function lacksDialog({ call, legs }: PlannedCall): boolean {
-  return legs.some(
-    ({ leg, dialog }) =>
-      leg.state === 'confirmed' &&
-      leg.peer !== echoPeer &&
-      !leg.ending &&
-      call.ending === null &&
-      call.answeredMs !== null &&
-      (dialog === undefined || missingFrom(dialog).length > 0),
-  );
-}
-
-function isRecovered(call: PlannedCall): boolean {
-  return call.legs.some(wanted);
-}
-
-function refusing<Call extends PlannedCall>(planned: Call, reason: string): Call {
-  const legs = planned.legs.map(leg => (wanted(leg) ? { ...leg, action: 'end' as const, reason } : leg));
-  return { ...planned, legs };
-}
-
-function notAtAll(planned: PlannedCall): PlannedCall & { priority: number; wish: undefined } {
-  return { ...refusing(planned, 'the session-recovery plugin is not in the config'), priority: 0, wish: undefined };
 }
