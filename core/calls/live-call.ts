@@ -66,6 +66,8 @@ export class LiveCall {
   #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
   readonly #flowTimers = new FlowTimers(event => this.dispatch({ type: 'flow', event }));
   #tail: Promise<void> = Promise.resolve();
+  /** What each leg that asked for a transfer is still to be told, by leg. */
+  readonly #tellings = new Map<string, number>();
   #isFinished = false;
 
   constructor(call: CallRecord, world: CallWorld, log: Logger) {
@@ -101,7 +103,10 @@ export class LiveCall {
     this.#world.changed(before, call);
     this.#tell(before, event);
     this.#setTimers();
-    for (const action of actions) if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
+    for (const action of actions) {
+      if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
+      if (action.do === 'tellReferrer') this.#tellings.set(action.leg, (this.#tellings.get(action.leg) ?? 0) + 1);
+    }
     const durable = !savedTogether.has(event.type) && (!notDurable.has(event.type) || call.state === 'confirmed');
     const save = (durable || actions.length > 0) && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
@@ -141,8 +146,13 @@ export class LiveCall {
       case 'refer':
         void this.#world.refer(call, action.leg).then(event => this.dispatch(event));
         return;
-      case 'tellReferrer':
+      case 'tellReferrer': {
+        const more = (this.#tellings.get(action.leg) ?? 1) - 1;
+        this.#tellings.set(action.leg, more);
+        // A leg's every REFER is told the same: the last word is for all, or a flood of them would keep the call's end waiting.
+        if (action.outcome === 'declined' && more > 0) return;
         return this.#world.tellReferrer(call, action.leg, action.outcome);
+      }
       case 'part':
         return this.#world.part(call, action.leg);
       case 'dial':

@@ -36,6 +36,11 @@ export async function runDaemon(
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
   // A reload that comes during the start finds the new config anyway.
   process.on('SIGHUP', () => undefined);
+  // What nobody waits for, as a plugin's forgotten promise, or a write that a full disk refuses, must not end the daemon.
+  process.on('unhandledRejection', reason => {
+    const stack = reason instanceof Error ? reason.stack : undefined;
+    process.stderr.write(line('error', `failed, and nobody waited for it: ${messageOf(reason)}`, stack));
+  });
   let daemon: RunningDaemon;
   try {
     const composition = await load();
@@ -65,6 +70,6 @@ export async function runDaemon(
   return 0;
 }
 
-function line(level: string, msg: string): string {
-  return `${JSON.stringify({ level, time: new Date().toISOString(), msg })}\n`;
+function line(level: string, msg: string, stack?: string): string {
+  return `${JSON.stringify({ level, time: new Date().toISOString(), msg, stack })}\n`;
 }

@@ -151,6 +151,17 @@ describe('a transfer', () => {
     assert.deepEqual([twice.actions, twice.call.transfer?.step], [[], 1]);
   });
 
+  test('that is asked for a hundred times where there is nobody to transfer does not hold up the end of the call', async () => {
+    const told: string[] = [];
+    const world = new Proxy({} as CallWorld, {
+      get: (_, name: string) => async () => void told.push(name),
+    });
+    const live = new LiveCall(play(routed({ action: 'conference_join', room: 'r' })).call, world, silentLogger);
+    for (let i = 0; i < 100; i++) live.dispatch(asks('caller'));
+    await live.settled();
+    assert.equal(told.filter(name => name === 'tellReferrer').length, 1);
+  });
+
   test('of a phone that hangs up before the plugin was asked goes on', async () => {
     const asked: Referral[] = [];
     const askRefer = (referral: Referral): Promise<ConnectStep> => {
