@@ -66,17 +66,22 @@ describe('Transfers', () => {
     });
   }
 
-  const leaving = (): SippScenario =>
-    transfers(SippScenario.callee('a callee transfers and leaves').answer(), { to: '70002', told: [100] }).hangUp();
+  const leaving = (told = [100]): SippScenario =>
+    transfers(SippScenario.callee('a callee transfers and leaves').answer(), { to: '70002', told }).hangUp();
 
-  test('a transfer whose asker leaves at once goes on', async () => {
-    const arriving = bob.incoming(20_000);
-    const { party, call } = await sides.asCallee(leaving(), { lenient: true });
-    const third = await party.during(takesOver(arriving, call));
-    await party.succeeds();
-    assert.equal(await call.hangup(), 200);
-    await third.ended();
-  });
+  for (const [when, told] of [
+    ['as it is told that its wish is being followed', [100]],
+    ['before it is told anything', []],
+  ] as const) {
+    test(`a transfer whose asker leaves ${when} goes on`, async () => {
+      const arriving = bob.incoming(20_000);
+      const { party, call } = await sides.asCallee(leaving([...told]), { lenient: true });
+      const third = await party.during(takesOver(arriving, call));
+      await party.succeeds();
+      assert.equal(await call.hangup(), 200);
+      await third.ended();
+    });
+  }
 
   test('a transfer whose asker has left ends the call where nobody answers, and the record says why', async () => {
     const arriving = bob.incoming(20_000);
