@@ -224,11 +224,11 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
     const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
     return end(gone, why, nowMs, notBeforeMs, silent?.headers ?? headers);
   }
-  // Of a connect that its flow has left behind.
-  if (call.run !== null && !wasUp && leg.step !== call.step) return { call: gone, actions: [] };
   // It was hung up, for another one has taken its place; one that answered as we gave it up has left nobody.
   if (wasUp && call.legs.filter(one => one.id !== legId && one.state === 'confirmed').length > 1)
     return parted(gone, legId);
+  // Of a connect that its flow has left behind.
+  if (call.run !== null && leg.step !== call.step) return { call: gone, actions: [] };
   if (event.nodeDied === true && call.run !== null && !isTransferTarget(call, leg)) return beginAgain(gone, around);
   const { contacts = [] } = event;
   if (!leg.ending && isRedirection(status) && call.state !== 'confirmed' && mayFollow(gone, contacts)) {

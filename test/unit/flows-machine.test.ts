@@ -259,6 +259,16 @@ describe('connect', () => {
     assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '480']);
   });
 
+  test('that was given up is not heard of again when its target answers late, while the next one is asked for', () => {
+    const next = { action: 'connect', label: 'busy', to: [{ uri: 'sip:c@d' }] };
+    const call = new FlowCall([flow[0], { ...flow[1], onDeclined: 'busy' }, next]);
+    call.answer([{ action: 'connect', targets: [{ uri: 'sip:a@b' }, { uri: 'sip:e@f' }], strategy: 'at-once' }]);
+    call.tell(ended('c1-1', 603)).tell({ type: 'legAnswered', leg: 'c1-2' });
+    assert.deepEqual([call.at, call.last.map(one => one.do)], ['busy', ['hangup']]);
+    call.tell(ended('c1-2', 200));
+    assert.deepEqual([call.at, call.run.asking !== null], ['busy', true]);
+  });
+
   test('with nobody to call is as one that nobody answers; goto counts how often', () => {
     const call = new FlowCall(flow).answer([]);
     assert.deepEqual([call.at, call.run.variables['connect_status']], ['others', '480']);
