@@ -38,6 +38,7 @@ export type ErrorCode =
   | 'NG_INVALID_REPLY'
   // calls
   | 'CALL_NOT_FOUND'
+  | 'CALL_NOT_TRANSFERRED'
   | 'NO_CALL_NODE'
   | 'NO_CONFERENCE_NODE'
   // rooms

@@ -179,6 +179,11 @@ export class CallEngine {
     return call !== undefined;
   }
 
+  /** Has another party take the place of this leg, as a REFER of its far end would; see `transferOf` for what becomes of it. */
+  transfer(callId: string, leg: string, dialled: string): void {
+    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true });
+  }
+
   /** What the engine wants to hear of one Asterisk. */
   listener(node: string): AsteriskListener {
     return {

@@ -44,8 +44,8 @@ export type CallEvent =
       readonly nodeDied?: boolean;
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
-  /** The leg's far end wants the other one connected to this number. */
-  | { readonly type: 'referred'; readonly leg: string; readonly dialled: string }
+  /** The leg's far end, or with `commanded` an operator, wants the other one connected to this number. */
+  | { readonly type: 'referred'; readonly leg: string; readonly dialled: string; readonly commanded?: boolean }
   /** What a plugin makes of that; nothing: it is declined. */
   | { readonly type: 'transferred'; readonly leg: string; readonly step: ConnectStep | undefined }
   | { readonly type: 'ringTimeout'; readonly leg: string }

@@ -170,15 +170,17 @@ export interface Party {
   readonly subscriber?: string;
 }
 
-/** A blind transfer: one party of a call asks that the other one be connected elsewhere (REFER, RFC 3515). */
+/** A blind transfer: one party of a call, or an operator, asks that the other one be connected elsewhere (REFER, RFC 3515). */
 export interface Referral {
   readonly call: IncomingCall;
-  /** Who asks. */
+  /** Who asks, and is replaced. */
   readonly by: Party;
   /** Who is to be connected. */
   readonly transferee: Party;
   /** User part of the Refer-To. */
   readonly dialled: string;
+  /** An operator or a program orders it, and `by` is replaced: whether they may transfer is not the question. */
+  readonly commanded?: boolean;
 }
 
 /**

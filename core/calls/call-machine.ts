@@ -78,7 +78,7 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
     case 'redirected':
       return redirected(call, event.leg, event.targets, around);
     case 'referred':
-      return referred(call, event.leg, event.dialled);
+      return referred(call, event);
     case 'transferred':
       return transferred(call, event.leg, event.step, nowMs);
     case 'ringTimeout':

@@ -133,9 +133,17 @@ export const callRecordSchema = z.object({
   /** Index into `flow` of the step that runs now; -1 before the route is known. */
   step: z.number(),
   conferenceId: z.string().nullable(),
-  /** A transfer under way: who asked, to where, and the step of the flow that connects; null while a plugin is asked. */
+  /**
+   * A transfer under way: who asked, or is to be replaced as it was `commanded`; to where; and the step of the flow that connects, null
+   * while a plugin is asked.
+   */
   transfer: z
-    .object({ referrer: z.string(), dialled: z.string(), step: z.number().nullable() })
+    .object({
+      referrer: z.string(),
+      dialled: z.string(),
+      step: z.number().nullable(),
+      commanded: z.boolean().default(false),
+    })
     .nullable()
     .default(null),
   legs: z.array(legRecord),

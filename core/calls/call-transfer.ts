@@ -1,7 +1,7 @@
 // A transfer (REFER): another party takes the place of whoever asked for it. Pure part of the call's state table.
 import { dialTargets } from './call-dialling.js';
 import { answeredElsewhere, end, hangupLegs, liveOutbound, normalClearing } from './call-ending.js';
-import { unchanged, type CallAction, type TransferOutcome, type Transition } from './call-events.js';
+import { unchanged, type CallAction, type CallEvent, type TransferOutcome, type Transition } from './call-events.js';
 import type { ConnectStep } from './call-facts.js';
 import { isLive, type CallRecord, type LegRecord } from './call-record.js';
 import { bestStatus, isGlobalFailure } from './sip-status.js';
@@ -12,12 +12,17 @@ export function parted(call: CallRecord, legId: string): Transition {
   return { call, actions: call.conferenceId === null ? [] : [{ do: 'part', leg: legId }] };
 }
 
-export function referred(call: CallRecord, legId: string, dialled: string): Transition {
+export function referred(
+  call: CallRecord,
+  { leg, dialled, commanded = false }: Extract<CallEvent, { type: 'referred' }>,
+): Transition {
   // An Asterisk tells a leg's every REFER the same: what becomes of the first one, which a refusal would seem to end.
-  if (call.transfer?.referrer === legId) return unchanged(call);
-  if (!mayRefer(call, legId)) return { call, actions: [{ do: 'tellReferrer', leg: legId, outcome: 'declined' }] };
-  const transfer = { referrer: legId, dialled, step: null };
-  return { call: { ...call, transfer }, actions: [{ do: 'refer', leg: legId }] };
+  if (call.transfer?.referrer === leg && !call.transfer.commanded) return unchanged(call);
+  if (!mayRefer(call, leg)) {
+    return commanded ? unchanged(call) : { call, actions: [{ do: 'tellReferrer', leg, outcome: 'declined' }] };
+  }
+  const transfer = { referrer: leg, dialled, step: null, commanded };
+  return { call: { ...call, transfer }, actions: [{ do: 'refer', leg }] };
 }
 
 export function transferred(call: CallRecord, legId: string, step: ConnectStep | undefined, nowMs: number): Transition {
@@ -25,7 +30,7 @@ export function transferred(call: CallRecord, legId: string, step: ConnectStep |
   if (!step || step.targets.length === 0) return transferFailed(call, 'declined', 'refused', nowMs);
   const dialled = dialTargets(withTransferStep(call, step), step, nowMs);
   const referrer = presentReferrer(call);
-  return { ...dialled, actions: [...told(referrer, 'progress'), ...dialled.actions] };
+  return { ...dialled, actions: [...told(call, referrer, 'progress'), ...dialled.actions] };
 }
 
 /** The new party takes the place of whoever asked for it. */
@@ -41,7 +46,7 @@ export function transferAnswered(call: CallRecord, leg: LegRecord): Transition {
   );
   const left = hangupLegs(lost.call, referrer ? [referrer.id] : [], normalClearing);
   const join: CallAction = { do: 'join', legs: stays.map(one => one.id) };
-  return { call: left.call, actions: [join, ...told(referrer, 'answered'), ...left.actions, ...lost.actions] };
+  return { call: left.call, actions: [join, ...told(call, referrer, 'answered'), ...left.actions, ...lost.actions] };
 }
 
 export function transferTargetFailed(call: CallRecord, status: number, nowMs: number): Transition {
@@ -55,15 +60,20 @@ export function transferTargetFailed(call: CallRecord, status: number, nowMs: nu
   return transferFailed(call, isGlobalFailure(best) ? 'declined' : 'unavailable', `${best}`, nowMs);
 }
 
-function told(referrer: LegRecord | undefined, outcome: TransferOutcome): readonly CallAction[] {
-  return referrer ? [{ do: 'tellReferrer', leg: referrer.id, outcome }] : [];
+/** Whoever is replaced by command has asked for nothing. */
+function told(
+  { transfer }: CallRecord,
+  referrer: LegRecord | undefined,
+  outcome: TransferOutcome,
+): readonly CallAction[] {
+  return referrer && transfer?.commanded !== true ? [{ do: 'tellReferrer', leg: referrer.id, outcome }] : [];
 }
 
 /** Whoever asked for it has its call as it was; if it has left, nobody is there for the other one. */
 function transferFailed(call: CallRecord, outcome: TransferOutcome, why: string, nowMs: number): Transition {
   const over = { ...call, transfer: null };
   const referrer = presentReferrer(call);
-  if (referrer) return { call: over, actions: told(referrer, outcome) };
+  if (referrer) return { call: over, actions: told(call, referrer, outcome) };
   const reason = `transfer to ${call.transfer?.dialled ?? ''} failed: ${why}`;
   return end(over, { by: 'holdfast', reason }, nowMs, nowMs);
 }

@@ -21,10 +21,15 @@ export async function askTransfer(
   const by = call.legs.find(leg => leg.id === legId);
   const other = transferee(call, legId);
   if (!by || !other || !call.transfer) return declined;
-  const { dialled } = call.transfer;
+  const { dialled, commanded } = call.transfer;
   try {
     const parties = { by: partyOf(call, by), transferee: partyOf(call, other) };
-    const answer = await askRefer({ call: incomingCall(call), ...parties, dialled });
+    const answer = await askRefer({
+      call: incomingCall(call),
+      ...parties,
+      dialled,
+      ...(commanded ? { commanded } : {}),
+    });
     return answer === undefined ? declined : { ...declined, step: connectStepSchema.parse(answer) };
   } catch (error) {
     log.error({ call: call.id, leg: legId, error }, `no transfer to ${dialled}: ${messageOf(error)}`);

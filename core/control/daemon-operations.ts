@@ -13,6 +13,7 @@ import type { CallInspector } from '../inspect/call-inspector.js';
 import type { Recoveries } from '../recovery/recoveries.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { Bindings } from '../registrations/bindings.js';
+import { hangUpCall, transferCall } from './call-operations.js';
 import type {
   CallStatus,
   ConferenceStatus,
@@ -82,7 +83,8 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     trace: ({ callId }) => options.trace(callId),
     find: ({ text, most }) => options.inspector.find(text, most),
     callShow: ({ id, whole }) => options.inspector.show(id, whole),
-    callHangup: ({ id }) => hangup(options, id),
+    callHangup: ({ id }) => hangUpCall(options, id),
+    callTransfer: (wanted, { progress }) => transferCall(options, wanted, progress),
     dispatcherList: () => edge.dispatcher(),
     dispatcherDiff: () => edge.dispatcher(),
     dispatcherReload: () => sync.apply('asked for by the operator'),
@@ -218,23 +220,6 @@ async function recoveryPlan(options: DaemonOperationsOptions, node: string): Pro
         action === 'recover' && target === undefined ? `${reason}; it would wait for a call node to come up` : reason,
     })),
   };
-}
-
-/** How long the command waits for the other ends to have hung up. */
-const hangupPatienceMs = 5_000;
-
-async function hangup({ engine, inspector }: DaemonOperationsOptions, wanted: string): Promise<ResultOf<'callHangup'>> {
-  const id = inspector.liveCall(wanted)?.id;
-  if (id === undefined) {
-    throw new HoldfastError('CALL_NOT_FOUND', `no call is up with the id or SIP Call-ID "${wanted}"`, {
-      remedy: '`holdfast calls` lists those that are; `holdfast find` finds those that were',
-    });
-  }
-  engine.hangup(id, 'hung up by the operator');
-  for (const endMs = Date.now() + hangupPatienceMs; engine.record(id) !== undefined && Date.now() < endMs;) {
-    await new Promise(resolve => setTimeout(resolve, 50));
-  }
-  return { id, over: engine.record(id) === undefined };
 }
 
 async function setDraining(options: DaemonOperationsOptions, node: string, draining: boolean): Promise<void> {

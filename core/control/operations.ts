@@ -256,6 +256,17 @@ export const operationTable = {
     deadlineMs: 10_000,
     survivesCaller: true,
   },
+  /** Another party takes the place of the caller or the callee. Answers when somebody has taken the call, or nobody does. */
+  callTransfer: {
+    params: z.strictObject({
+      id: callId,
+      to: z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number or user name'),
+      replaced: z.enum(['caller', 'callee']),
+    }),
+    result: z.object({ id: z.string(), to: z.string() }),
+    deadlineMs: 700_000,
+    survivesCaller: true,
+  },
   dispatcherList: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
   dispatcherDiff: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
   dispatcherReload: { params: none, result: list(instanceReport), deadlineMs: 30_000, survivesCaller: true },

@@ -2,16 +2,16 @@
 import type { ReferAnswer, Referral, TargetFacts } from '../../core/plugin-api.js';
 import { routeCall, routeOf, sourceOf, type CompiledRoute } from './route-call.js';
 
-/** As if whoever transfers had dialled the number: it is they who may, or may not, call there. Undefined: it is declined. */
+/** As if whoever transfers had dialled the number: it is they who may, or may not, call there, also where it is commanded. Undefined: it is declined. */
 export function referCall(
-  { call, by, dialled }: Referral,
+  { call, by, dialled, commanded = false }: Referral,
   routes: readonly CompiledRoute[],
   facts: TargetFacts,
 ): ReferAnswer | undefined {
   const transfers = routeOf(call, routes)?.config.transfers;
   const source = sourceOf(by);
-  if (transfers === undefined || (transfers !== 'both' && transfers !== by.side) || source === undefined)
-    return undefined;
+  const may = commanded || transfers === 'both' || transfers === by.side;
+  if (!may || source === undefined) return undefined;
   const answer = routeCall({ ...call, source, dialled }, routes, facts);
   const [step] = answer !== undefined && 'flow' in answer ? answer.flow : [];
   return step?.action === 'connect' ? step : undefined;

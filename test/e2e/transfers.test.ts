@@ -5,6 +5,7 @@ import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { leftovers } from '../harness/leftovers.js';
+import { PhonePair } from '../harness/phone-pair.js';
 import { transfers, transfersAttended } from '../harness/scenarios/transfers.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -110,6 +111,34 @@ describe('Transfers', () => {
       await party.succeeds();
     });
   }
+
+  for (const instead of ['callee', 'caller'] as const) {
+    test(`by command another party takes the place of the ${instead}`, async () => {
+      const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+      const pair = await PhonePair.call(farm, alice, bob);
+      const [gone, stays] = instead === 'callee' ? [pair.callee, pair.caller] : [pair.caller, pair.callee];
+      const arriving = carol.incoming(20_000);
+      const command = farm.json('call', 'transfer', pair.caller.callId, '66001', '--replace', instead);
+      const third = await takesOver(arriving, stays);
+      const done = (await command) as { readonly to: string };
+      assert.equal(done.to, '66001');
+      await gone.ended();
+      assert.equal(await third.hangup(), 200);
+      await stays.ended();
+      await carol.close();
+    });
+  }
+
+  test('by command to whom nobody may call, and who does not answer, leaves the call as it was', async () => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+    carol.onInvite(call => call.reject(486));
+    await assert.rejects(farm.json('call', 'transfer', pair.caller.callId, '66001'), /nobody answered: 486/);
+    await assert.rejects(farm.json('call', 'transfer', pair.caller.callId, 'nobody'), /no route for whoever/);
+    await pair.hear();
+    await pair.hangup('caller');
+    await carol.close();
+  });
 
   test('nothing is left of all these calls', async () => {
     await farm.idle();

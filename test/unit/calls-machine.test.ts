@@ -109,6 +109,17 @@ describe('a transfer', () => {
     assert.deepEqual([left.call.ending, left.actions], [null, [{ do: 'part', leg: 'c1-1' }]]);
   });
 
+  test('by command tells nobody but the new party of it', () => {
+    const command: CallEvent = { type: 'referred', leg: 'c1-1', dialled: '42', commanded: true };
+    const done = play(...up, command, allowed('c1-1', 'sip:c'), answered('c1-2'));
+    assert.deepEqual(done.actions, [
+      { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'hangup', leg: 'c1-1', cause: 16 },
+    ]);
+    const failed = play(...up, command, allowed('c1-1', 'sip:c'), ended('c1-2', 486));
+    assert.deepEqual([failed.actions, failed.call.ending, failed.call.transfer], [[], null, null]);
+  });
+
   test('by the caller leaves the callee with whoever answers, shown as the number that was dialled', () => {
     const { call } = play(...up, asks('caller'), allowed('caller', 'sip:c'), answered('c1-2'), ended('caller'));
     assert.equal(call.ending, null);

@@ -97,6 +97,10 @@ const operations: Operations = {
     return { ...shown, id };
   },
   callHangup: async ({ id }) => ({ id, over: true }),
+  callTransfer: async wanted => {
+    asked.push(wanted);
+    return wanted;
+  },
   registrations: async () => [],
   recoveries: async () => [],
   recoveryPlan: async ({ node }) => ({
@@ -278,6 +282,12 @@ describe('the command line', () => {
     assert.match(err, /no whole message of this call is kept any more[^]*trace\.rawMegabytes/);
     assert.equal(await onFarm('call hangup c-1'), 0);
     assert.equal(out, 'Call c-1 is over.\n');
+    assert.equal(await onFarm('call transfer c-1 1002'), 0);
+    assert.equal(out, 'Call c-1 is with 1002 now.\n');
+    assert.equal(await onFarm('call transfer c-1 1002 --replace caller'), 0);
+    assert.deepEqual(asked.at(-1), { id: 'c-1', to: '1002', replaced: 'caller' });
+    assert.equal(await onFarm('call transfer c-1 1002 --replace nobody'), 2);
+    assert.equal(await onFarm('call transfer c-1'), 2);
     assert.equal(await onFarm('call hold c-1'), 2);
     assert.equal(await onFarm('call show'), 2);
   });

@@ -247,7 +247,12 @@ describe('a redirection', () => {
 });
 
 describe('a transfer', () => {
-  const referred = (by: Party, dialled: string, transfers?: string): readonly string[] | undefined => {
+  const referred = (
+    by: Party,
+    dialled: string,
+    transfers?: string,
+    commanded = false,
+  ): readonly string[] | undefined => {
     const { routes } = routingConfig.parse({
       routes: [
         { dial: '100x', to: [{ subscriber: 'dialled' }], transfers },
@@ -256,7 +261,7 @@ describe('a transfer', () => {
       ],
     });
     const caller: Party = { side: 'caller', peer: '5', trunk: 'lab' };
-    const question = { call: call('1001'), by, transferee: caller, dialled };
+    const question = { call: call('1001'), by, transferee: caller, dialled, commanded };
     const answer = referCall(question, compileRoutes(routes), { directory, location });
     return answer?.targets.map(({ uri }) => uri);
   };
@@ -273,5 +278,6 @@ describe('a transfer', () => {
       referred({ side: 'callee', peer: 'sip:x@h' }, '70', 'callee'),
     ];
     assert.deepEqual(declined, [undefined, undefined, undefined, undefined, undefined]);
+    assert.ok(referred(callee, '70', undefined, true), 'commanded');
   });
 });
