@@ -75,6 +75,9 @@ const routeAnswer = z.union([
 
 export function ariWorld(options: AriWorldOptions): CallWorld {
   const ariOf = (call: CallRecord): AriClient => options.asterisks.node(homeOf(call)).ari;
+  // Legs that were recovered one by one may be on different nodes.
+  const ariOfLeg = (call: CallRecord, legId: string): AriClient =>
+    options.asterisks.node(call.legs.find(({ id }) => id === legId)?.node ?? homeOf(call)).ari;
   const caller = (call: CallRecord): { channelId: string } => ({ channelId: callerLeg(call).id });
   return {
     save: options.save,
@@ -99,7 +102,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     refer: (call, legId) => askTransfer(call, legId, options),
     tellReferrer: async (call, legId, outcome) => {
       if (outcome !== 'progress') await sleep(notifyLeadMs);
-      await ariOf(call).channels.transfer_progress({ channelId: legId, states: `channel_${outcome}` });
+      await ariOfLeg(call, legId).channels.transfer_progress({ channelId: legId, states: `channel_${outcome}` });
       if (outcome === 'answered') await sleep(notifyLeadMs);
     },
     part: (call, legId) => options.conferences.part(call.id, legId),
@@ -108,8 +111,9 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     leave: call => options.conferences.leave(call.id),
     hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;
-      await tellHeaders(ariOf(call), legId, headers);
-      await ariOf(call).channels.hangup({ channelId: legId, reason_code: String(cause) });
+      const ari = ariOfLeg(call, legId);
+      await tellHeaders(ari, legId, headers);
+      await ari.channels.hangup({ channelId: legId, reason_code: String(cause) });
     },
     // ARI's hang-up takes a cause and no SIP status: the dialplan's PJSIPHangup() sends exactly this one.
     reject: async (call, sipStatus, headers) => {

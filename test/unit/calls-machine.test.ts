@@ -609,6 +609,16 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(full.actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);
   });
 
+  test('a leg that was recovered elsewhere than the others is hung up on its own node', async () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const apart = { ...call, legs: call.legs.map(leg => (leg.id === 'c1-1' ? { ...leg, node: 'call-3' } : leg)) };
+    const asked: string[] = [];
+    const node = (name: string): object => ({ ari: { channels: { hangup: async () => void asked.push(name) } } });
+    const world = ariWorld({ asterisks: { node }, abandon: () => false } as unknown as AriWorldOptions);
+    await world.hangup(apart, 'c1-1', 16, []);
+    assert.deepEqual(asked, ['call-3']);
+  });
+
   test('a room by a name that is none is refused, also where a flow made it of an answer', async () => {
     for (const room of ['', '1\r\nEvil: 1', 'x'.repeat(129)]) {
       const { call } = play(routed({ action: 'conference_join', room }));
