@@ -20,8 +20,12 @@ import type { RootLogger } from './log.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { RegistrarCopies } from './registrations/registrar-copies.js';
+import type { Bans } from './farm/bans.js';
+import type { PhoneTrust } from './farm/phone-trust.js';
 import type { KeepAlive } from './registrations/keep-alive.js';
 import type { FlowNotices } from './flows/flow-notices.js';
+import type { OptionsProbe } from './trunks/options-probe.js';
+import type { TrunkGateways } from './trunks/trunk-gateways.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
@@ -57,6 +61,10 @@ export interface DaemonParts {
   readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
   readonly keepAlive: KeepAlive;
+  readonly bans: Bans;
+  readonly trust: PhoneTrust;
+  readonly probe: OptionsProbe;
+  readonly gateways: TrunkGateways;
   readonly host: Pick<NodeHost, 'process'>;
   readonly known: KnownProcesses;
   readonly dialogs: DialogBook;
@@ -121,6 +129,7 @@ export class Daemon {
     this.#trace.onLegCallId((legId, sipCallId) => engine.learnCallId(legId, sipCallId));
     await this.#parts.standIn.open();
     await this.#parts.keepAlive.open();
+    await this.#parts.probe.open();
     await book.load();
     await this.#parts.bindings.load();
     await this.#parts.eventLog.load();
@@ -148,6 +157,10 @@ export class Daemon {
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
     await keeper.ready(readyDeadlineMs, progress);
+    // Not before calls could reach them too: the Kamailios carry both.
+    this.#parts.gateways.start();
+    this.#parts.trust.start();
+    await this.#parts.bans.start();
     this.ready = true;
     log.info({ pid: process.pid, subnet: live.plan.subnet }, 'the farm is ready');
   }
@@ -224,6 +237,10 @@ export class Daemon {
       () => this.#parts.metrics.close(),
       async () => this.#parts.recoveries.close(),
       async () => this.#parts.mediaRecovery.close(),
+      async () => this.#parts.bans.close(),
+      async () => this.#parts.trust.close(),
+      async () => this.#parts.gateways.close(),
+      async () => this.#parts.probe.close(),
       async () => this.#parts.keepAlive.close(),
       async () => this.#parts.standIn.close(),
       () => keeper.close(),

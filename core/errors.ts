@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'RPC_INVALID_REPLY'
   | 'DISPATCHER_REFUSED'
   | 'DISPATCHER_DRIFT'
+  | 'BAN_REFUSED'
   // rtpengine (ng)
   | 'NG_TIMEOUT'
   | 'NG_REFUSED'

@@ -15,7 +15,7 @@ import type {
 } from './calls/call-facts.js';
 import type { EnterAnswer, RoomControl, RoomEntry, RoomPolicy } from './conferences/conference-facts.js';
 import type { FlowAction } from './flows/flow-facts.js';
-import type { Directory, Location, PluginConfigProblem } from './plugins/plugin-facts.js';
+import type { Directory, Location, PluginConfigProblem, TrunkGateways } from './plugins/plugin-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
 import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
@@ -135,6 +135,9 @@ export const roomControl = serviceToken<RoomControl>('room-control');
 /** Trunks and subscribers of the config; Holdfast itself provides it. */
 export const directory = serviceToken<Directory>('directory');
 
+/** The gateways of the trunks by their health; Holdfast itself provides it. */
+export const trunkGateways = serviceToken<TrunkGateways>('trunk-gateways');
+
 /** A logger of the plugin's own; its name is in each line. Fields first, then the message, as in pino. */
 export interface PluginLogger {
   debug(fields: object, message: string): void;
@@ -183,7 +186,7 @@ export interface Plugin<Config = unknown> {
   readonly setupTimeoutMs?: number;
   /**
    * What the schema cannot see: names of the config that must exist, and the like. Asked by `holdfast check` too, so
-   * it is a pure function that opens nothing.
+   * it changes nothing, and opens nothing but files that the config names.
    */
   check?(config: Config, directory: Directory): readonly PluginConfigProblem[];
   /** Registers hooks, events and services. */

@@ -107,7 +107,15 @@ ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var
     subst_hf("Record-Route", "/${privateVip}:${ports.sip}/${publicVip}:${ports.sip}/", "a");
     route(OUTWARD);
     # A phone looks for its own contacts in the 200 to REGISTER: without its cookie topoh leaves them alone.
-    if (is_method("REGISTER")) remove_hf_re("^(TH|Path)$");
+    if (is_method("REGISTER")) {
+      remove_hf_re("^(TH|Path)$");
+      # It has proved to a registrar who it is.
+      if ($rs == 200) {
+        $var(phone) = $sel(via[2].host);
+        if ($sel(via[2].params.received) != $null) $var(phone) = $sel(via[2].params.received);
+        $sht(known=>$var(phone)) = 1;
+      }
+    }
   } else {
     # A stateless proxy passes a reply on to whatever its second Via names: only an Asterisk of ours ever sends through us, or the
     # daemon in its stead.

@@ -19,6 +19,7 @@ function entry(model: EdgeModel): string {
   if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
   # The daemon asks at each side whether we live; what it sends on to a phone has a Route.
   if ($si == "${model.daemonAddress}" && is_method("OPTIONS") && !is_present_hf("Route")) { update_stat("answered_probe", "+1"); sl_send_reply("200", "OK"); exit; }
+  if ($Ri != "${model.internal}") route(DEFEND);
   if ($ml > ${maxMessageBytes}) { update_stat("dropped_size", "+1"); drop; }
   if (!mf_process_maxfwd_header("70")) {
     if (!is_method("ACK")) sl_send_reply("483", "Too Many Hops");
@@ -179,16 +180,19 @@ route[ADMIT] {
     $var(policy) = $(var(entry){s.select,1,|});
     return;
   }
+  route(BANNED_USER);
   if (!is_present_hf("Proxy-Authorization")) { auth_challenge("${model.domain}", "1"); exit; }
   # An unknown user takes the same path as a wrong password.
   $var(ha1) = "00000000000000000000000000000000";
   if ($au != $null && $sht(users=>$au) != $null) $var(ha1) = $(sht(users=>$au){s.select,0,|});
   if (!pv_proxy_authenticate("${model.domain}", "$var(ha1)", "1")) {
+    if ($rc == -2) { route(WRONG_PASSWORD); auth_challenge("${model.domain}", "1"); exit; }
     # Stale: the phone answers the new nonce without asking its user for a password.
     if ($rc == -4) auth_challenge("${model.domain}", "17");
     else auth_challenge("${model.domain}", "1");
     exit;
   }
+  $sht(known=>$si) = 1;
   $var(own) = $au + "," + $(sht(users=>$au){s.select,2,|});
   if (!in_list("$fU", "$var(own)", ",")) { update_stat("refused_identity", "+1"); sl_send_reply("403", "Not Your Identity"); exit; }
   $var(source) = "subscriber:" + $au;

@@ -1,7 +1,7 @@
 // The Kamailio farm as core sees it: one state, held equal by every instance.
 import { HoldfastError, messageOf } from '../core/errors.js';
 import { ports, type FarmNode } from '../core/farm/farm-plan.js';
-import type { DispatcherReport, EdgeFarm, EdgeState, InstanceReport } from '../core/ports/edge.js';
+import type { DispatcherReport, EdgeBan, EdgeFarm, EdgeState, InstanceReport } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { renderContent } from './edge-content.js';
 import { EdgeInstance, type EdgeContent } from './edge-instance.js';
@@ -73,6 +73,22 @@ export class KamailioFarm implements EdgeFarm {
   async unpin(callId: string): Promise<void> {
     if (!this.#pins.delete(callId)) return;
     await this.#onEqual(instance => instance.unpin(callId));
+  }
+
+  bans(instance: string): Promise<readonly EdgeBan[]> {
+    return this.#instance(instance).bans();
+  }
+
+  ban(instance: string, ban: EdgeBan): Promise<void> {
+    return this.#instance(instance).ban(ban);
+  }
+
+  unban(instance: string, source: string): Promise<void> {
+    return this.#instance(instance).unban(source);
+  }
+
+  trust(instance: string, address: string, seconds: number): Promise<void> {
+    return this.#instance(instance).trust(address, seconds);
   }
 
   counters(instance: string): Promise<Readonly<Record<string, number>>> {

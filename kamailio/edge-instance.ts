@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError } from '../core/errors.js';
-import type { DispatcherRow } from '../core/ports/edge.js';
+import type { DispatcherRow, EdgeBan } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { compareLists, sameOrder, type Slot } from './dispatcher-list.js';
 import { counterNames, counters } from './edge-counters.js';
@@ -47,6 +47,7 @@ const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() })
 /** A reply that is larger than a datagram (65,507 octets) is never sent: a table is read whole only where it surely fits. */
 const mostDumpBytes = 40_000;
 const mostStrayRows = 100;
+const mostBansRead = 400;
 
 /** More than a second: a file written then has another time. */
 const nextSecondMs = 1_050;
@@ -121,10 +122,42 @@ export class EdgeInstance {
     return this.#options.client.request('htable.setxs', ['pins', callId, destination, seconds]);
   }
 
-  async unpin(callId: string): Promise<void> {
-    await this.#options.client.request('htable.delete', ['pins', callId]).catch((error: unknown) => {
+  unpin(callId: string): Promise<void> {
+    return this.#forget('pins', callId);
+  }
+
+  /** Refused: it is not there. */
+  async #forget(table: string, key: string): Promise<void> {
+    await this.#options.client.request('htable.delete', [table, key]).catch((error: unknown) => {
       if (!HoldfastError.is(error, 'RPC_REFUSED')) throw error;
     });
+  }
+
+  /** Those that were found here and those that were told. */
+  async bans(): Promise<readonly EdgeBan[]> {
+    const { client } = this.#options;
+    const held =
+      statisticsReply.parse(await client.request('htable.stats')).find(({ name }) => name === 'bans')?.all ?? 0;
+    if (held > mostBansRead)
+      throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} bans ${held}: too many to be read`);
+    const rows = dumpReply.parse(await client.request('htable.dump', ['bans'])).flatMap(({ slot }) => slot);
+    return rows.map(({ name, value }) => {
+      const [reason = '', until = '0'] = String(value).split('|');
+      return { source: name, reason, untilSeconds: Number(until) };
+    });
+  }
+
+  async ban({ source, reason, untilSeconds }: EdgeBan): Promise<void> {
+    const seconds = Math.max(1, untilSeconds - Math.floor(Date.now() / 1000));
+    await this.#options.client.request('htable.setxs', ['bans', source, `${reason}|${untilSeconds}`, seconds]);
+  }
+
+  unban(source: string): Promise<void> {
+    return this.#forget('bans', source);
+  }
+
+  async trust(address: string, seconds: number): Promise<void> {
+    await this.#options.client.request('htable.setxs', ['known', address, '1', seconds]);
   }
 
   async counters(): Promise<Readonly<Record<string, number>>> {

@@ -10,6 +10,7 @@ export const edgeTables = [
   'nodes',
   'fenced',
   'sources',
+  'allowed',
   'users',
   'policies',
   'engines',
@@ -41,6 +42,7 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
       asterisks.filter(node => state.fenced.includes(node.name)).map(node => [node.address, node.name]),
     ),
     sources: Object.fromEntries(state.sources.map(one => [one.address, `${one.trunk}|${one.policy}`])),
+    allowed: Object.fromEntries(state.allowed.map(address => [address, 1])),
     users: Object.fromEntries(
       state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}|${one.identities.join(',')}`]),
     ),
@@ -51,6 +53,7 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
     settings: {
       defaultPolicy: state.defaultPolicy,
       routeKey: secrets.routeKeys.current,
+      ...state.defence,
       transfers: state.transfers ? 1 : 0,
     },
   };

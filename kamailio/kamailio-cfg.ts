@@ -3,6 +3,7 @@ import { ports } from '../core/farm/farm-plan.js';
 import { counterNames } from './edge-counters.js';
 import type { EdgeModel } from './edge-model.js';
 import { edgeTables } from './edge-tables.js';
+import { defenceRoutes, defenceTables } from './cfg-defence.js';
 import { mediaRoutes } from './cfg-media.js';
 import { methodRoutes } from './cfg-methods.js';
 import { registrationRoutes } from './cfg-registrations.js';
@@ -40,6 +41,7 @@ export function renderKamailioCfg(model: EdgeModel): string {
     parameters(model),
     requestRoutes(model),
     registrationRoutes(model),
+    defenceRoutes,
     methodRoutes,
     mediaRoutes(model),
     hiding(model),
@@ -82,6 +84,7 @@ modparam("rr", "append_fromtag", 1)
 modparam("htable", "db_url", "${database}")
 ${tables.join('\n')}
 modparam("htable", "htable", "pins=>size=12;autoexpire=600;")
+${defenceTables}
 modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
 modparam("dispatcher", "reload_delta", 0)
 modparam("dispatcher", "ds_ping_interval", 0)

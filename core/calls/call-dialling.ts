@@ -4,13 +4,13 @@ import type { ConnectStep } from './call-facts.js';
 import { withLeg } from './call-ending.js';
 import { callerLeg, homeOf, type CallRecord, type LegRecord } from './call-record.js';
 import { noTimes } from './leg-times.js';
+import { nextTarget } from './next-target.js';
 
 const defaultRingSeconds = 30;
 
 export function dialTargets(call: CallRecord, step: ConnectStep, nowMs: number): Transition {
-  const tried = new Set(call.legs.filter(leg => leg.step === call.step).map(leg => leg.targetIndex));
-  const next = step.targets.findIndex((_, index) => !tried.has(index));
-  return dialIndexes(call, step, step.strategy === 'at-once' ? step.targets.map((_, index) => index) : [next], nowMs);
+  const next = step.strategy === 'at-once' ? [...step.targets.keys()] : [nextTarget(call, step) ?? 0];
+  return dialIndexes(call, step, next, nowMs);
 }
 
 export function dialIndexes(

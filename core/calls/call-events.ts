@@ -49,6 +49,8 @@ export type CallEvent =
   /** What a plugin makes of that; nothing: it is declined. */
   | { readonly type: 'transferred'; readonly leg: string; readonly step: ConnectStep | undefined }
   | { readonly type: 'ringTimeout'; readonly leg: string }
+  /** Its gateway has not said a word for too long. */
+  | { readonly type: 'legSilent'; readonly leg: string }
   /** The call's deadline has come. */
   | { readonly type: 'deadline'; readonly atMs: number }
   /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */

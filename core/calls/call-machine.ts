@@ -22,6 +22,7 @@ import { connectFailed, flowEvent, nextStep, outOfFlow, type Around } from './ca
 import { parted, referred, transferAnswered, transferred, transferTargetFailed } from './call-transfer.js';
 import { silence } from './leg-silence.js';
 import { withLegTimes } from './leg-times.js';
+import { nextTarget } from './next-target.js';
 import { isRedirection, mayFollow, withRedirected } from './redirections.js';
 import { isTransferTarget } from './transfers.js';
 import { bestStatus, isGlobalFailure } from './sip-status.js';
@@ -83,6 +84,8 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
       return transferred(call, event.leg, event.step, nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
+    case 'legSilent':
+      return legSilent(call, event.leg);
     case 'deadline':
       return deadline(call, event.atMs, nowMs);
     case 'legsMoved':
@@ -191,6 +194,16 @@ function ringTimeout(call: CallRecord, legId: string): Transition {
   return hangupLegs(timedOut, [legId], noAnswer);
 }
 
+/** Given up where another target is left to try; the last one may take its time. */
+function legSilent(call: CallRecord, legId: string): Transition {
+  const leg = call.legs.find(one => one.id === legId);
+  const step = call.flow[call.step];
+  if (leg?.state !== 'trying' || leg.ending || step?.action !== 'connect' || step.strategy !== 'in-order')
+    return unchanged(call);
+  if (nextTarget(call, step) === undefined) return unchanged(call);
+  return hangupLegs(withLeg(call, legId, { sipStatus: 408 }), [legId], noAnswer);
+}
+
 function deadline(call: CallRecord, atMs: number, nowMs: number): Transition {
   // That of another time: the call was answered as its timer ran out.
   if (call.deadline?.atMs !== atMs) return unchanged(call);
@@ -287,8 +300,7 @@ function targetFailed(call: CallRecord, around: Around): Transition {
     return andThen(others, left => connectFailed(left, status, around));
   }
   if (live.length > 0 || call.legs.some(leg => leg.redirect !== null)) return unchanged(call);
-  const count = tried.filter(leg => leg.step === call.step).length;
-  if (step?.action === 'connect' && step.strategy === 'in-order' && count < step.targets.length)
+  if (step?.action === 'connect' && step.strategy === 'in-order' && nextTarget(call, step) !== undefined)
     return dialTargets(call, step, nowMs);
   return nextStep(call, bestStatus(statuses), around);
 }

@@ -1,5 +1,5 @@
 // From targets as configs write them to steps that connect to them: a pure function of what is known of trunks and contacts.
-import type { Contact, Directory, Location } from '../plugins/plugin-facts.js';
+import type { Contact, Directory, Location, TrunkGateways } from '../plugins/plugin-facts.js';
 import type { ConnectStep, ConnectTarget } from './call-facts.js';
 import { sipUri } from './sip-uri.js';
 import type { TargetConfig } from './target-config.js';
@@ -19,6 +19,8 @@ export interface TargetFacts {
   readonly directory: Directory;
   /** Undefined where no plugin knows contacts. */
   readonly location: Location | undefined;
+  /** Undefined where nobody knows which gateways live: then all are tried, best first. */
+  readonly gateways?: TrunkGateways | undefined;
 }
 
 /**
@@ -58,7 +60,8 @@ function connectTargets(dialled: string, target: TargetConfig, facts: TargetFact
   const timeout = ringTimeoutSeconds === undefined ? {} : { ringTimeoutSeconds };
   if (uri !== undefined) return [{ target: { uri, ...timeout } }];
   if (trunk !== undefined) {
-    const gateways = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways ?? [];
+    const listed = facts.directory.trunks.find(({ name }) => name === trunk)?.gateways;
+    const gateways = facts.gateways?.gateways(trunk) ?? listed ?? [];
     const number = numberFor(dialled, target);
     return gateways.map(gateway => ({ target: { uri: sipUri(number, gateway), trunk, ...timeout } }));
   }

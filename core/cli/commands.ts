@@ -1,5 +1,6 @@
 // All commands, in the order of the help.
 import type { Command } from './command.js';
+import { bansCommand } from './commands/bans.js';
 import { callCommand } from './commands/call.js';
 import { callsCommand } from './commands/calls.js';
 import { checkCommand } from './commands/check.js';
@@ -27,6 +28,7 @@ import { schemaCommand } from './commands/schema.js';
 import { serviceCommand } from './commands/service.js';
 import { statusCommand } from './commands/status.js';
 import { superviseCommand } from './commands/supervise.js';
+import { trunksCommand } from './commands/trunks.js';
 import { undrainCommand } from './commands/undrain.js';
 import { upCommand } from './commands/up.js';
 
@@ -45,6 +47,8 @@ export const commands: readonly Command[] = [
   conferenceCommand,
   eventsCommand,
   registrationsCommand,
+  trunksCommand,
+  bansCommand,
   recoveriesCommand,
   dispatcherCommand,
   recoveryCommand,

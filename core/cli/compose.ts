@@ -34,6 +34,8 @@ import { soundPath } from '../flows/sounds.js';
 import { callEvents, callStarted, roomEvents, type NewEvent } from '../events/event-facts.js';
 import { EventLog } from '../events/event-log.js';
 import { EventStream } from '../events/event-stream.js';
+import { banOperations } from '../control/ban-operations.js';
+import { Bans } from '../farm/bans.js';
 import { edgeSettings } from '../farm/edge-settings.js';
 import { EdgeKeeper } from '../farm/edge-keeper.js';
 import { EdgeSync, type EdgeSettings } from '../farm/edge-sync.js';
@@ -46,6 +48,7 @@ import { FarmSecrets } from '../farm/farm-secrets.js';
 import { ReloadPlanner, type TrialSettings } from '../farm/reload-planner.js';
 import { KnownProcesses } from '../farm/known-processes.js';
 import { NodeStates } from '../farm/node-states.js';
+import { PhoneTrust } from '../farm/phone-trust.js';
 import { Fences } from '../farm/fences.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../host/address-check.js';
 import { LocalHost } from '../host/local-host.js';
@@ -59,6 +62,7 @@ import {
   roomControl,
   traceSource,
   transcodingPolicies,
+  trunkGateways,
 } from '../plugin-api.js';
 import { Bindings } from '../registrations/bindings.js';
 import { KeepAlive } from '../registrations/keep-alive.js';
@@ -84,7 +88,11 @@ import type { Store } from '../store/store.js';
 import { traceFarmOf } from '../trace/trace-farm.js';
 import { Trace } from '../trace/trace.js';
 import { Admission } from '../trunks/admission.js';
+import { OptionsProbe } from '../trunks/options-probe.js';
+import { SilentGateways } from '../trunks/silent-gateways.js';
+import { TrunkGateways } from '../trunks/trunk-gateways.js';
 import { admissionRules, trunkCallers } from '../trunks/trunk-rules.js';
+import { trunkStatuses } from '../trunks/trunk-statuses.js';
 import type {
   ConfigSummary,
   DemoOptions,
@@ -127,6 +135,11 @@ const tokens = {
   rooms: token<Rooms>('rooms'),
   eventLog: token<EventLog>('event log'),
   recordings: token<Recordings>('recordings'),
+  bans: token<Bans>('bans'),
+  trust: token<PhoneTrust>('trust in phones'),
+  probe: token<OptionsProbe>('probe of gateways'),
+  gateways: token<TrunkGateways>('gateways'),
+  silentGateways: token<SilentGateways>('silent gateways'),
   engine: token<CallEngine>('engine'),
   standIn: token<StandIn>('stand-in'),
   keepAlive: token<KeepAlive>('keep-alive'),
@@ -174,10 +187,32 @@ function wireFarm(given: Given, make: Make): void {
     const presumedSeconds = (): number => live.config.registration.defaultSeconds;
     return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
   });
+  const kamailios = (get: Get) => (): readonly string[] =>
+    get(tokens.states)
+      .up('kamailio')
+      .map(({ name }) => name);
+  make(tokens.bans, get => new Bans({ edge: get(tokens.edge), instances: kamailios(get), store, log }));
+  make(tokens.trust, get => {
+    const [edge, states] = [get(tokens.edge), get(tokens.states)];
+    const trust = new PhoneTrust({ edge, instances: kamailios(get), bindings: () => get(tokens.bindings).list() });
+    states.onChange('trust in phones', ({ node, to }) => {
+      if (node.farm === 'kamailio' && to !== 'up') trust.forget(node.name);
+    });
+    return trust;
+  });
+  make(tokens.probe, () => {
+    const { daemonAddress: address, privateVip } = live.plan;
+    return new OptionsProbe({ address, privateVip, domain: () => live.config.domain, log });
+  });
+  make(tokens.gateways, get => {
+    const probe = get(tokens.probe);
+    return new TrunkGateways({ trunks: () => live.config.trunks, ask: gateway => probe.ask(gateway), log });
+  });
   make(tokens.plugins, get => {
     const services = new Map<string, unknown>([
       [bindingsToken.name, get(tokens.bindings)],
       [roomControl.name, get(tokens.rooms)],
+      [trunkGateways.name, get(tokens.gateways)],
     ]);
     const admit: FlowSurroundings['admit'] = (call, steps) => get(tokens.admission).connected(call, steps);
     return new PluginHost({
@@ -261,6 +296,20 @@ function wireCalls(given: Given, make: Make): void {
     get => new Rooms({ conferences: () => get(tokens.conferences), recordings: () => get(tokens.recordings) }),
   );
   make(tokens.recordings, get => recordings(given, get));
+  make(tokens.silentGateways, get => {
+    const trace = (): Trace | undefined => get(tokens.daemon).trace;
+    return new SilentGateways({
+      patienceMs: trunk => live.config.trunks.find(({ name }) => name === trunk)?.silentMs,
+      record: callId => get(tokens.engine).record(callId),
+      heard: async ({ id, sipCallId }) => {
+        const callId = sipCallId ?? trace()?.callIdOfLeg(id);
+        const messages = callId === undefined ? undefined : await trace()?.messages(callId);
+        return messages?.some(({ status }) => status !== null);
+      },
+      tell: (callId, event) => get(tokens.engine).tell(callId, event),
+      failed: gateway => get(tokens.gateways).callFailed(gateway),
+    });
+  });
   make(tokens.engine, get => callEngine(given, get));
   make(
     tokens.dialogs,
@@ -364,6 +413,10 @@ function wireCalls(given: Given, make: Make): void {
         mediaRecovery: get(tokens.mediaRecovery),
         standIn: get(tokens.standIn),
         keepAlive: get(tokens.keepAlive),
+        bans: get(tokens.bans),
+        trust: get(tokens.trust),
+        probe: get(tokens.probe),
+        gateways: get(tokens.gateways),
         host: get(tokens.host),
         known: get(tokens.known),
         dialogs: get(tokens.dialogs),
@@ -484,6 +537,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
         plugins.emit('call.started', call);
       },
       changed: (before, after) => {
+        get(tokens.silentGateways).changed(before, after);
         get(tokens.metrics).calls.changed(before, after, Date.now());
         callEvents(before, after).forEach(tell);
       },
@@ -520,7 +574,7 @@ function inspector({ live, stateFolder }: Given, get: Get): CallInspector {
   });
 }
 
-function metrics({ log, store, stateFolder }: Given, get: Get): Metrics {
+function metrics({ live, log, store, stateFolder }: Given, get: Get): Metrics {
   const states = get(tokens.states);
   return new Metrics({
     store,
@@ -529,6 +583,7 @@ function metrics({ log, store, stateFolder }: Given, get: Get): Metrics {
     nodes: () => states.nodes(),
     stateOf: node => states.state(node),
     calls: () => get(tokens.engine).list(),
+    trunks: () => trunkStatuses(live.config.trunks, get(tokens.engine).list(), get(tokens.gateways)),
     conferences: () => get(tokens.conferences).list(),
     edgeCounters: node => get(tokens.edge).counters(node),
     engineSessions: async node => (await get(tokens.media).statistics(node)).sessions,
@@ -732,6 +787,12 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
     rooms: graph.resolve(tokens.rooms),
     recoveries: graph.resolve(tokens.recoveries),
     bindings: graph.resolve(tokens.bindings),
+    trunks: () =>
+      trunkStatuses(given.live.config.trunks, graph.resolve(tokens.engine).list(), graph.resolve(tokens.gateways)),
+    bans: banOperations(graph.resolve(tokens.bans), address => {
+      const { sources, allowed } = graph.resolve(tokens.sync).state();
+      return allowed.includes(address) || sources.some(source => source.address === address);
+    }),
     sipCallIdOf: legId => daemon.sipCallIdOf(legId),
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
     inspector: graph.resolve(tokens.inspector),

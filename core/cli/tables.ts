@@ -1,6 +1,7 @@
 // The daemon's answers as tables for a terminal. Pure.
 import type { RecoveryDemoReport } from './composition.js';
 import type {
+  BanStatus,
   CallStatus,
   ConferenceStatus,
   FarmStatus,
@@ -9,6 +10,7 @@ import type {
   RecoveryStatus,
   RegistrationStatus,
   ResultOf,
+  TrunkStatus,
 } from '../control/operations.js';
 import { styleState, type Style } from './style.js';
 import { formatTable, type Cell } from './table.js';
@@ -65,6 +67,32 @@ export function formatRegistrations(registrations: readonly RegistrationStatus[]
     ...[r.subscriber, r.contact, r.behindNat, r.expiresSeconds, r.node, r.userAgent],
   ]);
   return formatTable(['SUBSCRIBER', 'CONTACT', 'BEHIND NAT', 'EXPIRES (s)', 'NODE', 'PHONE'], rows);
+}
+
+export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): string {
+  if (trunks.length === 0) return 'No trunks.\n';
+  const rows = trunks.flatMap(({ trunk, calls, callsAtOnce, gateways }): Cell[][] => {
+    const own = [trunk, calls.from, calls.to, callsAtOnce];
+    const lines = gateways.map(one => [
+      one.address,
+      one.priority,
+      one.weight,
+      styleState(style, one.state),
+      one.sipStatus,
+    ]);
+    if (lines.length === 0) return [[...own, null, null, null, null, null]];
+    return lines.map((line, i) => [...(i === 0 ? own : ['', null, null, null]), ...line]);
+  });
+  const headings = ['TRUNK', 'CALLS FROM', 'CALLS TO', 'AT MOST', 'GATEWAY', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'];
+  return formatTable(headings, rows);
+}
+
+export function formatBans(bans: readonly BanStatus[]): string {
+  if (bans.length === 0) return 'Nobody is banned.\n';
+  return formatTable(
+    ['SOURCE', 'UNTIL', 'WHY'],
+    bans.map(({ source, until, reason }) => [source, until, reason]),
+  );
 }
 
 export function formatRecoveries(recoveries: readonly RecoveryStatus[]): string {

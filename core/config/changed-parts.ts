@@ -82,6 +82,7 @@ const plainParts: readonly PlainPart[] = [
   { part: 'sounds', needs: [], of: config => config.sounds },
   { part: 'flows', needs: [], of: config => config.flows.map(({ name, written }) => ({ name, written })) },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
+  { part: 'edge', needs: ['list-reload'], of: config => config.edge },
   { part: 'numbers', needs: [], of: config => config.numbers },
   { part: 'subscriberLimits', needs: [], of: config => config.subscriberLimits },
 ];
@@ -124,7 +125,11 @@ type EntryNeeds = Readonly<Record<string, readonly Need[]>>;
 
 /** By the entry's key in the config file; one that is not here is the daemon's own. */
 const subscriberNeeds: EntryNeeds = { secret: ['list-reload', 'endpoint-reload'], identities: ['list-reload'] };
-const trunkNeeds: EntryNeeds = { sources: ['list-reload'], credentials: ['endpoint-reload'] };
+const trunkNeeds: EntryNeeds = {
+  sources: ['list-reload'],
+  gateways: ['list-reload'],
+  credentials: ['endpoint-reload'],
+};
 
 /** With more changed entries than this, their section is named instead of each. */
 const mostNamed = 10;

@@ -62,15 +62,40 @@ const subscriber = z.strictObject({
   limits: callLimits.optional().describe('What it may do, instead of subscriberLimits.'),
 });
 
+const gateway = z.strictObject({
+  address: z.string().describe('Address or name, with :port where it is not 5060.'),
+  priority: z
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional()
+    .describe('Those with the lowest are tried first; default: its place in the list, from 1.'),
+  weight: z.int().min(0).max(65_535).default(1).describe('Share of the calls among those of one priority.'),
+});
+
 const trunk = z.strictObject({
   sources: z
     .array(z.string())
     .default([])
     .describe('Source addresses let in without a challenge: one, a range low-high, or a network address/bits.'),
   gateways: z
-    .array(z.string())
+    .array(z.union([z.string(), gateway]))
     .default([])
     .describe('Where calls to the trunk are sent, best first: address or name, with :port where it is not 5060.'),
+  probeSeconds: z
+    .int()
+    .min(0)
+    .max(3600)
+    .optional()
+    .describe(
+      'How often each gateway is sent an OPTIONS; 0: never. Default: 30 where there may be more than one, else 0.',
+    ),
+  silentSeconds: z
+    .number()
+    .min(0.5)
+    .max(32)
+    .default(4)
+    .describe('A gateway that has not answered an INVITE at all after so long is given up, and the next one is tried.'),
   credentials: z
     .strictObject({
       username: text.describe('User name of the digest.'),
@@ -116,6 +141,34 @@ const registration = z.strictObject({
     .max(600)
     .default(25)
     .describe('How often a phone behind NAT is sent something, so that the NAT keeps its way open. 0: never.'),
+});
+
+const edge = z.strictObject({
+  allow: z
+    .array(z.string())
+    .default([])
+    .describe('Sources that are never limited and never banned: one, a range low-high, or a network address/bits.'),
+  strangerPerSecond: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(10)
+    .describe(
+      'Requests outside of calls per second from an address that is no trunk and no phone that has proved itself.',
+    ),
+  strangerRegistersPerSecond: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(50)
+    .describe('REGISTERs per second from all such addresses together, to each Kamailio.'),
+  wrongPasswords: z
+    .int()
+    .min(1)
+    .max(1_000)
+    .default(10)
+    .describe('Wrong passwords in a minute that get an address banned.'),
+  banSeconds: z.int().min(1).max(604_800).default(600).describe('How long it is banned then.'),
 });
 
 const log = z.strictObject({
@@ -217,6 +270,7 @@ export const configSchema = z.strictObject({
     .array(passedHeader)
     .default([...defaultPassHeaders])
     .describe('Headers that pass from leg to leg, on INVITE, BYE, CANCEL and failure responses.'),
+  edge: edge.prefault({}).describe('What the edge does against those who only make work.'),
   numbers: numbers.prefault({}).describe('Telephone numbers: of which country, and which are special.'),
   subscriberLimits: callLimits.optional().describe('What each subscriber may do that has no limits of its own.'),
   registration: registration.prefault({}).describe('What registrars grant to phones.'),

@@ -1,12 +1,15 @@
 // The config as the daemon uses it: checked, with every address written out, frozen.
+import { dirname, resolve } from 'node:path';
 import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
 import type { LogLevel } from '../log.js';
-import type { NumberRules } from '../numbers/phone-number.js';
+import { readNumber, type NumberRules } from '../numbers/phone-number.js';
 import type { Directory, Limits } from '../plugin-api.js';
+import type { EdgeDefence } from '../ports/edge.js';
 import { readHostPort } from './config-address.js';
 import type { RegistrationConfig } from './config-schema.js';
 import type { ConfigPath, ConfigProblem } from './config-problem.js';
 import type { CallLimits } from '../trunks/call-limits.js';
+import type { GatewayConfig } from '../trunks/gateway-list.js';
 import type { CallerRules } from '../calls/trunk-caller.js';
 
 export interface SubscriberConfig {
@@ -22,14 +25,24 @@ export interface TrunkConfig {
   readonly name: string;
   /** Every single address. */
   readonly sources: readonly string[];
-  /** `host:port`, best first. */
-  readonly gateways: readonly string[];
+  readonly gateways: readonly GatewayConfig[];
+  /** How often each is sent an OPTIONS; 0: never. */
+  readonly probeSeconds: number;
+  /** How long one may leave an INVITE without any answer. */
+  readonly silentMs: number;
   readonly credentials?: { readonly username: string; readonly secret: string };
   /** Of the trust domain of RFC 3325. */
   readonly trusted: boolean;
   readonly limits?: CallLimits;
   readonly numbers: NumberRules;
   readonly caller?: CallerRules;
+}
+
+/** What the edge does against those who only make work. */
+export interface EdgeConfig {
+  /** Every single address that is never limited and never banned. */
+  readonly allow: readonly string[];
+  readonly defence: EdgeDefence;
 }
 
 /** Which telephone numbers are special. */
@@ -96,6 +109,7 @@ export interface HoldfastConfig {
   readonly trace: { readonly rawMegabytes: number };
   /** Names of headers that pass from leg to leg. */
   readonly passHeaders: readonly string[];
+  readonly edge: EdgeConfig;
   readonly numbers: NumbersConfig;
   /** Of each subscriber that has none of its own. */
   readonly subscriberLimits?: CallLimits;
@@ -115,7 +129,10 @@ export interface HoldfastConfig {
 
 /** What plugins may know of the config. */
 export function directoryOf(
-  config: Pick<HoldfastConfig, 'domain' | 'farm' | 'flows' | 'limits' | 'trunks' | 'subscribers' | 'webhooks'>,
+  config: Pick<
+    HoldfastConfig,
+    'file' | 'domain' | 'farm' | 'flows' | 'limits' | 'numbers' | 'trunks' | 'subscribers' | 'webhooks'
+  >,
 ): Directory {
   return Object.freeze({
     domain: config.domain,
@@ -126,7 +143,12 @@ export function directoryOf(
     },
     flows: config.flows.map(({ name }) => name),
     webhooks: Object.keys(config.webhooks),
-    trunks: config.trunks.map(({ name, gateways }) => ({ name, gateways })),
+    file: (path: string) => resolve(dirname(config.file), path),
+    e164: (number: string) => readNumber(number, { ...config.numbers, format: 'as-is' }),
+    trunks: config.trunks.map(({ name, gateways }) => ({
+      name,
+      gateways: [...gateways].sort((a, b) => a.priority - b.priority).map(({ address }) => address),
+    })),
     subscribers: config.subscribers.map(({ name, displayName }) => ({
       name,
       ...(displayName === undefined ? {} : { displayName }),

@@ -8,6 +8,7 @@ import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
 import type { CallerRules } from '../calls/trunk-caller.js';
 import type { NumberRules } from '../numbers/phone-number.js';
+import type { GatewayConfig } from '../trunks/gateway-list.js';
 import type {
   FlowBlock,
   HoldfastConfig,
@@ -58,6 +59,7 @@ class ConfigBuilder {
     const metrics = this.#metrics();
     this.#checkLimits();
     const registration = this.#registration();
+    const edge = this.#edge();
     const trunks = this.#trunks();
     const subscribers = Object.entries(this.#file.subscribers).map(
       ([name, { name: displayName, secret, identities, limits }]) => ({
@@ -86,6 +88,7 @@ class ConfigBuilder {
         passHeaders,
         warnings,
         numbers: known(this.#file.numbers),
+        edge,
       },
       ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
       ...(metrics === undefined ? {} : { metrics }),
@@ -200,6 +203,19 @@ class ConfigBuilder {
     return registration;
   }
 
+  #edge(): HoldfastConfig['edge'] {
+    const { edge } = this.#file;
+    return {
+      allow: edge.allow.flatMap((text, i) => this.#read(['edge', 'allow', i], text, readAddresses) ?? []),
+      defence: {
+        strangerRate: edge.strangerPerSecond,
+        strangerRegisters: edge.strangerRegistersPerSecond,
+        mostFailures: edge.wrongPasswords,
+        banSeconds: edge.banSeconds,
+      },
+    };
+  }
+
   #trunks(): readonly TrunkConfig[] {
     const owners = new Map<string, string>();
     return Object.entries(this.#file.trunks).map(([name, trunk]) => {
@@ -215,17 +231,31 @@ class ConfigBuilder {
         for (const address of addresses) owners.set(address, name);
         return addresses;
       });
-      const gateways = trunk.gateways.flatMap((text, i) => {
-        const gateway = this.#read(['trunks', name, 'gateways', i], text, readHostPort);
-        return gateway === undefined ? [] : [gateway];
-      });
+      const gateways = this.#gateways(name, trunk.gateways);
       const { credentials, trusted, limits, caller } = trunk;
       return {
         ...{ name, sources, gateways, trusted, numbers: this.#numbersOf(name, trunk) },
+        ...{ probeSeconds: trunk.probeSeconds ?? usualProbeSeconds(gateways), silentMs: trunk.silentSeconds * 1000 },
         ...(credentials === undefined ? {} : { credentials }),
         ...(limits === undefined ? {} : { limits: known(limits) }),
         ...(caller === undefined ? {} : { caller: this.#caller(name, known(caller)) }),
       };
+    });
+  }
+
+  #gateways(trunk: string, entries: ConfigFile['trunks'][string]['gateways']): readonly GatewayConfig[] {
+    return entries.flatMap((entry, i): GatewayConfig[] => {
+      const path = ['trunks', trunk, 'gateways', i];
+      const {
+        address: text,
+        priority = i + 1,
+        weight,
+      } = typeof entry === 'string' ? { address: entry, weight: 1 } : entry;
+      const address = this.#read(typeof entry === 'string' ? path : [...path, 'address'], text, readHostPort);
+      if (address === undefined) return [];
+      // RFC 3263 §4.2: a name with a port is a host.
+      const isName = !/:|^[\d.]+$/.test(text);
+      return [{ address, priority, weight, ...(isName ? { srv: text } : {}) }];
     });
   }
 
@@ -280,6 +310,11 @@ class ConfigBuilder {
   #problem(path: ConfigPath, message: string, hint?: string): void {
     this.#problems.push(this.#source.problem(path, message, hint));
   }
+}
+
+/** One that is alone is tried in any case. */
+function usualProbeSeconds(gateways: readonly GatewayConfig[]): number {
+  return gateways.length > 1 || gateways.some(({ srv }) => srv !== undefined) ? 30 : 0;
 }
 
 type Known<T> = { readonly [Key in keyof T]: Exclude<T[Key], undefined> };

@@ -42,6 +42,8 @@ export interface DaemonOperationsOptions {
   readonly rooms: Rooms;
   readonly recoveries: Recoveries;
   readonly bindings: Bindings;
+  readonly trunks: () => ResultOf<'trunks'>;
+  readonly bans: Pick<Operations, 'bans' | 'banAdd' | 'banLift'>;
   readonly sipCallIdOf: (legId: string) => string | undefined;
   /** What the Kamailios showed of a Call-ID. */
   readonly trace: (callId: string) => Promise<ResultOf<'trace'>>;
@@ -78,6 +80,8 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
         expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
         ...(flow === null ? {} : { behindNat: flow }),
       })),
+    trunks: async () => options.trunks(),
+    ...options.bans,
     recoveries: async () => options.recoveries.list().map(recoveryStatus),
     recoveryPlan: ({ node }) => recoveryPlan(options, node),
     trace: ({ callId }) => options.trace(callId),

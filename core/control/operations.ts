@@ -119,6 +119,34 @@ const registration = z.object({
   userAgent: z.string(),
 });
 
+const trunk = z.object({
+  trunk: z.string(),
+  /** Now, from it and to it. */
+  calls: z.object({ from: z.number().int(), to: z.number().int() }),
+  /** Of its limits; null where it has none. */
+  callsAtOnce: z.number().int().nullable(),
+  gateways: list(
+    z.object({
+      address: z.string(),
+      priority: z.number().int(),
+      weight: z.number().int(),
+      /** `unknown`: it is not asked, or has not been yet. */
+      state: z.enum(['unknown', 'up', 'down']),
+      since: z.string().nullable(),
+      /** Its last answer to OPTIONS. */
+      sipStatus: z.number().int().nullable(),
+    }),
+  ),
+});
+
+const ban = z.object({
+  /** An address, or `ADDRESS/USER`. */
+  source: z.string(),
+  reason: z.string(),
+  /** ISO 8601. */
+  until: z.string(),
+});
+
 const recovery = z.object({
   node: z.string(),
   farm,
@@ -221,6 +249,20 @@ export const operationTable = {
     survivesCaller: true,
   },
   registrations: { params: none, result: list(registration), deadlineMs: 5_000, survivesCaller: false },
+  trunks: { params: none, result: list(trunk), deadlineMs: 5_000, survivesCaller: false },
+  bans: { params: none, result: list(ban), deadlineMs: 5_000, survivesCaller: false },
+  banAdd: {
+    params: z.strictObject({ address: z.ipv4(), seconds: z.int().min(1).max(31_536_000), reason: z.string().max(100) }),
+    result: ban,
+    deadlineMs: 5_000,
+    survivesCaller: true,
+  },
+  banLift: {
+    params: z.strictObject({ source: z.string().min(1).max(256) }),
+    result: z.object({ source: z.string() }),
+    deadlineMs: 5_000,
+    survivesCaller: true,
+  },
   recoveries: { params: none, result: list(recovery), deadlineMs: 5_000, survivesCaller: false },
   recoveryPlan: {
     params: z.strictObject({ node: z.string().min(1).max(64) }),
@@ -332,6 +374,8 @@ export type CallStatus = z.output<typeof call>;
 export type ConferenceStatus = z.output<typeof conference>;
 export type RoomStatus = z.output<typeof room>;
 export type RegistrationStatus = z.output<typeof registration>;
+export type BanStatus = z.output<typeof ban>;
+export type TrunkStatus = z.output<typeof trunk>;
 export type RecoveryStatus = z.output<typeof recovery>;
 export type ReloadPlanReport = z.output<typeof reloadPlan>;
 export type RecoveryPlan = z.output<typeof recoveryPlan>;

@@ -1,6 +1,7 @@
 // What config and plugins mean for the edge: sources, subscribers' digests, codec policies, transfers. Pure.
 import { createHash } from 'node:crypto';
-import type { SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
+import { isIPv4 } from 'node:net';
+import type { EdgeConfig, SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
 import type { EdgeSubscriber } from '../ports/edge.js';
 import type { TranscodingPolicies } from '../plugin-api.js';
 import type { EdgeSettings } from './edge-sync.js';
@@ -17,6 +18,7 @@ export function edgeSettings(
     readonly domain: string;
     readonly trunks: readonly TrunkConfig[];
     readonly subscribers: readonly SubscriberConfig[];
+    readonly edge: EdgeConfig;
   },
   policies: TranscodingPolicies = plainPolicies,
   transfers = false,
@@ -28,6 +30,9 @@ export function edgeSettings(
     sources: config.trunks.flatMap(({ name, sources }) =>
       sources.map(address => ({ address, trunk: name, policy: policies.policyFor({ trunk: name }) })),
     ),
+    // Of a gateway that is a name only its own sources are known.
+    allowed: [...new Set([...config.edge.allow, ...config.trunks.flatMap(gatewayAddresses)])],
+    defence: config.edge.defence,
     subscribers: config.subscribers.map(({ name, secret, identities }) => ({
       user: name,
       realm: config.domain,
@@ -36,6 +41,10 @@ export function edgeSettings(
       policy: policies.policyFor({ subscriber: name }),
     })),
   };
+}
+
+function gatewayAddresses({ gateways }: TrunkConfig): readonly string[] {
+  return gateways.map(({ address }) => address.replace(/:\d+$/, '')).filter(host => isIPv4(host));
 }
 
 /** All that leaves the daemon of a secret (RFC 8760 §2.3, A1 hashed). */

@@ -8,7 +8,10 @@ import type { FarmNode } from './farm-plan.js';
 import type { NodeStates } from './node-states.js';
 
 /** The part of the edge's state that comes from config and plugins. */
-export type EdgeSettings = Pick<EdgeState, 'sources' | 'subscribers' | 'policies' | 'defaultPolicy' | 'transfers'>;
+export type EdgeSettings = Pick<
+  EdgeState,
+  'sources' | 'allowed' | 'defence' | 'subscribers' | 'policies' | 'defaultPolicy' | 'transfers'
+>;
 
 export interface EdgeSyncOptions {
   readonly edge: EdgeFarm;

@@ -93,6 +93,7 @@ export class ReloadPlanner {
   }
 }
 
-function settingsIn({ sources, subscribers, policies, defaultPolicy, transfers }: EdgeState): EdgeSettings {
-  return { sources, subscribers, policies, defaultPolicy, transfers };
+function settingsIn(state: EdgeState): EdgeSettings {
+  const { sources, allowed, defence, subscribers, policies, defaultPolicy, transfers } = state;
+  return { sources, allowed, defence, subscribers, policies, defaultPolicy, transfers };
 }

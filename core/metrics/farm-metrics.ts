@@ -5,6 +5,7 @@ import type { ConferenceRecord } from '../conferences/conference-record.js';
 import type { FarmNode, NodeState } from '../farm/farm-plan.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { TraceCounters } from '../trace/trace-protocol.js';
+import type { TrunkStatus } from '../trunks/trunk-statuses.js';
 import type { Metric, Sample } from './exposition.js';
 import { Counter, Histogram } from './instruments.js';
 
@@ -12,6 +13,7 @@ export interface FarmMetricsOptions {
   readonly nodes: () => readonly FarmNode[];
   readonly stateOf: (node: string) => NodeState;
   readonly calls: () => readonly CallRecord[];
+  readonly trunks: () => readonly TrunkStatus[];
   readonly conferences: () => readonly ConferenceRecord[];
   /** A Kamailio's own counters. */
   readonly edgeCounters: (node: string) => Promise<Readonly<Record<string, number>>>;
@@ -56,7 +58,39 @@ export class FarmMetrics {
       this.#trace(),
       this.#store(),
     ]);
-    return [...this.#nodes(), ...edge, ...engines, ...this.#recoveries(), ...trace, ...store, ...this.#callRecords()];
+    return [
+      ...this.#nodes(),
+      ...edge,
+      ...engines,
+      ...this.#trunks(),
+      ...this.#recoveries(),
+      ...trace,
+      ...store,
+      ...this.#callRecords(),
+    ];
+  }
+
+  #trunks(): Metric[] {
+    const trunks = this.#options.trunks();
+    const asked = trunks.flatMap(({ trunk, gateways }) => gateways.map(one => ({ trunk, ...one })));
+    return [
+      {
+        name: 'holdfast_trunk_calls',
+        type: 'gauge',
+        help: 'Calls from and to a trunk now.',
+        samples: trunks.flatMap(({ trunk, calls }) =>
+          (['from', 'to'] as const).map(direction => ({ labels: { trunk, direction }, value: calls[direction] })),
+        ),
+      },
+      {
+        name: 'holdfast_trunk_gateway_up',
+        type: 'gauge',
+        help: '1 for a gateway that answers OPTIONS, 0 for one that does not. Only those that are asked.',
+        samples: asked
+          .filter(({ state }) => state !== 'unknown')
+          .map(({ trunk, address, state }) => ({ labels: { trunk, gateway: address }, value: state === 'up' ? 1 : 0 })),
+      },
+    ];
   }
 
   #nodes(): Metric[] {

@@ -24,6 +24,10 @@ export interface Directory {
   readonly domain: string;
   /** Full form of an address as the config writes it: `.208:5060` is host 208 of the farm's subnet. */
   address(text: string): string;
+  /** Absolute path of a file that the config names; relative ones are beside the config file. */
+  file(path: string): string;
+  /** A number in E.164, as `+4930901820`, by the config's country; undefined for what is none of the public network. */
+  e164(number: string): string | undefined;
   readonly limits: Limits;
   /** Names of the config's flows. */
   readonly flows: readonly string[];
@@ -32,6 +36,12 @@ export interface Directory {
   /** Gateways as `host:port`, best first. */
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
+}
+
+/** Where a call to a trunk goes now. */
+export interface TrunkGateways {
+  /** `host:port` of the gateways that live, in the order in which one call tries them: by priority, and by chance and weight. */
+  gateways(trunk: string): readonly string[];
 }
 
 /** Something wrong in a plugin's config block; the host adds file, line and column. */

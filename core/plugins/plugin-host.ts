@@ -10,7 +10,16 @@ import type { FlowAction } from '../flows/flow-facts.js';
 import type { NamedFlows } from '../flows/flows.js';
 import { readFlows } from '../flows/read-flows.js';
 import type { Logger } from '../log.js';
-import { directory, location, type Directory, type Events, type Location, type ServiceToken } from '../plugin-api.js';
+import {
+  directory,
+  location,
+  trunkGateways,
+  type Directory,
+  type Events,
+  type Location,
+  type ServiceToken,
+  type TrunkGateways,
+} from '../plugin-api.js';
 import { formatDeprecation, modernAnswer, type Deprecation } from './api-versions.js';
 import { withDeadline } from './deadline.js';
 import { readAnswer, type HookAnswer, type HookName, type HookQuestion } from './hook-answers.js';
@@ -286,11 +295,12 @@ export class PluginHost {
     const around = { log: this.#log, events, services, stopTimeoutMs: this.#stopTimeoutMs };
     const started: RunningPlugin[] = [];
     const contacts = (): Location | undefined => services.get(location.name) as Location | undefined;
+    const gateways = services.get(trunkGateways.name) as TrunkGateways | undefined;
     const actions = flowActions(
       {
         ...this.#flowServices,
         findTargets: (wish, call) => {
-          const found = connectSteps(wish, call.dialled, { directory: facts, location: contacts() });
+          const found = connectSteps(wish, call.dialled, { directory: facts, location: contacts(), gateways });
           return this.#flowServices.admit?.(call, found) ?? found;
         },
       },

@@ -45,6 +45,26 @@ export interface EdgeSubscriber {
   readonly policy: string;
 }
 
+/** What strangers may do: addresses of which nobody knows anything. */
+export interface EdgeDefence {
+  /** Requests outside of dialogs per second from one of them. */
+  readonly strangerRate: number;
+  /** REGISTERs per second from all of them, to one Kamailio. */
+  readonly strangerRegisters: number;
+  /** Wrong passwords in a minute that get an address banned. */
+  readonly mostFailures: number;
+  readonly banSeconds: number;
+}
+
+/** A source that no Kamailio hears. */
+export interface EdgeBan {
+  /** An address, or `ADDRESS/USER`: one user at an address that others have proved to be theirs too. */
+  readonly source: string;
+  readonly reason: string;
+  /** s since 1970. */
+  readonly untilSeconds: number;
+}
+
 export interface EdgeNode {
   readonly name: string;
   readonly farm: FarmName;
@@ -57,6 +77,9 @@ export interface EdgeState {
   readonly nodes: readonly EdgeNode[];
   readonly engines: readonly EngineIncarnation[];
   readonly sources: readonly EdgeSource[];
+  /** Addresses that are never limited and never banned, beside the sources. */
+  readonly allowed: readonly string[];
+  readonly defence: EdgeDefence;
   readonly subscribers: readonly EdgeSubscriber[];
   readonly policies: readonly TranscodingPolicy[];
   /** Policy of a leg for which nothing else names one. */
@@ -107,6 +130,12 @@ export interface EdgeFarm {
   /** Pins an unanswered dialog's Call-ID to a node on every instance, for `seconds`. */
   pin(callId: string, node: string, seconds: number): Promise<void>;
   unpin(callId: string): Promise<void>;
+  /** What one instance bans now. */
+  bans(instance: string): Promise<readonly EdgeBan[]>;
+  ban(instance: string, ban: EdgeBan): Promise<void>;
+  unban(instance: string, source: string): Promise<void>;
+  /** The address has proved to be a phone's: it is not limited for so long. */
+  trust(instance: string, address: string, seconds: number): Promise<void>;
   /** Counters of one instance since its start, by name, e.g. `received` (SIP messages), `refused.signature`. */
   counters(instance: string): Promise<Readonly<Record<string, number>>>;
 }

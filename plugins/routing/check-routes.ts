@@ -7,22 +7,34 @@ import {
   type Directory,
   type PluginConfigProblem,
 } from '../../core/plugin-api.js';
-import type { RouteConfig, RoutingConfig } from './route-config.js';
+import type { RouteConfig, RouteTarget, RoutingConfig } from './route-config.js';
+import { checkTables } from './table-files.js';
 
 type Path = readonly (string | number)[];
 
-/** Pure. */
-export function checkRoutes({ routes }: RoutingConfig, directory: Directory): readonly PluginConfigProblem[] {
-  return routes.flatMap((route, i) => {
+/** Reads the files that it names; opens nothing else. */
+export function checkRoutes(config: RoutingConfig, directory: Directory): readonly PluginConfigProblem[] {
+  const problems = config.routes.flatMap((route, i) => {
     const path: Path = ['routes', i];
     return [
       ...checkAction(route, path),
       ...checkPatterns(route, path),
       ...checkFrom(route, directory, path),
       ...checkFlow(route, directory, path),
-      ...(route.to ?? []).flatMap((target, j) => checkTarget(target, directory, [...path, 'to', j])),
+      ...(route.to ?? []).flatMap((target, j) => checkRouteTarget(target, directory, [...path, 'to', j])),
     ];
   });
+  return [...checkTables(config, directory), ...problems];
+}
+
+function checkRouteTarget(
+  { table, ...target }: RouteTarget,
+  directory: Directory,
+  path: Path,
+): readonly PluginConfigProblem[] {
+  if (table === undefined) return checkTarget(target, directory, path);
+  const other = (['trunk', 'subscriber', 'uri'] as const).find(kind => target[kind] !== undefined);
+  return other === undefined ? [] : [{ path, message: `names a table and a ${other}: exactly one` }];
 }
 
 const actions = ['to', 'flow', 'room', 'echo', 'reject'] as const;

@@ -1,18 +1,12 @@
 // Where a call goes that a target has redirected: a pure function of the redirection, the routes, and what is known of contacts.
-import {
-  userOf,
-  type ConnectTarget,
-  type RedirectAnswer,
-  type Redirection,
-  type TargetFacts,
-} from '../../core/plugin-api.js';
-import { routeCall, routeOf, sourceOf, type CompiledRoute } from './route-call.js';
+import { userOf, type ConnectTarget, type RedirectAnswer, type Redirection } from '../../core/plugin-api.js';
+import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
 
 /** Undefined where the route of the call is not ours, or does not follow. */
 export function redirectCall(
   redirection: Redirection,
   routes: readonly CompiledRoute[],
-  facts: TargetFacts,
+  facts: RoutingFacts,
 ): RedirectAnswer | undefined {
   const { call, target, contacts } = redirection;
   const redirects = routeOf(call, routes)?.config.redirects;
@@ -37,7 +31,7 @@ function byNumber(
   uri: string,
   { call, target }: Redirection,
   routes: readonly CompiledRoute[],
-  facts: TargetFacts,
+  facts: RoutingFacts,
 ): readonly ConnectTarget[] {
   const source = sourceOf(target);
   const dialled = userOf(uri);

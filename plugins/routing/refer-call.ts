@@ -1,12 +1,12 @@
 // Whom a party of a call is transferred to: a pure function of the transfer, the routes, and what is known of contacts.
-import type { ReferAnswer, Referral, TargetFacts } from '../../core/plugin-api.js';
-import { routeCall, routeOf, sourceOf, type CompiledRoute } from './route-call.js';
+import type { ReferAnswer, Referral } from '../../core/plugin-api.js';
+import { routeCall, routeOf, sourceOf, type CompiledRoute, type RoutingFacts } from './route-call.js';
 
 /** As if whoever transfers had dialled the number: it is they who may, or may not, call there, also where it is commanded. Undefined: it is declined. */
 export function referCall(
   { call, by, dialled, commanded = false }: Referral,
   routes: readonly CompiledRoute[],
-  facts: TargetFacts,
+  facts: RoutingFacts,
 ): ReferAnswer | undefined {
   const transfers = routeOf(call, routes)?.config.transfers;
   const source = sourceOf(by);

@@ -6,14 +6,21 @@ import {
   type CallSource,
   type IncomingCall,
   type RouteAnswer,
+  type TargetConfig,
   type TargetFacts,
 } from '../../core/plugin-api.js';
-import type { RouteConfig } from './route-config.js';
+import type { RouteConfig, RouteTarget } from './route-config.js';
+import type { PrefixTables } from './table-files.js';
 
 export interface CompiledRoute {
   readonly name: string;
   readonly patterns: readonly DialPattern[];
   readonly config: RouteConfig;
+}
+
+/** What is known of those who may be called, and the tables that the config names. */
+export interface RoutingFacts extends TargetFacts {
+  readonly tables?: PrefixTables;
 }
 
 /** Compiles the patterns once; throws DialPatternError. */
@@ -28,7 +35,7 @@ export function compileRoutes(routes: readonly RouteConfig[]): readonly Compiled
 export function routeCall(
   call: IncomingCall,
   routes: readonly CompiledRoute[],
-  facts: TargetFacts,
+  facts: RoutingFacts,
 ): RouteAnswer | undefined {
   const route = routeOf(call, routes);
   return route && answer(call, route, facts);
@@ -52,7 +59,7 @@ function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {
   return allowed === 'any' || (allowed?.includes(name) ?? false);
 }
 
-function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: TargetFacts): RouteAnswer {
+function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: RoutingFacts): RouteAnswer {
   if (config.reject !== undefined) return { reject: config.reject, reason: config.reason ?? `route ${name}` };
   const { maxCallSeconds } = config;
   const route = { routeName: name, ...(maxCallSeconds === undefined ? {} : { maxCallSeconds }) };
@@ -62,8 +69,25 @@ function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: Targ
     return { flow: [{ action: 'conference_join', room }], ...route };
   }
   if (config.flow !== undefined) return { flowName: config.flow, ...route };
-  const flow = connectSteps({ ...config, to: config.to ?? [] }, call.dialled, facts);
+  const flow = connectSteps(
+    { ...config, to: (config.to ?? []).flatMap(one => inTables(one, call.dialled, facts)) },
+    call.dialled,
+    facts,
+  );
   // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
-  if (flow.length === 0) return { reject: 480, reason: `route ${name}: nobody is registered there` };
+  if (flow.length === 0) return { reject: 480, reason: `route ${name}: ${whyNobody(config)}` };
   return { ...route, flow };
+}
+
+function whyNobody({ to = [] }: RouteConfig): string {
+  return to.some(({ table }) => table !== undefined) ? 'no prefix of its tables fits' : 'nobody is registered there';
+}
+
+/** A table stands for the trunks of the longest prefix: of the number as it was dialled, else of what that is in E.164. */
+function inTables({ table, ...target }: RouteTarget, dialled: string, facts: RoutingFacts): readonly TargetConfig[] {
+  if (table === undefined) return [target];
+  const prefixes = facts.tables?.get(table);
+  const e164 = (): string => facts.directory.e164(dialled) ?? '';
+  const trunks = prefixes?.trunksFor(dialled) ?? prefixes?.trunksFor(e164()) ?? [];
+  return trunks.map(trunk => ({ ...target, trunk }));
 }

@@ -11,6 +11,16 @@ const from = z.strictObject({
   subscribers: names.optional().describe('Names of subscribers, or any.'),
 });
 
+const target = targetConfig.extend({
+  table: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A CSV file of lines prefix,trunk or prefix,trunk|trunk beside the config: the trunks of the longest prefix.',
+    ),
+});
+
 const route = z.strictObject({
   name: z.string().optional().describe('For log and call record; default: its pattern.'),
   dial: z
@@ -18,7 +28,7 @@ const route = z.strictObject({
     .describe('Dialled numbers: x a digit, z 1-9, n 2-9, [2-5] one of these, . one or more of any, ! none or more.'),
   from: from.optional().describe('Who may use it; default: everybody.'),
   // What to do: exactly one of these.
-  to: z.array(targetConfig).min(1).optional().describe('Connect to these, in order or all at once.'),
+  to: z.array(target).min(1).optional().describe('Connect to these, in order or all at once.'),
   flow: text.optional().describe('Run the flow of this name.'),
   room: text.optional().describe('Join the conference of this name; dialled is the dialled number.'),
   echo: z.literal(true).optional().describe('Answer, and send the audio of the caller back.'),
@@ -53,4 +63,5 @@ export const routingConfig = z
   .strictObject({ routes: z.array(route).default([]).describe('Tried from the top; the first that fits decides.') })
   .describe('Where calls go, by who calls and what is dialled.');
 export type RouteConfig = z.infer<typeof route>;
+export type RouteTarget = z.infer<typeof target>;
 export type RoutingConfig = z.infer<typeof routingConfig>;

@@ -36,6 +36,8 @@ describe('The generated kamailio.cfg', () => {
           nodes: plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
           engines: [],
           sources: [],
+          allowed: [],
+          defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
           subscribers: [],
           policies: [{ id: 'p', codecs: ['PCMA'] }],
           defaultPolicy: 'p',

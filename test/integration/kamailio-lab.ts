@@ -175,6 +175,8 @@ export class EdgeLab {
     return {
       nodes: this.plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
       engines: engines.map(({ name, index }) => ({ id: `e${index}-1`, node: name, state: 'up' })),
+      allowed: [],
+      defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
       sources: [200, 201, 208].map(host => ({ address: this.address(host), trunk: 'lab', policy: 'any' })),
       subscribers: [subscriber('1001', 'alice-secret')],
       policies: [

@@ -87,6 +87,18 @@ const operations: Operations = {
     asked.push(params);
     return room;
   },
+  bans: async () => [{ source: '192.0.2.7', reason: 'wrong passwords', until: '2026-01-01T00:00:00.000Z' }],
+  banAdd: async ({ address, reason }) => ({ source: address, reason, until: '2026-01-01T00:00:00.000Z' }),
+  banLift: async ({ source }) => ({ source }),
+  trunks: async () => [
+    {
+      ...{ trunk: 'lab', calls: { from: 3, to: 4 }, callsAtOnce: 10 },
+      gateways: [
+        { address: '192.0.2.1:5060', priority: 1, weight: 2, state: 'up', since: '2026-01-01', sipStatus: 200 },
+        { address: '192.0.2.2:5060', priority: 1, weight: 1, state: 'down', since: '2026-01-01', sipStatus: null },
+      ],
+    },
+  ],
   trace: async () => [],
   find: async ({ text }) => {
     asked.push({ text });

@@ -65,7 +65,13 @@ trunks: {lab: {sources: [.200-.202, 10.1.0.0/30, 192.0.2.7], gateways: [.208, ".
       ...['127.55.0.200', '127.55.0.201', '127.55.0.202'],
       ...['10.1.0.0', '10.1.0.1', '10.1.0.2', '10.1.0.3', '192.0.2.7'],
     ]);
-    assert.deepEqual(config.trunks[0].gateways, ['127.55.0.208:5060', '127.55.0.209:5070', 'sip.example.com:5060']);
+    const [, , name] = config.trunks[0].gateways;
+    assert.deepEqual(directoryOf(config).trunks[0]?.gateways, [
+      '127.55.0.208:5060',
+      '127.55.0.209:5070',
+      'sip.example.com:5060',
+    ]);
+    assert.deepEqual(name, { address: 'sip.example.com:5060', priority: 3, weight: 1, srv: 'sip.example.com' });
     assert.equal(directoryOf(config).address('.208:5062'), '127.55.0.208:5062');
   });
 
@@ -298,8 +304,8 @@ describe('what a reload would change', () => {
       'subscribers.1.name',
       'subscribers.2 list-reload endpoint-reload',
       'trunks.a.sources list-reload',
-      'trunks.a.gateways',
-      'trunks.b',
+      'trunks.a.gateways list-reload',
+      'trunks.b list-reload',
     ]);
     const many = Array.from({ length: 11 }, (_, i) => `"${i}": {secret: x}`).join(', ');
     assert.deepEqual(await parts('', `subscribers: {${many}}`), ['subscribers list-reload endpoint-reload']);
@@ -368,7 +374,10 @@ describe('the examples', () => {
   test('local.yaml is the farm of the documentation', () => {
     const config = example('local.yaml', {});
     assert.equal(config.farm.plan.nodes.length, 11);
-    assert.deepEqual(config.trunks[0]?.gateways, ['127.40.0.208:5060']);
+    assert.deepEqual(
+      config.trunks[0]?.gateways.map(({ address }) => address),
+      ['127.40.0.208:5060'],
+    );
     assert.equal(config.trunks[0].sources.length, 8);
     assert.deepEqual(
       config.subscribers.map(({ name, displayName }) => `${name} ${displayName ?? ''}`),

@@ -10,6 +10,11 @@ import { silentLogger } from '../../core/log.js';
 import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
+const undefended = {
+  allowed: [],
+  defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
+};
+
 const plan = planFarm('127.9.9.0/24', { kamailio: 2, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
 const [engine1, engine2] = plan.nodes.filter(node => node.farm === 'rtpengine') as [FarmNode, FarmNode];
 
@@ -91,6 +96,10 @@ function recordingEdge(): EdgeLog {
     pin: async (callId, node) => void log.push(`pin ${callId} ${node}`),
     unpin: async callId => void log.push(`unpin ${callId}`),
     counters: async () => ({}),
+    bans: async () => [],
+    ban: async () => undefined,
+    unban: async () => undefined,
+    trust: async () => undefined,
   };
   return { edge, log, applied };
 }
@@ -106,7 +115,14 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
+      settings: () => ({
+        sources: [],
+        ...undefended,
+        subscribers: [],
+        policies: [],
+        defaultPolicy: 'any',
+        transfers: false,
+      }),
       unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }],
       log: silentLogger,
     });
@@ -129,7 +145,14 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
+      settings: () => ({
+        sources: [],
+        ...undefended,
+        subscribers: [],
+        policies: [],
+        defaultPolicy: 'any',
+        transfers: false,
+      }),
       unanswered: () => [],
       log: silentLogger,
     });
@@ -168,7 +191,14 @@ describe('the Kamailios behind the VIPs', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({ sources: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false }),
+      settings: () => ({
+        sources: [],
+        ...undefended,
+        subscribers: [],
+        policies: [],
+        defaultPolicy: 'any',
+        transfers: false,
+      }),
       unanswered: () => [],
       log: silentLogger,
     });

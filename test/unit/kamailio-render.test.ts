@@ -30,6 +30,8 @@ const state: EdgeState = {
     { id: 'e2-2', node: 'rtpengine-2', state: 'up' },
     { id: 'e1-3', node: 'rtpengine-1', state: 'up' },
   ],
+  allowed: [],
+  defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
   sources: [{ address: '127.40.0.200', trunk: 'lab', policy: 'p1' }],
   subscribers: [
     {

@@ -86,6 +86,12 @@ function metrics(log: Logger = silentLogger): { metrics: Metrics; recoveries: Re
     nodes: () => nodes,
     stateOf: node => (node === 'kamailio-2' ? 'dead' : 'up'),
     calls: () => [call('confirmed', 0, 1), call('trying', 0, null)],
+    trunks: () => [
+      {
+        ...{ trunk: 'lab', calls: { from: 1, to: 2 }, callsAtOnce: null },
+        gateways: [{ address: '192.0.2.1:5060', priority: 1, weight: 1, state: 'down', since: null, sipStatus: 503 }],
+      },
+    ],
     conferences: () => [],
     edgeCounters: async () => ({ received: 7, 'refused.source': 2, 'answered.gap': 1 }),
     engineSessions: () => Promise.reject(new Error('no answer')),

@@ -19,6 +19,8 @@ const directory: Directory = {
     rtpTimeoutOnHoldSeconds: 0,
     strayGraceSeconds: 5,
   },
+  file: path => path,
+  e164: () => undefined,
   address: text => `127.40.0${text}`,
   trunks: [{ name: 'lab', gateways: [] }],
   subscribers: [{ name: '1001' }],

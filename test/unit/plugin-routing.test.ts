@@ -28,6 +28,8 @@ const directory: Directory = {
     strayGraceSeconds: 5,
   },
   domain: 'a.test',
+  file: path => path,
+  e164: number => (number.startsWith('00') ? `+${number.slice(2)}` : undefined),
   address: text => text,
   trunks: [
     { name: 'lab', gateways: ['192.0.2.1:5060', '192.0.2.2:5060'] },

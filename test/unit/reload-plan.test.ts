@@ -105,7 +105,12 @@ describe('what a reload would change', () => {
 
   const cases: readonly (readonly [what: string, next: string, parts: string, nodes: string])[] = [
     ['nothing', `# only a comment\n${base}`, '', ''],
-    ['a trunk’s gateway', base.replace('.208', '.209'), 'trunks.lab.gateways:', ''],
+    [
+      'a trunk’s gateway',
+      base.replace('.208', '.209'),
+      'trunks.lab.gateways: list-reload',
+      'kamailio-1: list-reload, kamailio-2: list-reload',
+    ],
     [
       'a trunk’s source',
       base.replace('.200', '.201'),

@@ -1,0 +1,155 @@
+// What the edge does against strangers: bans that only a wrong password can bring, rates, scanners; on three real Kamailios.
+import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
+import { EdgeLab, labDomain } from './kamailio-lab.js';
+
+let lab: EdgeLab;
+const open: SipEndpoint[] = [];
+
+before(async () => {
+  lab = await EdgeLab.up();
+});
+after(() => lab.down());
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(one => one.close()));
+  await unbanAll();
+});
+
+async function endpoint(host: number): Promise<SipEndpoint> {
+  const made = await SipEndpoint.open({ address: lab.address(host), codecs: ['PCMA'] });
+  open.push(made);
+  return made;
+}
+
+const instances = (): string[] => lab.nodes('kamailio').map(({ name }) => name);
+
+async function banned(): Promise<string[]> {
+  const all = await Promise.all(instances().map(name => lab.edge.bans(name)));
+  return [...new Set(all.flat().map(({ source }) => source.replace(lab.address(0).slice(0, -1), '')))].sort();
+}
+
+async function unbanAll(): Promise<void> {
+  for (const name of instances())
+    for (const { source } of await lab.edge.bans(name)) await lab.edge.unban(name, source);
+}
+
+const target = (): string => `sip:70001@${lab.plan.publicVip}`;
+const wrong = (username: string): object => ({ credentials: { username, password: 'guessed' } });
+
+/** One guess; the last of a storm may not be answered any more. */
+async function guess(from: SipEndpoint, username: string): Promise<void> {
+  const call = await from.invite(target(), wrong(username));
+  await call.rejected(300).catch(() => undefined);
+}
+
+/** Datagrams from an address, and how many were answered within a moment. */
+async function send(from: string, texts: readonly string[], waitMs = 400): Promise<number> {
+  const socket = createSocket('udp4');
+  let answers = 0;
+  socket.on('message', () => answers++);
+  await new Promise<void>(resolve => socket.bind(5060, from, resolve));
+  for (const text of texts) socket.send(text, lab.publicVip.port, lab.publicVip.address);
+  await new Promise(resolve => setTimeout(resolve, waitMs));
+  socket.close();
+  return answers;
+}
+
+function request(method: string, from: string, n: number, headers: readonly string[] = []): string {
+  const id = `${method}-${n}-${from}`;
+  return [
+    `${method} ${method === 'REGISTER' ? `sip:${labDomain}` : target()} SIP/2.0`,
+    `Via: SIP/2.0/UDP ${from}:5060;branch=z9hG4bK-${id};rport`,
+    `From: <sip:x@${labDomain}>;tag=${n}`,
+    `To: <${target()}>`,
+    `Call-ID: ${id}`,
+    `CSeq: 1 ${method}`,
+    'Max-Forwards: 70',
+    `Contact: <sip:x@${from}:5060>`,
+    ...headers,
+    'Content-Length: 0',
+    '',
+    '',
+  ].join('\r\n');
+}
+
+describe('A stranger', () => {
+  it('who goes on guessing passwords is banned, and not heard at all', async () => {
+    const guesser = await endpoint(230);
+    for (let i = 0; i < 30 && (await banned()).length === 0; i++) await guess(guesser, i % 2 === 0 ? '1001' : 'nobody');
+    assert.deepEqual(await banned(), ['230']);
+    for (const name of instances()) {
+      const [ban] = (await Promise.all(instances().map(one => lab.edge.bans(one)))).flat();
+      assert.ok(ban);
+      await lab.edge.ban(name, ban);
+    }
+    assert.equal(await send(lab.address(231), [request('OPTIONS', lab.address(231), 1)]), 1);
+    await Promise.all(open.splice(0).map(one => one.close()));
+    assert.equal(await send(lab.address(230), [request('OPTIONS', lab.address(230), 1)]), 0);
+    await unbanAll();
+    assert.equal(await send(lab.address(230), [request('OPTIONS', lab.address(230), 2)]), 1);
+  });
+
+  it('in whose name forged answers to challenges are sent is not banned', async () => {
+    const victim = lab.address(232);
+    const forged = (n: number): string =>
+      `Proxy-Authorization: Digest username="1001", realm="${labDomain}", nonce="Z0000${n}", uri="${target()}", response="0123456789abcdef0123456789abcdef", algorithm=MD5`;
+    const other = await endpoint(233);
+    const challenge = await other.request('INVITE', target(), { proxy: lab.publicVip });
+    const nonce = /nonce="([^"]+)"/.exec(challenge.get('Proxy-Authenticate'))?.[1] ?? '';
+    assert.notEqual(nonce, '');
+    const storm = Array.from({ length: 25 }, (_, i) => [
+      request('INVITE', victim, 2 * i, [forged(i)]),
+      request('INVITE', victim, 2 * i + 1, [forged(i).replace(/nonce="[^"]*"/, `nonce="${nonce}"`)]),
+    ]);
+    // Slower than the rate of a stranger, which would hide what is looked for.
+    for (const part of storm) {
+      await send(victim, part, 60);
+    }
+    assert.deepEqual(await banned(), []);
+  });
+
+  it('who calls itself what scanners do is not answered', async () => {
+    const from = lab.address(234);
+    assert.equal(await send(from, [request('OPTIONS', from, 1, ['User-Agent: friendly-scanner'])]), 0);
+    assert.equal(await send(from, [request('OPTIONS', from, 2, ['User-Agent: A Phone 1.0'])]), 1);
+    assert.ok((await lab.counter('dropped.scanner')) >= 1);
+    assert.deepEqual(await banned(), []);
+  });
+
+  it('is answered so often and no more, while a trunk is answered each time', async () => {
+    const flood = (from: string): string[] => Array.from({ length: 300 }, (_, i) => request('INVITE', from, i));
+    const answers = await send(lab.address(235), flood(lab.address(235)));
+    assert.ok(answers >= 20 && answers <= 130, `${answers} of 300`);
+    assert.deepEqual(await banned(), []);
+    const trunk = lab.address(200);
+    const options = Array.from({ length: 300 }, (_, i) => request('OPTIONS', trunk, i));
+    assert.equal(await send(trunk, options), 300);
+  });
+});
+
+describe('A phone that has proved itself', () => {
+  it('is neither limited nor banned for what others at its address, or in its name, do', async () => {
+    const office = await endpoint(236);
+    const nodes = [await endpoint(31), await endpoint(32)];
+    for (const node of nodes) node.onInvite(async call => call.reject(486));
+    const right = {
+      credentials: { username: '1001', password: 'alice-secret' },
+      from: `<sip:1001@${labDomain}>;tag=x`,
+    };
+    for (let i = 0; i < 12; i++) {
+      const call = await office.invite(target(), { ...right, from: `<sip:1001@${labDomain}>;tag=x${i}` });
+      assert.equal(await call.rejected(), 486);
+    }
+    for (let i = 0; i < 40 && (await banned()).length === 0; i++) await guess(office, 'nobody');
+    assert.deepEqual(await banned(), ['236/nobody']);
+    const call = await office.invite(target(), { ...right, from: `<sip:1001@${labDomain}>;tag=y` });
+    assert.equal(await call.rejected(), 486);
+    await unbanAll();
+    await Promise.all(open.splice(0).map(one => one.close()));
+    const flood = Array.from({ length: 200 }, (_, i) => request('OPTIONS', lab.address(236), i));
+    await waitFor('all to be answered', async () => (await send(lab.address(236), flood)) === 200, { everyMs: 100 });
+  });
+});
