@@ -1,5 +1,5 @@
 // Brings a farm down: by its daemon where that answers, by force where it does not, so that nothing is left running.
-import { readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callDaemon } from '../control/control-client.js';
@@ -96,7 +96,8 @@ async function endWithin(
 function removeNotes(stateFolder: string): void {
   const { supervisorFile, supervisorLock, startFailure } = statePaths(stateFolder);
   const ours = [supervisorFile, supervisorLock, startFailure].map(path => basename(path));
-  const there = readdirSync(stateFolder, { encoding: 'utf8' });
+  // A farm that never was has no folder.
+  const there = existsSync(stateFolder) ? readdirSync(stateFolder, { encoding: 'utf8' }) : [];
   for (const name of there.filter(one => ours.some(own => one === own || one.startsWith(`${own}.`))))
     rmSync(join(stateFolder, name), { force: true });
 }

@@ -1,5 +1,5 @@
 // Writes every generated file of a farm to a folder, for other deployment tools and for reading. Starts nothing.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -63,13 +63,20 @@ export function renderFiles(
 /** Throws HOST_FAILED. */
 export function makePrivateFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder);
   } catch (error) {
     throw new HoldfastError('HOST_FAILED', `cannot make ${folder}: ${messageOf(error)}`, {
       cause: error,
       remedy: 'name a folder that you may write to',
     });
   }
+}
+
+/** One by one: Node's recursive mkdir never ends where a folder is refused with ENOENT though its parent is there, as below /proc. */
+function makeFolders(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  makeFolders(dirname(folder));
+  mkdirSync(folder, { mode: 0o700 });
 }
 
 /**

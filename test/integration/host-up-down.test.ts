@@ -29,7 +29,8 @@ interface Run {
 }
 
 function start(...args: string[]): Run {
-  const child = spawn(process.execPath, [main, ...args, '--state', state], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const place = args.includes('--state') ? [] : ['--state', state];
+  const child = spawn(process.execPath, [main, ...args, ...place], { stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   child.stdout.on('data', data => (text += String(data)));
   child.stderr.on('data', data => (text += String(data)));
@@ -105,6 +106,12 @@ describe('up and down', () => {
     const twice = await run('down');
     assert.equal(twice.code, 0);
     assert.match(twice.output, /is down already/);
+  });
+
+  it('finds nothing to bring down where there never was a farm', async () => {
+    const never = await run('down', '--state', `${state}-of-nobody`);
+    assert.equal(never.code, 0, never.output);
+    assert.match(never.output, /is down already/);
   });
 
   it('starts a daemon again that was killed with -9, and leaves the servers alone', async () => {

@@ -110,6 +110,13 @@ describe('a rendering', () => {
     assert.ok(!(await readdir(out)).includes('kamailio-2'));
   });
 
+  test('refuses a folder that cannot be made, by its path, and does not look for it for ever', async () => {
+    for (const outFolder of ['/proc/holdfast', '/proc/holdfast/out', join(configPath, 'out')]) {
+      const refused = { code: 'HOST_FAILED', message: new RegExp(`cannot make ${outFolder}`) };
+      await assert.rejects(render({ outFolder }), refused);
+    }
+  });
+
   test('refuses a key that is none, by its path', async () => {
     const keyFile = join(folder, 'nothing.json');
     await assert.rejects(render({ keyFile }), { code: 'HOST_FAILED', message: /nothing\.json/ });
