@@ -5,7 +5,7 @@ import type { Directory } from '../plugins/plugin-facts.js';
 import type { FlowActions } from './action-registry.js';
 import { checkFlow, type FlowCheckOptions } from './check-flows.js';
 import type { NamedFlows } from './flows.js';
-import { findSound, soundNames } from './sounds.js';
+import { soundFile, soundNames, unplayable } from './sounds.js';
 
 export interface ReadFlows {
   readonly named: NamedFlows;
@@ -32,7 +32,11 @@ const wrongSound = (
   name: string,
   folder: string | undefined,
 ): ReturnType<NonNullable<FlowCheckOptions['wrongSound']>> => {
-  if (findSound(name, folder)) return undefined;
+  const file = soundFile(name, folder);
+  if (file !== undefined) {
+    const why = unplayable(file);
+    return why === undefined ? undefined : { message: `the sound "${name}" cannot be played`, hint: why };
+  }
   if (name.startsWith('/'))
     return { message: `there is no sound ${name}`, hint: 'leave its ending out: /path/name for /path/name.wav' };
   if (folder === undefined)

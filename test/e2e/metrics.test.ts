@@ -19,7 +19,8 @@ describe('a scrape', () => {
 
   before(async () => {
     const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-    farm = await Farm.up({ config: `${config}\nmetrics: { listen: '.2:9464' }\n` });
+    const probed = config.replace('trunks:\n', "trunks:\n  probed: { gateways: ['.208:5060'], probeSeconds: 5 }\n");
+    farm = await Farm.up({ config: `${probed}\nmetrics: { listen: '.2:9464' }\n` });
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
   });
@@ -68,9 +69,10 @@ describe('a scrape', () => {
   });
 
   test('has every metric that docs/metrics.md names, and the dashboard asks for no other', async () => {
-    const found = await waitFor('every Kamailio to be asked', async () => {
+    const found = await waitFor('every Kamailio and the gateway to be asked', async () => {
       const now = await scrape();
-      return sum(now, 'holdfast_edge_messages_total') > 0 && now;
+      const answers = sum(now, 'holdfast_trunk_gateway_up{trunk="probed"') > 0;
+      return answers && sum(now, 'holdfast_edge_messages_total') > 0 && now;
     });
     const names = new Set([...found.keys()].map(name => name.replace(/\{.*$/, '').replace(/_(bucket|sum|count)$/, '')));
     const documented = await read('docs/metrics.md');

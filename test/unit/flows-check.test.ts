@@ -1,8 +1,12 @@
 // What is said of a flow that is wrong: file, line, column, and what was probably meant.
 import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { HoldfastError } from '../../core/errors.js';
 import { TestHost } from '../../core/testing/index.js';
+import { formatWav } from '../harness/wav.js';
 
 async function complaints(flow: string): Promise<string> {
   const config = `plugins: { routing: {} }\nflows:\n  reception:\n${flow.replace(/^/gm, '    ')}\n`;
@@ -97,3 +101,34 @@ describe('holdfast check of flows', () => {
     );
   });
 });
+
+describe('holdfast check of sounds', () => {
+  const cases: readonly (readonly [what: string, file: Buffer, mode: number, said: RegExp])[] = [
+    ['garbage', Buffer.from('this is no sound at all, whatever its name may say'), 0o644, /it is no WAV file/],
+    ['an empty file', Buffer.alloc(0), 0o644, /welcome\.wav is empty/],
+    ['a file that the nodes cannot read', formatWav(new Int16Array(80)), 0o600, /chmod a\+r/],
+    ['44.1 kHz', at44kHz(formatWav(new Int16Array(80))), 0o644, /1 channels of 16 bit at 44100 Hz/],
+  ];
+  for (const [what, file, mode, said] of cases) {
+    test(`${what} is told at its line`, async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'holdfast-sounds-'));
+      try {
+        await writeFile(join(folder, 'welcome.wav'), file);
+        await chmod(join(folder, 'welcome.wav'), mode);
+        const config = `sounds: .\nplugins: { routing: {} }\nflows: { a: [{ action: play, items: welcome }] }\n`;
+        await assert.rejects(TestHost.check({ folder, config }), (error: Error) => {
+          assert.match(error.message, /:3:\d+: .*the sound "welcome" cannot be played/);
+          assert.match(error.message, said);
+          return true;
+        });
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    });
+  }
+});
+
+function at44kHz(wav: Buffer): Buffer {
+  wav.writeUInt32LE(44_100, 24);
+  return wav;
+}
