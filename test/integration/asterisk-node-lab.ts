@@ -69,15 +69,17 @@ export class AsteriskLab {
     return found;
   }
 
-  /** Starts a node, with `dialplan` after its own, and resolves with the milliseconds until its ARI answers. */
-  async start(name: string, dialplan = ''): Promise<number> {
+  /** Starts a node, with `dialplan` after its own and `without` this module, and resolves with the milliseconds until its ARI answers. */
+  async start(name: string, dialplan = '', without?: string): Promise<number> {
     const startedMs = performance.now();
     const node = this.node(name);
     const folder = await mkdtemp(join(tmpdir(), `holdfast-${name}-`));
     const { files: rendered, folders, process } = this.#renderer.setup(node, folder);
-    const files = rendered.map(file =>
-      file.path === 'extensions.conf' ? { ...file, content: `${file.content}\n${dialplan}` } : file,
-    );
+    const files = rendered.map(file => {
+      if (file.path === 'extensions.conf') return { ...file, content: `${file.content}\n${dialplan}` };
+      const isLess = file.path === 'modules.conf' && without !== undefined;
+      return isLess ? { ...file, content: file.content.replace(new RegExp(`^.*\\b${without}\\b.*\n`, 'm'), '') } : file;
+    });
     for (const one of folders) await mkdir(join(folder, one), { recursive: true });
     for (const { path, content, encoding = 'utf8', mode } of files)
       await writeFile(join(folder, path), content, { encoding, mode });

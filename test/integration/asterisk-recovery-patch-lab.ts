@@ -45,9 +45,9 @@ export class RecoveryLab {
     return this.asterisk.farm.node(node).ari;
   }
 
-  async start(node: Node): Promise<void> {
+  async start(node: Node, without?: string): Promise<void> {
     if (this.#events.has(node)) return;
-    await this.asterisk.start(node);
+    await this.asterisk.start(node, '', without);
     const recorder = new EventRecorder();
     this.#events.set(node, recorder);
     this.asterisk.farm.node(node).open(recorder);

@@ -18,7 +18,9 @@ let lab: RecoveryLab;
 let phone: WirePhone;
 
 before(async () => {
-  lab = await RecoveryLab.open(node);
+  lab = await RecoveryLab.open();
+  // It adds to what is supported, and was not loaded where the transcript comes from.
+  await lab.start(node, 'res_pjsip_refer');
   ({ phone } = lab);
 });
 

@@ -37,6 +37,12 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return lines.map(cells => `| ${cells.join(' | ')} |`).join('\n');
 }
 
+/** Post-dial delay beyond that of `Dial()`; empty where there is no 180. */
+function addedMs({ postDial }: Cost, dial: Cost | undefined): string {
+  if (dial === undefined || Number.isNaN(postDial[0])) return '';
+  return postDial.map((ms, i) => (ms - (dial.postDial[i] ?? 0)).toFixed(0)).join(' / ');
+}
+
 /** `Dial()` first: the others are told as multiples of it. */
 export function costTable(costs: readonly Cost[]): string {
   const dial = costs.find(one => one.contender === 'dial');
@@ -55,7 +61,7 @@ export function costTable(costs: readonly Cost[]): string {
       one.contender === 'dial' ? '' : `${one.idleProgram.toFixed(0)} ms/s`,
       `${one.edge.toFixed(1)} ms`,
       Number.isNaN(one.postDial[0]) ? 'no 180' : `${one.postDial.map(ms => ms.toFixed(0)).join(' / ')} ms`,
-      dial ? one.postDial.map((ms, i) => (ms - (dial.postDial[i] ?? 0)).toFixed(0)).join(' / ') : '',
+      addedMs(one, dial),
       one.channelsPerCall.toFixed(1),
       one.bridgesPerCall.toFixed(1),
       `${one.failed} of ${one.calls}`,
