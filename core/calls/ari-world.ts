@@ -22,7 +22,7 @@ import type { AdmittedAnswer } from '../trunks/call-limits.js';
 import { newFlowRun } from '../flows/flow-run.js';
 import type { Flows } from '../flows/flows.js';
 import { flowWorld } from './flow-world.js';
-import type { CallEvent, Routed } from './call-events.js';
+import type { CallEvent, Routed, TransferOutcome } from './call-events.js';
 import {
   callerLeg,
   echoPeer,
@@ -101,8 +101,12 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     },
     refer: (call, legId) => askTransfer(call, legId, options),
     tellReferrer: async (call, legId, outcome) => {
+      const tell = (state: Exclude<TransferOutcome, 'refused'>): Promise<void> =>
+        ariOfLeg(call, legId).channels.transfer_progress({ channelId: legId, states: `channel_${state}` });
+      // Asterisk sends its first NOTIFY, with 100, together with the one of the first state that it is told.
+      if (outcome === 'refused') await tell('progress');
       if (outcome !== 'progress') await sleep(notifyLeadMs);
-      await ariOfLeg(call, legId).channels.transfer_progress({ channelId: legId, states: `channel_${outcome}` });
+      await tell(outcome === 'refused' ? 'declined' : outcome);
       if (outcome === 'answered') await sleep(notifyLeadMs);
     },
     part: (call, legId) => options.conferences.part(call.id, legId),

@@ -90,8 +90,8 @@ export type CallAction =
   | { readonly do: 'leave' }
   | { readonly do: 'finish' };
 
-/** What whoever asked for a transfer is told of it. */
-export type TransferOutcome = 'progress' | 'answered' | 'declined' | 'unavailable';
+/** What whoever asked for a transfer is told of it: `refused` before it was in progress, `declined` after. */
+export type TransferOutcome = 'progress' | 'answered' | 'declined' | 'unavailable' | 'refused';
 
 export interface Transition {
   readonly call: CallRecord;

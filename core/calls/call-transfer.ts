@@ -19,7 +19,7 @@ export function referred(
   // An Asterisk tells a leg's every REFER the same: what becomes of the first one, which a refusal would seem to end.
   if (call.transfer?.referrer === leg && !call.transfer.commanded) return unchanged(call);
   if (!mayRefer(call, leg)) {
-    return commanded ? unchanged(call) : { call, actions: [{ do: 'tellReferrer', leg, outcome: 'declined' }] };
+    return commanded ? unchanged(call) : { call, actions: [{ do: 'tellReferrer', leg, outcome: 'refused' }] };
   }
   const transfer = { referrer: leg, dialled, step: null, commanded };
   return { call: { ...call, transfer }, actions: [{ do: 'refer', leg }] };
@@ -27,7 +27,7 @@ export function referred(
 
 export function transferred(call: CallRecord, legId: string, step: ConnectStep | undefined, nowMs: number): Transition {
   if (call.transfer?.referrer !== legId || call.transfer.step !== null) return unchanged(call);
-  if (!step || step.targets.length === 0) return transferFailed(call, 'declined', 'refused', nowMs);
+  if (!step || step.targets.length === 0) return transferFailed(call, 'refused', 'refused', nowMs);
   const dialled = dialTargets(withTransferStep(call, step), step, nowMs);
   const referrer = presentReferrer(call);
   return { ...dialled, actions: [...told(call, referrer, 'progress'), ...dialled.actions] };

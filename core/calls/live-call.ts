@@ -150,7 +150,7 @@ export class LiveCall {
         const more = (this.#tellings.get(action.leg) ?? 1) - 1;
         this.#tellings.set(action.leg, more);
         // A leg's every REFER is told the same: the last word is for all, or a flood of them would keep the call's end waiting.
-        if (action.outcome === 'declined' && more > 0) return;
+        if (action.outcome === 'refused' && more > 0) return;
         return this.#world.tellReferrer(call, action.leg, action.outcome);
       }
       case 'part':

@@ -139,12 +139,12 @@ describe('a transfer', () => {
 
   test('is declined where no plugin allows it, while another is under way, and in a call of one', () => {
     const no = play(...up, asks('c1-1'), { type: 'transferred', leg: 'c1-1', step: undefined });
-    assert.deepEqual(no.actions, [{ do: 'tellReferrer', leg: 'c1-1', outcome: 'declined' }]);
+    assert.deepEqual(no.actions, [{ do: 'tellReferrer', leg: 'c1-1', outcome: 'refused' }]);
     assert.deepEqual(play(...up, asks('c1-1'), asks('caller')).actions, [
-      { do: 'tellReferrer', leg: 'caller', outcome: 'declined' },
+      { do: 'tellReferrer', leg: 'caller', outcome: 'refused' },
     ]);
     assert.deepEqual(play(routed({ action: 'conference_join', room: 'r' }), asks('caller')).actions, [
-      { do: 'tellReferrer', leg: 'caller', outcome: 'declined' },
+      { do: 'tellReferrer', leg: 'caller', outcome: 'refused' },
     ]);
   });
 
