@@ -26,8 +26,6 @@ function entry(model: EdgeModel): string {
     exit;
   }
   if (!sanity_check("17895", "7")) { update_stat("refused_malformed", "+1"); exit; }
-  # A node would refuse it (RFC 3261 section 8.1.1.8), and as an outcome that would end the media of the call whose INVITE it repeats.
-  if (is_method("INVITE") && !is_present_hf("Contact")) { update_stat("refused_malformed", "+1"); sl_send_reply("400", "Missing Contact"); exit; }
 ${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  if ($Ri == "${model.internal}") route(INSIDE);
   else route(OUTSIDE);
   exit;
@@ -137,6 +135,8 @@ route[OUTSIDE] {
   if (is_method("REGISTER")) { route(REGISTER); exit; }
   if (!is_method("INVITE")) route(NO_DIALOG);
   route(ADMIT);
+  # A node would refuse it (RFC 3261 section 8.1.1.8), and as an outcome that would end the media of the call whose INVITE it repeats.
+  if (!is_present_hf("Contact")) { update_stat("refused_malformed", "+1"); sl_send_reply("400", "Missing Contact"); exit; }
   route(SLOT);
   $var(node) = $sht(nodes=>$dd);
   $var(vip) = "${model.privateVip}:${ports.sip}";
