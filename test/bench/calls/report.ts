@@ -1,5 +1,6 @@
 // The benchmark's results as the tables of docs/calls-benchmark.md.
 import type { Contender } from './contenders.js';
+import { firstRate } from './load.js';
 
 export interface Cost {
   readonly contender: Contender;
@@ -73,7 +74,11 @@ export function rateTable(rates: ReadonlyMap<Contender, number>): string {
   const dial = rates.get('dial');
   const rows = [...rates]
     .reverse()
-    .map(([contender, rate]) => [titles[contender], rate.toFixed(0), dial ? (rate / dial).toFixed(2) : '']);
+    .map(([contender, rate]) =>
+      rate === 0
+        ? [titles[contender], `below ${firstRate}`, '']
+        : [titles[contender], rate.toFixed(0), dial ? (rate / dial).toFixed(2) : ''],
+    );
   return table(['', 'calls/s', 'of `Dial()`'], rows);
 }
 
