@@ -4,6 +4,7 @@ import type { ConnectStep } from './call-facts.js';
 import { withLeg } from './call-ending.js';
 import { callerLeg, homeOf, type CallRecord, type LegRecord } from './call-record.js';
 import { noTimes } from './leg-times.js';
+import { newLeg } from './new-leg.js';
 import { nextTarget } from './next-target.js';
 
 const defaultRingSeconds = 30;
@@ -32,22 +33,9 @@ export function outboundLeg(
   own: Pick<LegRecord, 'peer' | 'targetIndex' | 'ringUntilMs'>,
   offset = 0,
 ): LegRecord {
-  return {
-    ...own,
-    id: `${call.id}-${call.legs.length + offset}`,
-    direction: 'outbound',
-    step: call.step,
-    node: homeOf(call),
-    state: 'trying',
-    sipCallId: null,
-    sipStatus: null,
-    endHeaders: [],
-    redirect: null,
-    ending: false,
-    held: false,
-    recovering: null,
-    times: noTimes,
-  };
+  const id = `${call.id}-${call.legs.length + offset}`;
+  const from = { direction: 'outbound', step: call.step, node: homeOf(call) } as const;
+  return newLeg({ ...own, id, ...from, sipCallId: null, times: noTimes });
 }
 
 export function dialLegs(call: CallRecord, legs: LegRecord[]): Transition {

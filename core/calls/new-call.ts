@@ -3,6 +3,7 @@ import type { CallerIdentity } from './caller-identity.js';
 import type { IncomingCall, Limits } from './call-facts.js';
 import type { CallRecord } from './call-record.js';
 import { noTimes } from './leg-times.js';
+import { newLeg } from './new-leg.js';
 
 /** What is told to nobody, only presented. */
 type Presented = Partial<Pick<CallerIdentity, 'presented' | 'asserted'>>;
@@ -37,24 +38,17 @@ export function newCallRecord(
     conferenceId: null,
     transfer: null,
     legs: [
-      {
+      newLeg({
         id: channelId,
         direction: 'inbound',
         step: -1,
         node,
-        state: 'trying',
         peer: facts.callerNumber,
         sipCallId: facts.sipCallId,
         targetIndex: null,
         ringUntilMs: null,
-        sipStatus: null,
-        endHeaders: [],
-        redirect: null,
-        ending: false,
-        held: false,
-        recovering: null,
         times: { ...noTimes, startedMs },
-      },
+      }),
     ],
     ending: null,
     recoveries: 0,

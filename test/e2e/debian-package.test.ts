@@ -11,7 +11,7 @@ import { projectRoot } from '../harness/project-root.js';
 import { waitFor } from '../harness/wait-for.js';
 
 /** Names of everything that was on the machine, and is after it, that has to do with us. */
-const ours = `find / -xdev -iname '*holdfast*' -not -path '/root/*' -not -path '/proc/*' -not -path '/var/cache/apt/*' -not -path '/var/log/*'; getent passwd | grep holdfast`;
+const ours = `find / -xdev -iname '*holdfast*' -not -path '/srv/*' -not -path '/proc/*' -not -path '/var/cache/apt/*' -not -path '/var/log/*'; getent passwd | grep holdfast`;
 const servers = 'pgrep -l "kamailio|rtpengine|asterisk|node"';
 
 describe('the Debian package', () => {
@@ -27,8 +27,8 @@ describe('the Debian package', () => {
     });
     const path = built.trim().split('\n').at(-1) ?? '';
     machine = await DebianMachine.make();
-    cpSync(path, join(machine.root, 'root', basename(path)));
-    file = `/root/${basename(path)}`;
+    cpSync(path, join(machine.root, 'srv', basename(path)));
+    file = `/srv/${basename(path)}`;
     const fetched = await machine.prepare(
       `apt-get update && apt-get install --yes --no-install-recommends --download-only ${file}`,
     );

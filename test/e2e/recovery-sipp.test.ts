@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { Sipp } from '../harness/sipp.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -37,10 +37,6 @@ describe('SIPp', () => {
     assert.deepEqual([other.successful, other.failed], [calls, 0], other.errors);
     const [recovery] = await farm.json<{ sessions: { found: number; recovered: number } }[]>('recoveries');
     assert.deepEqual([recovery?.sessions.found, recovery?.sessions.recovered], [2 * calls, 2 * calls]);
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 25_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });

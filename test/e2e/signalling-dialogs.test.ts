@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { deafCaller, hangingUpTwice, repeatingCallee, repeatingCaller } from '../harness/scenarios/lost-messages.js';
 import {
@@ -18,7 +18,6 @@ import { SippParty } from '../harness/sipp-party.js';
 import { hearsItself, SippSides, type Side } from '../harness/sipp-sides.js';
 import { audioSdp, SippScenario } from '../harness/sipp-scenario.js';
 import { signallingConfig } from '../harness/signalling-config.js';
-import { waitFor } from '../harness/wait-for.js';
 
 describe('Dialogs', () => {
   let farm: Farm;
@@ -257,10 +256,6 @@ describe('Dialogs', () => {
   });
 
   test('nothing is left of all these calls', async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 25_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
-import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { transfers, transfersAttended } from '../harness/scenarios/transfers.js';
 import type { SipCall } from '../harness/sip-call.js';
@@ -12,7 +12,6 @@ import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { hearsItself, SippSides } from '../harness/sipp-sides.js';
 import { SippScenario } from '../harness/sipp-scenario.js';
 import { signallingConfig } from '../harness/signalling-config.js';
-import { waitFor } from '../harness/wait-for.js';
 
 describe('Transfers', () => {
   let farm: Farm;
@@ -141,10 +140,6 @@ describe('Transfers', () => {
   });
 
   test('nothing is left of all these calls', async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 25_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });

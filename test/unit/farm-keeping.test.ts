@@ -10,8 +10,8 @@ import { silentLogger } from '../../core/log.js';
 import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
-const undefended = {
-  allowed: [],
+const plainSettings = {
+  ...{ sources: [], allowed: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false },
   defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
 };
 
@@ -115,14 +115,7 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({
-        sources: [],
-        ...undefended,
-        subscribers: [],
-        policies: [],
-        defaultPolicy: 'any',
-        transfers: false,
-      }),
+      settings: () => plainSettings,
       unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }],
       log: silentLogger,
     });
@@ -145,14 +138,7 @@ describe('the edge kept equal', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({
-        sources: [],
-        ...undefended,
-        subscribers: [],
-        policies: [],
-        defaultPolicy: 'any',
-        transfers: false,
-      }),
+      settings: () => plainSettings,
       unanswered: () => [],
       log: silentLogger,
     });
@@ -191,14 +177,7 @@ describe('the Kamailios behind the VIPs', () => {
       book: new EngineBook(openMemoryStore()),
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
       fenced: () => [],
-      settings: () => ({
-        sources: [],
-        ...undefended,
-        subscribers: [],
-        policies: [],
-        defaultPolicy: 'any',
-        transfers: false,
-      }),
+      settings: () => plainSettings,
       unanswered: () => [],
       log: silentLogger,
     });
