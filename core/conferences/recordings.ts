@@ -61,15 +61,21 @@ export class Recordings {
     return [...this.#recordings.values()].find(one => one.conference === conference && one.endedMs === null);
   }
 
-  /** Throws CONFERENCE_REFUSED where it is recorded already, and what ARI refused. */
+  /** Throws CONFERENCE_REFUSED where it is recorded already, HOST_FAILED, and what ARI refused; then nothing is recorded. */
   async start(conference: ConferenceRecord & { readonly room: string }): Promise<Recording> {
     const going = this.of(conference.id);
     if (going) {
       throw new HoldfastError('CONFERENCE_REFUSED', `room ${conference.room} is being recorded, as ${going.id}`);
     }
     const recording = newRecording(conference, Date.now());
-    await this.#save(recording);
-    await this.#queue.run(recording.id, () => this.#begin(recording.id));
+    try {
+      await this.#save(recording);
+      await this.#queue.run(recording.id, () => this.#begin(recording.id));
+    } catch (error) {
+      // Nothing is recorded: it must not stand in the way of the next one.
+      await this.#forget(recording.id);
+      throw error;
+    }
     this.#options.told('started', recording);
     return recording;
   }
@@ -161,8 +167,7 @@ export class Recordings {
     }
     const recording = this.#recordings.get(id);
     if (recording?.endedMs == null || recording.segments.some(one => !one.kept)) return;
-    this.#recordings.delete(id);
-    await this.#table.delete(id);
+    await this.#forget(id);
     this.#options.told('done', recording);
     log.info({ recording: id, segments: recording.segments.length }, `recording ${id} is done`);
   }
@@ -194,6 +199,11 @@ export class Recordings {
     this.#recordings.set(recording.id, recording);
     await this.#table.put(recording.id, recording);
     await this.#options.folder.write(recording.id, formatRecording(recording));
+  }
+
+  async #forget(id: string): Promise<void> {
+    this.#recordings.delete(id);
+    await this.#table.delete(id);
   }
 
   async #guarded(id: string, work: () => Promise<void>): Promise<void> {

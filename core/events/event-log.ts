@@ -6,7 +6,7 @@ import type { Store, StoreWrite, Table } from '../store/store.js';
 
 /** One line of the stream: a fact in the past tense, with what belongs to its type. */
 const storedEvent = z.looseObject({
-  /** Rises by one from event to event, over restarts of the daemon too. */
+  /** Rises from event to event, over restarts of the daemon too; one is missing where its write failed. */
   seq: z.int(),
   /** ISO 8601 with milliseconds. */
   at: z.string(),

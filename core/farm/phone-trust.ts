@@ -36,6 +36,8 @@ export class PhoneTrust {
   }
 
   async tend(nowMs: number): Promise<void> {
+    // A phone behind NAT has another address now and then: what is no longer trusted is told anew if it comes back.
+    for (const [key, toldMs] of this.#told) if (nowMs - toldMs > trustSeconds * 1000) this.#told.delete(key);
     const addresses = new Set(this.#options.bindings().flatMap(addressOf));
     for (const instance of this.#options.instances()) {
       for (const address of addresses) {

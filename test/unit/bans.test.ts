@@ -92,4 +92,6 @@ test('registered phones are told to every Kamailio by the address that they send
   await trust.tend(1_000_010_000);
   await trust.tend(1_002_000_000);
   assert.equal(told.length, 6);
+  await trust.tend(1_900_000_000);
+  assert.equal(told.length, 8, 'told anew after it was trusted no more');
 });
