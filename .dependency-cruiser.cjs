@@ -6,7 +6,7 @@ module.exports = {
     {
       name: 'core-imports-no-other-folder',
       severity: 'error',
-      from: { path: '^core/', pathNot: '^core/cli/compose\\.ts$' },
+      from: { path: '^core/', pathNot: '^core/cli/compose(\\.ts$|/)' },
       to: { path: '^(plugins|kamailio|asterisk|rtpengine|test)/' },
     },
     ...servers.map(folder => ({

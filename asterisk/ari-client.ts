@@ -112,6 +112,8 @@ export function ariClient(requester: AriRequester): AriClient {
       stopSilence: call('channels.stopSilence', nothing),
       sendDTMF: call('channels.sendDTMF', nothing),
       play: call('channels.play', z.looseObject({ id: z.string() })),
+      snoopChannelWithId: call('channels.snoopChannelWithId', nothing),
+      record: call('channels.record', nothing),
     },
     playbacks: {
       get: call('playbacks.get', z.looseObject({ id: z.string(), state: z.string() })),

@@ -34,6 +34,8 @@ const known: Readonly<Record<string, Check>> = {
   ChannelStateChange: ofChannel,
   ChannelHold: ofChannel,
   ChannelUnhold: ofChannel,
+  ChannelTalkingStarted: ofChannel,
+  ChannelTalkingFinished: ofChannel,
   ChannelHangupRequest: ofChannel,
   ChannelDestroyed: event =>
     ofChannel(event) &&
@@ -43,6 +45,7 @@ const known: Readonly<Record<string, Check>> = {
     (state === undefined || isText(state)) &&
     isFields(to) &&
     named('requested_destination', 'destination')(to) &&
+    isDestination(to['requested_destination']) &&
     isFields(by) &&
     isChannel(by['source_channel']),
   Dial: event => isChannel(event['peer']) && isText(event['dialstatus']),
@@ -51,6 +54,15 @@ const known: Readonly<Record<string, Check>> = {
   ContactStatusChange: named('contact_info', 'aor', 'uri'),
   PlaybackFinished: named('playback', 'id', 'state'),
 };
+
+/** What a Refer-To with Replaces adds to it. */
+function isDestination(destination: unknown): boolean {
+  if (!isFields(destination)) return false;
+  const { protocol_id: id, additional_protocol_params: params = [] } = destination;
+  const isParameter = (one: unknown): boolean =>
+    isFields(one) && isText(one['parameter_name']) && isText(one['parameter_value']);
+  return (id === undefined || isText(id)) && Array.isArray(params) && params.every(isParameter);
+}
 
 /** Every type that can be read. */
 export const knownEvents: readonly string[] = Object.keys(known);
@@ -62,6 +74,8 @@ export const heardEvents: readonly string[] = [
   'Dial',
   'ChannelHold',
   'ChannelUnhold',
+  'ChannelTalkingStarted',
+  'ChannelTalkingFinished',
   'ChannelDestroyed',
   'ChannelTransfer',
   'ChannelDtmfReceived',

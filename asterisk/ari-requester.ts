@@ -3,6 +3,7 @@ import { errors, Pool } from 'undici';
 import { z } from 'zod';
 import { HoldfastError, messageOf } from '../core/errors.js';
 import { exchange, ExchangeTimeout } from './http-exchange.js';
+import { RequestTimes } from './request-times.js';
 
 export interface AriRequesterOptions {
   readonly node: string;
@@ -40,6 +41,8 @@ export class AriRequester {
   readonly #timeoutMs: number;
   readonly #pool: Pool;
   readonly #authorization: string;
+  /** How long its requests take, with the wait for a connection. */
+  readonly times = new RequestTimes();
 
   constructor({ node, origin, user, password, timeoutMs = 5000 }: AriRequesterOptions) {
     this.#node = node;
@@ -60,7 +63,7 @@ export class AriRequester {
           }),
     };
     try {
-      const { status, text } = await exchange(this.#pool, request, this.#timeoutMs);
+      const { status, text } = await this.times.time(() => exchange(this.#pool, request, this.#timeoutMs));
       if (status >= 300) throw this.#refused(operation, status, text);
       return text === '' || unread ? undefined : (JSON.parse(text) as unknown);
     } catch (error) {

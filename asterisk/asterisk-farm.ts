@@ -8,6 +8,7 @@ import {
   type AsteriskFarm,
   type AsteriskListener,
   type AsteriskNode,
+  type RequestDelay,
 } from '../core/ports/asterisk.js';
 import { ariClient, callAri } from './ari-client.js';
 import { heardEvents } from './ari-event.js';
@@ -70,6 +71,10 @@ class Node implements AsteriskNode {
 
   get connected(): boolean {
     return this.#stream?.connected ?? false;
+  }
+
+  requestDelay(): RequestDelay {
+    return this.#requester.times.look();
   }
 
   open(listener: AsteriskListener): void {

@@ -70,6 +70,7 @@ const calls = [
   'app_echo',
   'func_channel',
   'func_callerid',
+  'func_talkdetect',
   'func_uri',
 ];
 

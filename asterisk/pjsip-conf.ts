@@ -27,6 +27,8 @@ export interface RegistrationRules {
 /** How we answer a trunk that challenges our INVITEs. */
 export interface TrunkCredentials {
   readonly name: string;
+  /** Host part of our callers where we are registered with it: providers know their customers by their own domain. */
+  readonly domain?: string;
   readonly username: string;
   readonly secret: string;
 }
@@ -132,7 +134,7 @@ ${identify('edge', edgeAddresses(facts.plan))}`;
 /** Outgoing only: what comes from the trunk comes over the edge. */
 function trunkEndpoint(trunk: TrunkCredentials, facts: CallNodeFacts): string {
   const name = trunkEndpointName(trunk.name);
-  return `${outward(name, facts)}outbound_auth = ${name}
+  return `${outward(name, { ...facts, domain: trunk.domain ?? facts.domain })}outbound_auth = ${name}
 
 [${name}]
 type = auth

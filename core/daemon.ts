@@ -4,6 +4,7 @@ import type { CallEngine } from './calls/call-engine.js';
 import type { CallRecords, RecordDestinations } from './cdr/call-records.js';
 import { allNeeds, beyondReload, changedParts } from './config/changed-parts.js';
 import type { Recordings } from './conferences/recordings.js';
+import type { CallRecordings } from './recordings/call-recordings.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { ControlServer } from './control/control-server.js';
 import { HoldfastError, messageOf } from './errors.js';
@@ -12,7 +13,7 @@ import type { EventStream } from './events/event-stream.js';
 import type { EdgeSync } from './farm/edge-sync.js';
 import type { EngineBook } from './farm/engine-book.js';
 import type { FarmKeeper } from './farm/farm-keeper.js';
-import type { FarmPlan } from './farm/farm-plan.js';
+import { hasStreams, type FarmPlan } from './farm/farm-plan.js';
 import type { KnownProcesses } from './farm/known-processes.js';
 import type { NodeStates } from './farm/node-states.js';
 import type { DialogBook } from './ledger/dialog-book.js';
@@ -21,16 +22,21 @@ import type { Metrics } from './metrics/metrics.js';
 import type { Bindings } from './registrations/bindings.js';
 import type { RegistrarCopies } from './registrations/registrar-copies.js';
 import type { Bans } from './farm/bans.js';
+import type { CertificateKeeper } from './farm/certificate-keeper.js';
+import type { MovedPhones } from './farm/moved-phones.js';
 import type { PhoneTrust } from './farm/phone-trust.js';
 import type { KeepAlive } from './registrations/keep-alive.js';
 import type { FlowNotices } from './flows/flow-notices.js';
 import type { OptionsProbe } from './trunks/options-probe.js';
+import type { RegisterClient } from './trunks/register-client.js';
 import type { TrunkGateways } from './trunks/trunk-gateways.js';
+import type { TrunkRegistrations } from './trunks/trunk-registrations.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
 import type { Recoveries } from './recovery/recoveries.js';
 import type { NodeDeath } from './recovery/recovery-ports.js';
+import type { Overload } from './overload/overload.js';
 import type { Balancer, NodeHost } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
@@ -56,15 +62,21 @@ export interface DaemonParts {
   readonly engine: CallEngine;
   readonly recoveries: Recoveries;
   readonly recordings: Recordings;
+  readonly callRecordings: CallRecordings;
   readonly eventLog: EventLog;
   readonly eventStream: EventStream;
   readonly mediaRecovery: MediaRecovery;
   readonly standIn: StandIn;
   readonly keepAlive: KeepAlive;
   readonly bans: Bans;
+  readonly overload: Overload;
   readonly trust: PhoneTrust;
+  readonly movedPhones: MovedPhones;
+  readonly certificates: CertificateKeeper;
   readonly probe: OptionsProbe;
   readonly gateways: TrunkGateways;
+  readonly registerClient: RegisterClient;
+  readonly trunkRegistrations: TrunkRegistrations;
   readonly host: Pick<NodeHost, 'process'>;
   readonly known: KnownProcesses;
   readonly dialogs: DialogBook;
@@ -86,6 +98,8 @@ export interface DaemonParts {
 
 const heartbeatEveryMs = 1_000;
 const readyDeadlineMs = 60_000;
+/** A registrar that is away holds up no `down`: our registration there ends by itself. */
+const unregisterDeadlineMs = 4_000;
 
 export class Daemon {
   readonly #parts: DaemonParts;
@@ -130,6 +144,7 @@ export class Daemon {
     await this.#parts.standIn.open();
     await this.#parts.keepAlive.open();
     await this.#parts.probe.open();
+    await this.#parts.registerClient.open();
     await book.load();
     await this.#parts.bindings.load();
     await this.#parts.eventLog.load();
@@ -138,6 +153,7 @@ export class Daemon {
     await engine.load(lastLivedMs);
     await this.#parts.recoveries.load();
     await this.#parts.recordings.load();
+    await this.#parts.callRecordings.load();
     await cdr.start();
     await this.#parts.notices.start(live.config.webhooks);
     await this.#parts.metrics.start(live.config.metrics);
@@ -153,14 +169,19 @@ export class Daemon {
     await mediaRecovery.load();
     const engines = await book.buryGone(node => host.process(node));
     if (engine.activeCalls > 0) engines.forEach(died);
+    await this.#parts.certificates.start();
     await keeper.start(live.plan, progress);
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
     await keeper.ready(readyDeadlineMs, progress);
     // Not before calls could reach them too: the Kamailios carry both.
     this.#parts.gateways.start();
+    await this.#parts.trunkRegistrations.start();
     this.#parts.trust.start();
+    // Their table is there only where there are connections.
+    if (hasStreams(live.plan)) this.#parts.movedPhones.start();
     await this.#parts.bans.start();
+    this.#parts.overload.start();
     this.ready = true;
     log.info({ pid: process.pid, subnet: live.plan.subnet }, 'the farm is ready');
   }
@@ -202,6 +223,7 @@ export class Daemon {
     await this.#parts.copies.forgetStrangers();
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
     await sync.apply('the config was reloaded');
+    await this.#parts.certificates.look();
     const words = changes.map(change => change.part);
     log.info(
       { changes: words },
@@ -213,6 +235,8 @@ export class Daemon {
   /** Ends calls' intake, servers and balancer: nothing of the farm is left. */
   async down(progress: (line: string) => void): Promise<readonly string[]> {
     this.ready = false;
+    progress('ending registrations with trunks');
+    await this.#parts.trunkRegistrations.end(unregisterDeadlineMs);
     progress('taking the VIPs down');
     await this.#parts.balancer.remove();
     await this.#parts.keeper.close();
@@ -238,7 +262,12 @@ export class Daemon {
       async () => this.#parts.recoveries.close(),
       async () => this.#parts.mediaRecovery.close(),
       async () => this.#parts.bans.close(),
+      async () => this.#parts.overload.close(),
       async () => this.#parts.trust.close(),
+      async () => this.#parts.movedPhones.close(),
+      async () => this.#parts.certificates.close(),
+      async () => this.#parts.trunkRegistrations.close(),
+      async () => this.#parts.registerClient.close(),
       async () => this.#parts.gateways.close(),
       async () => this.#parts.probe.close(),
       async () => this.#parts.keepAlive.close(),

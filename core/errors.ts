@@ -40,6 +40,7 @@ export type ErrorCode =
   // calls
   | 'CALL_NOT_FOUND'
   | 'CALL_NOT_TRANSFERRED'
+  | 'CALL_REFUSED'
   | 'NO_CALL_NODE'
   | 'NO_CONFERENCE_NODE'
   // rooms

@@ -13,7 +13,8 @@ import type {
   Referral,
   RouteAnswer,
 } from './calls/call-facts.js';
-import type { EnterAnswer, RoomControl, RoomEntry, RoomPolicy } from './conferences/conference-facts.js';
+import type { CallControl } from './calls/call-control-facts.js';
+import type { EnterAnswer, RoomControl, RoomEntry, RoomPolicy, SpeakerFacts } from './conferences/conference-facts.js';
 import type { FlowAction } from './flows/flow-facts.js';
 import type { Directory, Location, PluginConfigProblem, TrunkGateways } from './plugins/plugin-facts.js';
 import type { TranscodingPolicy } from './ports/edge.js';
@@ -21,13 +22,14 @@ import type { TraceSource } from './ports/trace-source.js';
 import type { LostCall, RecoverAnswer, RecoveryFacts, RecoveryPolicy } from './recovery/recovery-facts.js';
 
 export type * from './calls/call-facts.js';
+export type * from './calls/call-control-facts.js';
 export type * from './conferences/conference-facts.js';
 export type * from './recovery/recovery-facts.js';
 export type * from './plugins/plugin-facts.js';
 export type * from './flows/flow-facts.js';
 export { defineAction } from './flows/flow-facts.js';
 export type * from './ports/trace-source.js';
-export type { TranscodingPolicy } from './ports/edge.js';
+export type { SrtpUse, TranscodingPolicy } from './ports/edge.js';
 export { compileDialPattern, type DialPattern } from './calls/dial-pattern.js';
 export { headerName } from './calls/leg-headers.js';
 export { sipUri, userOf } from './calls/sip-uri.js';
@@ -87,6 +89,9 @@ export interface Events {
   'conference.created': [ConferenceFacts & { readonly node: string }];
   /** Its last participant has left. */
   'conference.ended': [{ readonly id: string; readonly room?: string }];
+  /** In a room that has `activeSpeaker`; one that is muted or leaves while it speaks has stopped, too. */
+  'conference.startedSpeaking': [SpeakerFacts];
+  'conference.stoppedSpeaking': [SpeakerFacts];
   /** The sessions of a dead node are all recovered, or have ended. */
   'recovery.done': [RecoveryFacts];
   /** A node of the farm is in another state: `up`, `suspect`, `dead`, `draining`. */
@@ -131,6 +136,9 @@ export const location = serviceToken<Location>('location');
 
 /** Rooms and those who are in them; Holdfast itself provides it. */
 export const roomControl = serviceToken<RoomControl>('room-control');
+
+/** Calls that are up; Holdfast itself provides it. */
+export const callControl = serviceToken<CallControl>('call-control');
 
 /** Trunks and subscribers of the config; Holdfast itself provides it. */
 export const directory = serviceToken<Directory>('directory');

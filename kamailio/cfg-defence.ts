@@ -35,8 +35,8 @@ modparam("htable", "htable", "attempts=>size=12;autoexpire=60;updateexpire=0;ini
 export const defenceRoutes = `# Of one that is banned nothing is heard, also within its calls.
 route[DEFEND] {
   if ($sht(sources=>$si) != $null || $sht(allowed=>$si) != $null) return;
-  if ($sht(bans=>$si) != $null) { update_stat("dropped_banned", "+1"); exit; }
-  if ($ua != $null && $ua =~ "(${scanners.join('|')})") { update_stat("dropped_scanner", "+1"); exit; }
+  if ($sht(bans=>$si) != $null) { update_stat("dropped_banned", "+1"); route(HANG_UP); }
+  if ($ua != $null && $ua =~ "(${scanners.join('|')})") { update_stat("dropped_scanner", "+1"); route(HANG_UP); }
   if ($sht(known=>$si) != $null || has_totag() || is_method("ACK|CANCEL")) return;
   if ($shtinc(rates=>$si) > ${windowSeconds} * $sht(settings=>strangerRate)) { update_stat("dropped_rate", "+1"); exit; }
   if (!is_method("REGISTER")) return;
@@ -46,6 +46,14 @@ route[DEFEND] {
     update_stat("dropped_rate", "+1");
     exit;
   }
+}
+
+# A connection costs more than a datagram that is not heard.
+route[HANG_UP] {
+#!ifdef STREAMS
+  if ($proto != "udp") tcp_close_connection();
+#!endif
+  exit;
 }
 
 # The nonce was ours and for this address: nobody else can have sent this. Where another phone at the address has proved itself, the user is banned there.

@@ -47,10 +47,10 @@ route[IN_DIALOG] {
   route(NO_METHOD);
 }
 
-# Where a plugin may allow it, a blind transfer goes to the call's node. One without an implicit subscription (RFC 4488) is too
+# Where a plugin may allow it, a transfer goes to the call's node. One without an implicit subscription (RFC 4488) is too
 # much for the node's res_pjsip_refer: it gets one.
 route[REFER] {
-  if ($sht(settings=>transfers) != 1 || $hdr(Refer-To) =~ "[Rr]eplaces=") {
+  if ($sht(settings=>transfers) != 1) {
     update_stat("refused_method", "+1");
     sl_send_reply("603", "Decline");
     exit;

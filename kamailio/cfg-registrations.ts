@@ -1,6 +1,6 @@
 // REGISTER at the edge, and what it has to do with NAT: where a phone is really reached travels in Path and Record-Route.
 import { ports } from '../core/farm/farm-plan.js';
-import { contactsParameter, flowParameter } from '../core/ports/edge.js';
+import { contactsParameter, flowParameter, registrarHeader } from '../core/ports/edge.js';
 import type { EdgeModel } from './edge-model.js';
 
 /**
@@ -8,7 +8,7 @@ import type { EdgeModel } from './edge-model.js';
  * only where they have q-values, which an Asterisk does not keep. The daemon gives it back as a Route of the INVITE to that contact.
  */
 export function registrationRoutes(model: EdgeModel): string {
-  return [flows, register(model)].join('\n');
+  return [flows, register(model), registerOut(model)].join('\n');
 }
 
 /**
@@ -17,6 +17,15 @@ export function registrationRoutes(model: EdgeModel): string {
  */
 const flows = `route[NAT] {
   $var(flow) = "";
+#!ifdef STREAMS
+  # The only way to a phone on a connection.
+  $var(connection) = "";
+  if ($proto != "udp") {
+    force_rport();
+    route(CONNECTION);
+    return;
+  }
+#!endif
   $var(port) = 5060;
   if ($sel(via[1].port) != $null) $var(port) = $(sel(via[1].port){s.int});
   if ($sel(via[1].host) == $si && ($var(port) == $sp || $sel(via[1].params.rport) == $null)) return;
@@ -27,6 +36,16 @@ const flows = `route[NAT] {
 # To the phone itself, whatever address it says of itself.
 route[FLOW] {
   if ($var(flow) == "") return;
+#!ifdef STREAMS
+  if ($(var(flow){s.select,0,~}) == "gw") {
+    route(TO_GATEWAY);
+    return;
+  }
+  if ($(var(flow){s.select,2,~}) != "") {
+    route(TO_CONNECTION);
+    return;
+  }
+#!endif
   $du = "sip:" + $(var(flow){s.select,0,~}) + ":" + $(var(flow){s.select,1,~});
 }
 `;
@@ -60,7 +79,32 @@ route[REGISTER] {
   }
   if (!ds_select_dst("2", "7")) { update_stat("failed_slot", "+1"); sl_send_reply("503", "Service Unavailable"); exit; }
   $fsn = "int";
-  forward();
+  route(TO_NODE);
+}
+`;
+}
+
+/**
+ * Our own registrations with trunks. topoh leaves REGISTER alone: the daemon's Via stays inside, and the response gets it back. Its address is known,
+ * so there is nothing in a response by which somebody outside could have it sent elsewhere.
+ */
+function registerOut(model: EdgeModel): string {
+  return `route[REGISTER_OUT] {
+  $du = $hdr(${registrarHeader});
+  $var(out) = "ext";
+  $var(flow) = $(du{uri.param,${flowParameter}});
+  route(FLOW);
+  $fsn = $var(out);
+  remove_hf("Via");
+  route(OUTWARD);
+  route(TO_PHONE);
+  exit;
+}
+
+route[REGISTER_ANSWER] {
+  append_hf("Via: SIP/2.0/UDP ${model.daemonAddress}:${ports.sip};branch=z9hG4bKregister\\r\\n", "Via");
+  msg_apply_changes();
+  $fsn = "int";
 }
 `;
 }

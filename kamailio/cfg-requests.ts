@@ -1,14 +1,12 @@
 // The request side of kamailio.cfg: who may send what, where it goes, and the signed Route parameter.
 import { ports } from '../core/farm/farm-plan.js';
-import { flowParameter } from '../core/ports/edge.js';
+import { flowParameter, lineParameter } from '../core/ports/edge.js';
+import { maxMessageBytes, publicHostPort } from './cfg-streams.js';
 import type { EdgeModel } from './edge-model.js';
 
-/** Longest SIP message taken, octets. */
-const maxMessageBytes = 16384;
-
 /**
- * The Route parameter: `hf=<node>.<engine incarnation>.<policy>.<o|d>.<key id>.<mac>`, o where the dialog's first INVITE had an
- * offer, d where it was delayed; mac the first 20 characters of the base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
+ * The Route parameter: `hf=<node>.<engine incarnation>.<policy>.<o|d><profile>.<key id>.<mac>`, o where the dialog's first INVITE had an
+ * offer, d where it was delayed, and its letter of `profiles`; mac the first 20 characters of the base64 HMAC-SHA256 over all before it and the Call-ID (120 bits).
  */
 export function requestRoutes(model: EdgeModel): string {
   return [entry(model), inside(model), outside(model), gap, admission(model), destinations, signature].join('\n');
@@ -16,6 +14,10 @@ export function requestRoutes(model: EdgeModel): string {
 
 function entry(model: EdgeModel): string {
   return `request_route {
+  $var(peer) = 0;
+#!ifdef STREAMS
+  if ($Rp == ${ports.peer}) route(HANDED_OVER);
+#!endif
   if ($sht(fenced=>$si) != $null) { update_stat("refused_fenced", "+1"); drop; }
   # The daemon asks at each side whether we live; what it sends on to a phone has a Route.
   if ($si == "${model.daemonAddress}" && is_method("OPTIONS") && !is_present_hf("Route")) { update_stat("answered_probe", "+1"); sl_send_reply("200", "OK"); exit; }
@@ -26,7 +28,9 @@ function entry(model: EdgeModel): string {
     exit;
   }
   if (!sanity_check("17895", "7")) { update_stat("refused_malformed", "+1"); exit; }
-${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  if ($Ri == "${model.internal}") route(INSIDE);
+${model.homer === undefined ? '' : `  sip_trace("sip:${model.homer}");\n`}  $var(initial) = "r";
+  if (!has_totag()) $var(initial) = "i";
+  if ($Ri == "${model.internal}") route(INSIDE);
   else route(OUTSIDE);
   exit;
 }
@@ -37,26 +41,33 @@ function inside(model: EdgeModel): string {
   return `# From an Asterisk, or from the daemon in a dead one's stead: in-dialog by the signed Route, else a new leg of the daemon's.
 route[INSIDE] {
   if ($sht(nodes=>$si) == $null && $si != "${model.daemonAddress}") { update_stat("refused_source", "+1"); drop; }
+  if ($si == "${model.daemonAddress}" && is_method("REGISTER")) route(REGISTER_OUT);
   $var(hf) = "";
   $var(flow) = "";
   if (is_present_hf("Route")) {
     $var(hf) = $(route_uri{uri.param,hf});
     $var(flow) = $(route_uri{uri.param,${flowParameter}});
+    # A new leg to a contact with a Path: our own entry of it follows the VIP that every request from inside is sent to. So it does in the
+    # ACK to a response that is no 2xx, which has a To tag (RFC 3261 section 17.1.1.3); what is in the dialog has our signature before it.
+    if ($var(hf) == "" && $(hdr(Route)[1]{nameaddr.uri}{uri.host}) == "${model.privateVip}")
+      $var(flow) = $(hdr(Route)[1]{nameaddr.uri}{uri.param,${flowParameter}});
   }
+#!ifdef STREAMS
+  route(WAY);
+#!endif
   loose_route();
-  # A new leg to a contact with a Path: our own entry of it follows the VIP that every request from inside is sent to.
   if ($dd == "${model.privateVip}") {
-    $var(flow) = $(du{uri.param,${flowParameter}});
     $du = $null;
     msg_apply_changes();
     loose_route();
   }
+  $var(out) = "ext";
   route(FLOW);
-  $fsn = "ext";
+  $fsn = $var(out);
   if ($var(hf) != "") {
     $var(engine) = $(var(hf){s.select,1,.});
     $var(policy) = $(var(hf){s.select,2,.});
-    $var(invited) = $(var(hf){s.select,3,.});
+    route(BEGINNING);
     route(MEDIA_FROM_INSIDE);
     # A session that is recovered goes on with its own timer.
     if (is_present_hf("X-Holdfast-Session-Expires")) {
@@ -64,7 +75,7 @@ route[INSIDE] {
       append_hf("Session-Expires: $hdr(X-Holdfast-Session-Expires)\\r\\n");
     }
     route(OUTWARD);
-    forward();
+    route(TO_PHONE);
     exit;
   }
   # The daemon ends what a dead Asterisk began, keeps ways through NAT open, and begins nothing.
@@ -76,13 +87,25 @@ route[INSIDE] {
       if ($sht(policies=>$var(wanted)-out) != $null) $var(policy) = $var(wanted);
     }
     $var(node) = $sht(nodes=>$si);
-    $var(vip) = "${model.publicVip}:${ports.sip}";
+    $var(vip) = "${publicHostPort(model, 'udp')}";
+#!ifdef STREAMS
+    if ($var(out) == "tcp") $var(vip) = "${publicHostPort(model, 'tcp')}";
+    else if ($var(out) == "tls") $var(vip) = "${publicHostPort(model, 'tls')}";
+#!endif
     route(ENGINE);
+    route(PROFILE);
     route(MEDIA_FROM_INSIDE);
     route(SIGN);
   }
   route(OUTWARD);
+  route(TO_PHONE);
+}
+
+route[TO_PHONE] {
   forward();
+#!ifdef STREAMS
+  if ($var(out) != "ext") route(KNOWN_CONNECTION);
+#!endif
 }
 `;
 }
@@ -96,7 +119,7 @@ route[OUTSIDE] {
       # An ACK to a reply of our own (sl tags are 32 hex digits and a checksum) may meet another instance: it ends here.
       if ($tt =~ "^[0-9a-f]{32}[.-][0-9a-f]{4,8}$") { update_stat("dropped_ack", "+1"); exit; }
       route(SLOT);
-      forward();
+      route(TO_NODE);
       exit;
     }
     route(VERIFY);
@@ -104,7 +127,7 @@ route[OUTSIDE] {
     route(IN_DIALOG);
     route(MEDIA_FROM_OUTSIDE);
     remove_hf_re("^(X-Holdfast-|TH$|Replaces$)");
-    forward();
+    route(TO_NODE);
     exit;
   }
   if (is_method("OPTIONS") && !is_present_hf("Route")) route(OPTIONS);
@@ -128,10 +151,16 @@ route[OUTSIDE] {
     route(SLOT);
     # Pinned to a node that is dead: the daemon sends the final response to the INVITE in its stead.
     if ($sht(nodes=>dead-$dd) != $null) route(GAP);
-    forward();
+    route(TO_NODE);
     exit;
   }
   if (is_method("ACK")) { update_stat("dropped_ack", "+1"); exit; }
+  # That each hop to the callee is TLS cannot be promised (RFC 5630 section 3): who wanted it tries again without (RFC 3261 section 8.1.3.5).
+  if ($ru =~ "^sips:" || $hdr(Contact) =~ "sips:") {
+    update_stat("refused_scheme", "+1");
+    sl_send_reply("416", "Unsupported URI Scheme");
+    exit;
+  }
   if (is_method("REGISTER")) { route(REGISTER); exit; }
   if (!is_method("INVITE")) route(NO_DIALOG);
   route(ADMIT);
@@ -139,12 +168,26 @@ route[OUTSIDE] {
   if (!is_present_hf("Contact")) { update_stat("refused_malformed", "+1"); sl_send_reply("400", "Missing Contact"); exit; }
   route(SLOT);
   $var(node) = $sht(nodes=>$dd);
+  route(SHED);
   $var(vip) = "${model.privateVip}:${ports.sip}";
   append_hf("X-Holdfast-Source: $var(source)\\r\\n");
   append_hf("X-Holdfast-Policy: $var(policy)\\r\\n");
   route(ENGINE);
+  route(PROFILE);
   route(MEDIA_FROM_OUTSIDE);
   route(SIGN);
+  route(TO_NODE);
+}
+
+# By UDP, whatever its URI says. Our Via says by which connection the reply goes back.
+route[TO_NODE] {
+#!ifdef STREAMS
+  if ($var(connection) != "") {
+    if ($xavp(via=>hf) == $null) $xavp(via=>hfk) = $var(connection);
+    else $xavp(via[0]=>hfk) = $var(connection);
+    via_add_xavp_params("1");
+  }
+#!endif
   forward();
 }
 `;
@@ -174,12 +217,18 @@ const gap = `route[GAP] {
 `;
 
 function admission(model: EdgeModel): string {
-  return `# By source address, else by digest (RFC 3261 section 22.3): a challenge of one instance is answered at any other.
+  return `# By the token of our Contact or source address, else by digest (RFC 3261 section 22.3): a challenge of one instance is answered at any other.
 route[ADMIT] {
-  $var(entry) = $sht(sources=>$si);
-  if ($var(entry) != 0 && $sht(sources=>$si) != $null) {
+  $var(entry) = $sht(sources=>${lineParameter}-$(ru{uri.param,${lineParameter}}));
+  if ($var(entry) != 0) $sht(known=>$si) = 1;
+  else $var(entry) = $sht(sources=>$si);
+  if ($var(entry) != 0) {
     $var(source) = "trunk:" + $(var(entry){s.select,0,|});
     $var(policy) = $(var(entry){s.select,1,|});
+#!ifdef STREAMS
+    if ($var(connection) != "") $var(flow) = $var(flow) + "~" + $(var(entry){s.select,3,|});
+#!endif
+    route(CALLED);
     return;
   }
   route(BANNED_USER);
@@ -195,11 +244,23 @@ route[ADMIT] {
     exit;
   }
   $sht(known=>$si) = 1;
-  $var(own) = $au + "," + $(sht(users=>$au){s.select,2,|});
-  if (!in_list("$fU", "$var(own)", ",")) { update_stat("refused_identity", "+1"); sl_send_reply("403", "Not Your Identity"); exit; }
-  $var(source) = "subscriber:" + $au;
   $var(policy) = $(sht(users=>$au){s.select,1,|});
+  $var(trunk) = $(sht(users=>$au){s.select,3,|});
+  if ($var(trunk) != "") $var(source) = "trunk:" + $var(trunk);
+  else {
+    $var(own) = $au + "," + $(sht(users=>$au){s.select,2,|});
+    if (!in_list("$fU", "$var(own)", ",")) { update_stat("refused_identity", "+1"); sl_send_reply("403", "Not Your Identity"); exit; }
+    $var(source) = "subscriber:" + $au;
+  }
   consume_credentials();
+}
+
+# A registrar that sends a call to our Contact puts that in the place of what was dialled (RFC 3261 section 16.5): RFC 7315 section 4.2 has it, or To.
+route[CALLED] {
+  if ($(var(entry){s.select,2,|}) == "" || $rU != $(var(entry){s.select,2,|})) return;
+  if (is_present_hf("P-Called-Party-ID")) $var(called) = $(hdr(P-Called-Party-ID){nameaddr.uri}{uri.user});
+  else $var(called) = $tU;
+  if ($var(called) != "" && $var(called) != 0) $rU = $var(called);
 }
 `;
 }
@@ -226,7 +287,7 @@ route[ENGINE] {
 /** Behind NAT our Record-Route also says by which flow the phone is reached; a phone's own word of it is never asked for. */
 const signature = `route[SIGN] {
   $var(kid) = $sht(settings=>routeKey);
-  $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(role) + "." + $var(kid);
+  $var(hf) = $var(node) + "." + $var(engine) + "." + $var(policy) + "." + $var(role) + $var(profile) + "." + $var(kid);
   route(MAC);
   if ($var(flow) == "") record_route_preset("$var(vip);hf=$var(hf).$var(mac)");
   else record_route_preset("$var(vip);hf=$var(hf).$var(mac);${flowParameter}=$var(flow)");
@@ -257,8 +318,15 @@ route[VERIFY] {
   }
   $var(engine) = $(var(hf){s.select,1,.});
   $var(policy) = $(var(hf){s.select,2,.});
-  $var(invited) = $(var(hf){s.select,3,.});
+  route(BEGINNING);
+  $du = "sip:" + $rd + ":${ports.sip}";
   $fsn = "int";
+}
+
+# How the dialog began. A Route of a version that knew of no profiles has none: RTP/AVP.
+route[BEGINNING] {
+  $var(invited) = $(var(hf){s.select,3,.}{s.substr,0,1});
+  $var(profile) = $(var(hf){s.select,3,.}{s.strip,1});
 }
 
 route[REFUSE] {

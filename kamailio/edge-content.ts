@@ -3,6 +3,7 @@ import type { EdgeState } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { assignSlots, formatDispatcherList } from './dispatcher-list.js';
 import type { EdgeContent } from './edge-instance.js';
+import { authorityFiles } from './cfg-tls.js';
 import type { EdgeSecrets } from './edge-model.js';
 import {
   edgeTables,
@@ -30,6 +31,7 @@ export function renderContent(state: EdgeState, secrets: EdgeSecrets): EdgeConte
     tableFiles: Object.fromEntries(
       edgeTables.map(name => [name, file(`tables/${name}`, formatTable(tables[name]))]),
     ) as Record<EdgeTable, NodeFile>,
+    authorityFiles: authorityFiles(state.gateways),
     engineFile: file('tables/rtpengine', formatEngineSets(engines)),
   };
 }

@@ -1,12 +1,23 @@
 // The Kamailio farm as core sees it: one state, held equal by every instance.
 import { HoldfastError, messageOf } from '../core/errors.js';
 import { ports, type FarmNode } from '../core/farm/farm-plan.js';
-import type { DispatcherReport, EdgeBan, EdgeFarm, EdgeState, InstanceReport } from '../core/ports/edge.js';
+import type {
+  DispatcherReport,
+  EdgeBan,
+  EdgeCertificate,
+  EdgeFarm,
+  EdgeState,
+  InstanceReport,
+  OfferedCalls,
+  ShedShare,
+} from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
+import { certificateFiles } from './cfg-tls.js';
 import { renderContent } from './edge-content.js';
 import { EdgeInstance, type EdgeContent } from './edge-instance.js';
 import type { EdgeSecrets } from './edge-model.js';
 import { JsonrpcClient } from './jsonrpc-client.js';
+import { checkShown } from './shown-certificate.js';
 import { kamailioUser } from './kamailio-renderer.js';
 
 export interface KamailioFarmOptions {
@@ -16,6 +27,8 @@ export interface KamailioFarmOptions {
   readonly addressOf: (node: string) => string | undefined;
   readonly daemonAddress: string;
   readonly secrets: EdgeSecrets;
+  /** Where the instances take TLS. */
+  readonly tlsPort?: number;
   readonly writeFiles: (node: string, files: readonly NodeFile[], user: string) => Promise<void>;
 }
 
@@ -89,6 +102,31 @@ export class KamailioFarm implements EdgeFarm {
 
   trust(instance: string, address: string, seconds: number): Promise<void> {
     return this.#instance(instance).trust(address, seconds);
+  }
+
+  move(instance: string, from: string, to: string): Promise<void> {
+    return this.#instance(instance).move(from, to);
+  }
+
+  offeredCalls(instance: string): Promise<OfferedCalls> {
+    return this.#instance(instance).offeredCalls();
+  }
+
+  shed(instance: string, share: ShedShare, seconds: number): Promise<void> {
+    return this.#instance(instance).shed(share, seconds);
+  }
+
+  async certify(certificate: EdgeCertificate): Promise<void> {
+    const files = certificateFiles(certificate);
+    const results = await Promise.allSettled(
+      this.#options.instances().map(async ({ name, address, external = address }) => {
+        await this.#instance(name).certify(files);
+        const { tlsPort: port = 0, daemonAddress: from } = this.#options;
+        await checkShown(name, certificate, { address: external, port, from });
+      }),
+    );
+    const failed = results.find(result => result.status === 'rejected');
+    if (failed) throw failed.reason;
   }
 
   counters(instance: string): Promise<Readonly<Record<string, number>>> {

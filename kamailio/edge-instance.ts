@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError } from '../core/errors.js';
-import type { DispatcherRow, EdgeBan } from '../core/ports/edge.js';
+import type { DispatcherRow, EdgeBan, OfferedCalls, ShedShare } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { compareLists, sameOrder, type Slot } from './dispatcher-list.js';
 import { counterNames, counters } from './edge-counters.js';
@@ -17,6 +17,8 @@ export interface EdgeContent {
   readonly listFile: NodeFile;
   readonly tableFiles: Readonly<Record<EdgeTable, NodeFile>>;
   readonly engineFile: NodeFile;
+  /** Of the tls module: by whom certificates of gateways must be signed. */
+  readonly authorityFiles: readonly NodeFile[];
 }
 
 export interface EdgeInstanceOptions {
@@ -47,7 +49,10 @@ const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() })
 /** A reply that is larger than a datagram (65,507 octets) is never sent: a table is read whole only where it surely fits. */
 const mostDumpBytes = 40_000;
 const mostStrayRows = 100;
-const mostBansRead = 400;
+const mostFoundRows = 400;
+
+/** When the daemon itself is late, answers have come before it has time to read them. */
+const inNeedMs = 5_000;
 
 /** More than a second: a file written then has another time. */
 const nextSecondMs = 1_050;
@@ -73,6 +78,8 @@ export class EdgeInstance {
   readonly #options: EdgeInstanceOptions;
   #tail: Promise<unknown> = Promise.resolve();
   #lastGood: EdgeContent | undefined;
+  /** The tls.cfg that it has read: its profiles are named after what is in them. */
+  #profiles = '';
 
   constructor(options: EdgeInstanceOptions) {
     this.#options = options;
@@ -99,9 +106,19 @@ export class EdgeInstance {
       const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
       for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content);
       await this.#applyList(content);
+      await this.#applyAuthorities(content);
       if (refused !== undefined) throw refused;
       this.#lastGood = content;
     });
+  }
+
+  async #applyAuthorities({ authorityFiles: files }: EdgeContent): Promise<void> {
+    const profiles = files.find(({ path }) => path === 'tls.cfg')?.content ?? '';
+    // It starts with what it is to hold; so where there never was any, it has none.
+    if (profiles === this.#profiles || (this.#profiles === '' && !profiles.includes('[client:any]'))) return;
+    await this.#options.writeFiles(files);
+    await this.#reloadTls();
+    this.#profiles = profiles;
   }
 
   /** Differences between the instance and `content`, in words. */
@@ -135,16 +152,26 @@ export class EdgeInstance {
 
   /** Those that were found here and those that were told. */
   async bans(): Promise<readonly EdgeBan[]> {
-    const { client } = this.#options;
-    const held =
-      statisticsReply.parse(await client.request('htable.stats')).find(({ name }) => name === 'bans')?.all ?? 0;
-    if (held > mostBansRead)
-      throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} bans ${held}: too many to be read`);
-    const rows = dumpReply.parse(await client.request('htable.dump', ['bans'])).flatMap(({ slot }) => slot);
-    return rows.map(({ name, value }) => {
+    return Object.entries(await this.#found('bans')).map(([source, value]) => {
       const [reason = '', until = '0'] = String(value).split('|');
-      return { source: name, reason, untilSeconds: Number(until) };
+      return { source, reason, untilSeconds: Number(until) };
     });
+  }
+
+  /** Rows of a table that the instance fills by itself. */
+  async #found(table: string): Promise<EdgeRows> {
+    const { client } = this.#options;
+    const statistics = statisticsReply.parse(await client.request('htable.stats'));
+    const held = statistics.find(({ name }) => name === table)?.all ?? 0;
+    if (held > mostFoundRows)
+      throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} has ${held} rows in ${table}: too many to be read`);
+    return this.#rows(table);
+  }
+
+  async #rows(table: string, timeoutMs?: number): Promise<EdgeRows> {
+    const options = timeoutMs === undefined ? {} : { timeoutMs };
+    const entries = dumpReply.parse(await this.#options.client.request('htable.dump', [table], options));
+    return Object.fromEntries(entries.flatMap(({ slot }) => slot.map(({ name, value }) => [name, value])));
   }
 
   async ban({ source, reason, untilSeconds }: EdgeBan): Promise<void> {
@@ -154,6 +181,41 @@ export class EdgeInstance {
 
   unban(source: string): Promise<void> {
     return this.#forget('bans', source);
+  }
+
+  /** Whoever asks is in need: in one request, and with patience. */
+  async offeredCalls(): Promise<OfferedCalls> {
+    const counts = Object.entries(await this.#rows('offered', inNeedMs)).map(([key, count]) => {
+      const [node = '', source, kind] = key.split('|');
+      return { kind, node, count: Number(count), ...(source === undefined ? {} : { source }) };
+    });
+    return {
+      offered: counts.filter(({ kind }) => kind === undefined),
+      refused: counts.filter(({ kind }) => kind !== undefined),
+    };
+  }
+
+  async shed({ node, source, lots }: ShedShare, seconds: number): Promise<void> {
+    await this.#options.client.request('htable.setxi', ['shed', `${node}|${source}`, lots, seconds], {
+      timeoutMs: inNeedMs,
+    });
+  }
+
+  async move(from: string, to: string): Promise<void> {
+    await this.#options.client.request('htable.sets', ['moved', from, to]);
+  }
+
+  /** New connections are shown it; those that are up go on. */
+  certify(files: readonly NodeFile[]): Promise<void> {
+    return this.#serial(async () => {
+      await this.#options.writeFiles(files);
+      await this.#reloadTls();
+    });
+  }
+
+  /** Each profile is made for each process, and calls go on meanwhile. */
+  async #reloadTls(): Promise<void> {
+    await this.#options.client.request('tls.reload', [], { timeoutMs: 20_000 });
   }
 
   async trust(address: string, seconds: number): Promise<void> {
@@ -202,8 +264,7 @@ export class EdgeInstance {
     const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats'));
     const held = statistics.find(({ name }) => name === table)?.all ?? 0;
     if (held > Object.keys(expected).length + mostStrayRows) return undefined;
-    const entries = dumpReply.parse(await this.#options.client.request('htable.dump', [table]));
-    return Object.fromEntries(entries.flatMap(({ slot }) => slot.map(({ name, value }) => [name, value])));
+    return this.#rows(table);
   }
 
   /** Differences of one table in words. A table too large to be read whole is known by its generation row. */

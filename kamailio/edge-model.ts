@@ -8,8 +8,20 @@ export interface EdgeSecrets {
   readonly maskKey: string;
   /** auth `secret`: nonces of one instance verify at every other. */
   readonly nonceSecret: string;
+  /** Of the tokens by which calls of trunks that we register with are known. */
+  readonly lineKey: string;
   /** HEP chunk 14 (authenticate key). */
   readonly hepKey: string;
+}
+
+/** Transports that have connections: their ports at the public VIP. */
+export interface EdgeStreams {
+  readonly tcp?: number;
+  readonly tls?: number;
+  /** Of one instance. */
+  readonly mostConnections: number;
+  /** How long one may be silent whose other end has not proved itself. */
+  readonly strangerSilenceSeconds: number;
 }
 
 export interface EdgeModel {
@@ -23,6 +35,7 @@ export interface EdgeModel {
   /** The shortest registration that is taken. */
   readonly leastExpiresSeconds: number;
   readonly daemonAddress: string;
+  readonly streams?: EdgeStreams;
   /** `IP:port` that gets a HEP copy of its own, or undefined. */
   readonly homer?: string;
   readonly secrets: EdgeSecrets;

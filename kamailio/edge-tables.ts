@@ -1,17 +1,30 @@
 // The tables of the edge: what every Kamailio must know, as db_text files that a restart reads and a reload swaps in.
 import { createHash } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import { ports } from '../core/farm/farm-plan.js';
 import { isAsterisk } from '../core/farm/farm-plan.js';
-import type { EdgeState, EngineIncarnation, TranscodingPolicy } from '../core/ports/edge.js';
+import {
+  lineParameter,
+  type EdgeGateway,
+  type EdgeSource,
+  type EdgeState,
+  type EngineIncarnation,
+  type TranscodingPolicy,
+} from '../core/ports/edge.js';
+import { lineToken } from '../core/trunks/line-token.js';
+import { certificatePattern } from './certificate-pattern.js';
+import { tlsProfile } from './cfg-tls.js';
 import type { EdgeSecrets } from './edge-model.js';
 
 /** Names of the htables, in the order in which they are reloaded. */
 export const edgeTables = [
   'nodes',
+  'edges',
   'fenced',
   'sources',
   'allowed',
   'users',
+  'gateways',
   'policies',
   'engines',
   'engineslots',
@@ -38,15 +51,25 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
         ...(health === 'dead' ? ([[`dead-${address}`, name]] as [string, string][]) : []),
       ]),
     ),
+    edges: Object.fromEntries(
+      state.nodes
+        .filter(({ farm, state: health }) => farm === 'kamailio' && health !== 'dead')
+        .flatMap(({ name, address }) => [
+          [indexOf(name), address],
+          [address, indexOf(name)],
+        ]),
+    ),
     fenced: Object.fromEntries(
       asterisks.filter(node => state.fenced.includes(node.name)).map(node => [node.address, node.name]),
     ),
-    sources: Object.fromEntries(state.sources.map(one => [one.address, `${one.trunk}|${one.policy}`])),
+    sources: sourceRows(state, secrets.lineKey),
     allowed: Object.fromEntries(state.allowed.map(address => [address, 1])),
-    users: Object.fromEntries(
-      state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}|${one.identities.join(',')}`]),
-    ),
-    policies: Object.fromEntries(state.policies.flatMap(policyRows)),
+    users: Object.fromEntries([
+      ...state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}|${one.identities.join(',')}|`] as const),
+      ...state.logins.map(one => [one.user, `${one.ha1}|${one.policy}||${one.trunk}`] as const),
+    ]),
+    gateways: Object.fromEntries(state.gateways.flatMap(gatewayRows)),
+    policies: Object.fromEntries([...(state.formerPolicies ?? []), ...state.policies].flatMap(policyRows)),
     engines: engineRows(state),
     engineslots: engineSlotRows(state.engines),
     routekeys: secrets.routeKeys.keys,
@@ -54,11 +77,39 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
       defaultPolicy: state.defaultPolicy,
       routeKey: secrets.routeKeys.current,
       ...state.defence,
+      emergency: emergencyPattern(state.emergency),
       transfers: state.transfers ? 1 : 0,
     },
   };
   for (const name of edgeTables) tables[name] = { ...tables[name], [generationKey]: generationOf(tables[name]) };
   return tables;
+}
+
+/** POSIX: one of them as it is, or after so much as an outside line's prefix has: where a call goes that is not routed yet, the edge cannot know. */
+function emergencyPattern(numbers: readonly string[]): string {
+  const plain = numbers.filter(number => /^[0-9]+$/.test(number));
+  return plain.length === 0 ? '^-$' : `^[+*#0-9]{0,3}(${plain.join('|')})$`;
+}
+
+/** Trunks by their addresses, and by the token in our Contact; with the user part of that, which is what they call where they name no number. */
+function sourceRows({ sources, lines, gateways }: EdgeState, lineKey: string): EdgeRows {
+  // By which gateway of the trunk a call that came by a connection is gone on with, when that has ended.
+  const gatewayOf = (trunk: string): string => gateways.find(one => one.trunk === trunk && one.tls)?.id ?? '-';
+  const row = ({ trunk, policy, contactUser = '' }: Omit<EdgeSource, 'address'>): string =>
+    [trunk, policy, contactUser, gatewayOf(trunk)].join('|');
+  const bySource = sources.map(one => [one.address, row(one)] as const);
+  const byLine = lines.map(one => [`${lineParameter}-${lineToken(lineKey, one.trunk)}`, row(one)] as const);
+  return Object.fromEntries([...bySource, ...byLine]);
+}
+
+/** What a gateway on TLS is asked by, the profile of tls.cfg, and a POSIX expression for its certificate where that is looked at. */
+function gatewayRows({ id, tls }: EdgeGateway): [string, string][] {
+  if (!tls) return [];
+  const { name, verify } = tls;
+  // RFC 6066 section 3: an address is no server name.
+  const serverName = isIPv4(name) ? '' : name;
+  const row: [string, string] = [id, [serverName, tlsProfile(tls)].join('|')];
+  return verify ? [row, [`${id}-names`, certificatePattern(name)]] : [row];
 }
 
 /** What RTPEngine decodes (`rtpengine --codecs`): of these a policy's own are left in an offer; what it cannot decode it drops. */
@@ -77,6 +128,7 @@ function policyRows(policy: TranscodingPolicy): [string, string][] {
   const offered = policy.codecs.map(codec => `codec-transcode-${codec}`);
   return [
     [`${policy.id}-names`, policy.codecs.join(',')],
+    [`${policy.id}-srtp`, policy.srtp ?? 'off'],
     [`${policy.id}-in`, [...struck, 'codec-mask-all', 'codec-transcode-PCMU', 'codec-offer-telephone-event'].join(' ')],
     // A codec that was offered, is masked and transcoded to, is put back at the place named here (ng, `transcode`).
     [`${policy.id}-out`, ['codec-mask-all', 'codec-except-telephone-event', ...offered].join(' ')],
@@ -127,7 +179,11 @@ export function engineSets(state: EdgeState): readonly { readonly set: number; r
 }
 
 function setNumber(node: string): number {
-  return Number(node.replace(/^.*-/, ''));
+  return Number(indexOf(node));
+}
+
+function indexOf(node: string): string {
+  return node.replace(/^.*-/, '');
 }
 
 /** Highest random weight: when a candidate comes or goes, only the keys that it wins or loses move. */

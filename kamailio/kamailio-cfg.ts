@@ -4,10 +4,13 @@ import { counterNames } from './edge-counters.js';
 import type { EdgeModel } from './edge-model.js';
 import { edgeTables } from './edge-tables.js';
 import { defenceRoutes, defenceTables } from './cfg-defence.js';
+import { gatewayParameters, gatewayRoutes } from './cfg-gateways.js';
 import { mediaRoutes } from './cfg-media.js';
 import { methodRoutes } from './cfg-methods.js';
+import { overloadRoute, overloadTables } from './cfg-overload.js';
 import { registrationRoutes } from './cfg-registrations.js';
 import { requestRoutes } from './cfg-requests.js';
+import { streamGlobals, streamModules, streamParameters, streamRoutes } from './cfg-streams.js';
 
 const modules = [
   'db_text',
@@ -41,7 +44,10 @@ export function renderKamailioCfg(model: EdgeModel): string {
     parameters(model),
     requestRoutes(model),
     registrationRoutes(model),
+    streamRoutes(model),
+    gatewayRoutes(model),
     defenceRoutes,
+    overloadRoute(model.secrets.nonceSecret),
     methodRoutes,
     mediaRoutes(model),
     hiding(model),
@@ -57,7 +63,7 @@ log_prefix="{$rm $ci} "
 fork=yes
 children=${model.children}
 auto_aliases=no
-disable_tcp=yes
+${streamGlobals(model)}
 dns=no
 rev_dns=no
 server_signature=no
@@ -67,7 +73,7 @@ xavp_via_params="via"
 listen=udp:${model.external}:${ports.sip} advertise ${model.publicVip}:${ports.sip} name "ext"
 listen=udp:${model.internal}:${ports.sip} advertise ${model.privateVip}:${ports.sip} name "int"
 
-${modules.map(name => `loadmodule "${name}.so"`).join('\n')}
+${[...modules, ...streamModules(model)].map(name => `loadmodule "${name}.so"`).join('\n')}
 `;
 }
 
@@ -85,7 +91,8 @@ modparam("htable", "db_url", "${database}")
 ${tables.join('\n')}
 modparam("htable", "htable", "pins=>size=12;autoexpire=600;")
 ${defenceTables}
-modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
+${overloadTables}
+${streamParameters(model)}${gatewayParameters(model)}modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
 modparam("dispatcher", "reload_delta", 0)
 modparam("dispatcher", "ds_ping_interval", 0)
 # Phones of one user write its address in more ways than one.

@@ -1,11 +1,12 @@
 // Renders one Kamailio: its config, its lists and tables for the state of the moment, its process, its voices.
-import { ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
-import type { EdgeState } from '../core/ports/edge.js';
+import { hasStreams, ports, type FarmNode, type FarmPlan } from '../core/farm/farm-plan.js';
+import type { EdgeCertificate, EdgeState } from '../core/ports/edge.js';
 import type { NodeRenderer, NodeSetup } from '../core/ports/node-host.js';
 import type { Voice } from '../core/ports/voices.js';
 import { sipVoice } from '../core/sentinel/sip-voice.js';
 import { contentFiles, renderContent } from './edge-content.js';
-import type { EdgeSecrets } from './edge-model.js';
+import { tlsFiles } from './cfg-tls.js';
+import type { EdgeSecrets, EdgeStreams } from './edge-model.js';
 import { renderKamailioCfg } from './kamailio-cfg.js';
 
 export const kamailioUser = 'holdfast-kamailio';
@@ -15,6 +16,10 @@ export interface KamailioRendererOptions {
   readonly domain: () => string;
   readonly leastExpiresSeconds: () => number;
   readonly homer: () => string | undefined;
+  /** Of phones on TCP and TLS, at one instance. */
+  readonly connections: () => Pick<EdgeStreams, 'mostConnections' | 'strangerSilenceSeconds'>;
+  /** Asked only where the plan has a port for TLS. */
+  readonly certificate: () => EdgeCertificate;
   readonly secrets: EdgeSecrets;
   /** What the instance is to hold when it starts. */
   readonly state: () => EdgeState;
@@ -29,7 +34,9 @@ export class KamailioRenderer implements NodeRenderer {
 
   setup(node: FarmNode, folder: string): NodeSetup {
     const { secrets, state, plan, domain, leastExpiresSeconds } = this.#options;
-    const { publicVip, privateVip, daemonAddress } = plan();
+    const { publicVip, privateVip, daemonAddress, streams } = plan();
+    const { mostConnections, strangerSilenceSeconds } = this.#options.connections();
+    const withStreams = hasStreams(plan());
     const homer = this.#options.homer();
     const cfg = renderKamailioCfg({
       index: node.index,
@@ -44,14 +51,30 @@ export class KamailioRenderer implements NodeRenderer {
       folder,
       children: 4,
       ...(homer === undefined ? {} : { homer }),
+      ...(withStreams ? { streams: { ...streams, mostConnections, strangerSilenceSeconds } } : {}),
     });
     return {
-      files: [{ path: 'kamailio.cfg', content: cfg, mode: 0o600 }, ...contentFiles(renderContent(state(), secrets))],
+      files: [
+        { path: 'kamailio.cfg', content: cfg, mode: 0o600 },
+        ...(streams.tls === undefined ? [] : tlsFiles(this.#options.certificate(), state().gateways)),
+        ...contentFiles(renderContent(state(), secrets)),
+      ],
       folders: ['tables', 'run'],
       process: {
         command: '/usr/sbin/kamailio',
         // -DD: stay in the foreground; -E: log to standard error; shared and private memory in MB.
-        args: ['-f', `${folder}/kamailio.cfg`, '-DD', '-E', '-Y', `${folder}/run`, '-m', '64', '-M', '8'],
+        args: [
+          '-f',
+          `${folder}/kamailio.cfg`,
+          '-DD',
+          '-E',
+          '-Y',
+          `${folder}/run`,
+          '-m',
+          `${memoryMegabytes(withStreams ? mostConnections : 0)}`,
+          '-M',
+          '8',
+        ],
         user: kamailioUser,
       },
     };
@@ -69,4 +92,9 @@ export class KamailioRenderer implements NodeRenderer {
       },
     ];
   }
+}
+
+/** Shared memory, taken as it is used. A TLS connection needs some 50 kB of it. */
+function memoryMegabytes(mostConnections: number): number {
+  return 64 + Math.ceil(mostConnections / 16);
 }

@@ -18,6 +18,7 @@ const headings = {
   'core/calls/leg-headers.ts': 'Headers',
   'core/calls/sip-uri.ts': 'URIs',
   'core/calls/dial-pattern.ts': 'Dial patterns',
+  'core/calls/call-control-facts.ts': 'Calls that are up',
   'core/conferences/conference-facts.ts': 'Rooms',
   'core/recovery/recovery-facts.ts': 'Recoveries',
   'core/ports/trace-source.ts': 'Trace sources',

@@ -1,5 +1,4 @@
-// Runs the compiled tests: unit and contract files and those of the examples two at a time, then integration and e2e files one at a
-// time, as they start servers and measure time. Arguments choose kinds (`unit`) or files (`unit/core`, `edge-`). No file found is a failure: node's
+// Runs the compiled tests two files at a time, and those alone that load the machine or measure it. Arguments choose kinds (`unit`) or files (`unit/core`, `edge-`). No file found is a failure: node's
 // own runner would exit 0.
 import { readdirSync, existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -8,10 +7,14 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const root = join(import.meta.dirname, '..');
+const servers = ['integration', 'e2e'];
+/** Files that need the machine for themselves: many calls or servers, deaths that must be seen at once, an address that all share. */
+const alone =
+  /^(integration\/(sentinel|ledger|kamailio-load|kamailio-gap|host-up-down|stand-in)|e2e\/(attack|calls|drain|edge|flows|phones|recovery|registrations|rooms|sentinel|soak|streams|transitions|trunks))/;
 const stages = [
-  { kinds: ['unit', 'contract', 'examples'], concurrency: 2, timeoutMs: 120_000 },
-  { kinds: ['integration'], concurrency: 1, timeoutMs: 300_000 },
-  { kinds: ['e2e'], concurrency: 1, timeoutMs: 900_000 },
+  { what: 'without servers', kinds: ['unit', 'contract', 'examples'], concurrency: 2, timeoutMs: 120_000 },
+  { what: 'with servers', kinds: servers, takes: name => !alone.test(name), concurrency: 2, timeoutMs: 600_000 },
+  { what: 'alone', kinds: servers, takes: name => alone.test(name), concurrency: 1, timeoutMs: 900_000 },
 ];
 
 /** Names like `unit/core-store`, from the sources: dist/ may hold what was removed since. */
@@ -37,7 +40,7 @@ function chosen(name, choices) {
 }
 
 /** One stage's tests, reported as they go. Gives the counts that node's runner prints at its end. */
-async function runStage(files, { concurrency, timeoutMs }, counts, failures) {
+async function runStage(files, { concurrency, timeoutMs }, { counts, failures, spans }) {
   const stream = run({ files, concurrency, timeout: timeoutMs });
   stream.on('test:diagnostic', ({ message }) => {
     const [, name, value] = /^(tests|suites|pass|fail|cancelled|skipped|todo) (\d+)$/.exec(message) ?? [];
@@ -48,6 +51,13 @@ async function runStage(files, { concurrency, timeoutMs }, counts, failures) {
       failures.push(`${event.file === undefined ? '' : `${relative(root, event.file)}: `}${event.name}`);
     }
   });
+  for (const kind of ['test:start', 'test:pass', 'test:fail']) {
+    stream.on(kind, ({ file }) => {
+      if (file === undefined) return;
+      const nowMs = performance.now();
+      spans.set(file, { fromMs: spans.get(file)?.fromMs ?? nowMs, toMs: nowMs });
+    });
+  }
   await pipeline(stream, new spec(), async function* (chunks) {
     for await (const chunk of chunks) process.stdout.write(chunk);
   });
@@ -56,10 +66,13 @@ async function runStage(files, { concurrency, timeoutMs }, counts, failures) {
 const choices = process.argv.slice(2);
 const counts = {};
 const failures = [];
+/** When each file's first test began, and its last one ended. */
+const spans = new Map();
 const started = performance.now();
 let found = 0;
 for (const stage of stages) {
-  const names = stage.kinds.flatMap(testNames).filter(name => chosen(name, choices));
+  const takes = stage.takes ?? (() => true);
+  const names = stage.kinds.flatMap(testNames).filter(name => takes(name) && chosen(name, choices));
   if (names.length === 0) continue;
   const files = names.map(fileOf);
   const missing = files.filter(file => !existsSync(file));
@@ -68,8 +81,8 @@ for (const stage of stages) {
     process.exit(1);
   }
   found += files.length;
-  console.log(`\n=== ${stage.kinds.join(' and ')}: ${files.length} files ===`);
-  await runStage(files, stage, counts, failures);
+  console.log(`\n=== ${stage.what}: ${files.length} files ===`);
+  await runStage(files, stage, { counts, failures, spans });
 }
 if (found === 0) {
   console.error(`no test file${choices.length > 0 ? ` matches ${choices.join(' ')}` : ' found'}`);
@@ -79,6 +92,10 @@ console.log(`\n=== all: ${found} files ===`);
 for (const name of ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo'])
   console.log(`# ${name} ${counts[name] ?? 0}`);
 console.log(`# duration_ms ${Math.round(performance.now() - started)}`);
+const slowest = [...spans].map(([file, { fromMs, toMs }]) => ({ file, ms: toMs - fromMs })).sort((a, b) => b.ms - a.ms);
+console.log('# the slowest files');
+for (const { file, ms } of slowest.slice(0, 20))
+  console.log(`#   ${(ms / 1_000).toFixed(0)} s ${relative(root, file)}`);
 for (const failure of new Set(failures)) console.log(`not ok: ${failure}`);
 const passed = counts.pass ?? 0;
 // Never 0 when a file broke off before it could count.

@@ -41,15 +41,18 @@ import type { CallWorld } from './live-call.js';
 import type { PassingRules } from './passed-headers.js';
 import { writeFields } from './sip-fields.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
-import { askTransfer } from './transfer-question.js';
+import { mergeCalls } from './merge-calls.js';
+import { askTransfer, type CallLeg } from './transfer-question.js';
 
-export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed'> {
+export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed' | 'eventsOf'> {
   readonly asterisks: AsteriskFarm;
   readonly conferences: Conferences;
   readonly log: Logger;
   readonly arrivals: StasisArrivals;
   /** True for a trunk that challenges our INVITEs: its legs are made on an endpoint of its own. */
   readonly hasCredentials: (trunk: string) => boolean;
+  /** Routes to a gateway of a trunk, `host:port` with its transport, that is not reached like others. */
+  readonly pathTo: (trunk: string, gateway: string) => readonly string[];
   /** Ends a leg that is being recovered, in its own way; false for any other. */
   readonly abandon: (legId: string) => boolean;
   readonly askRoute: (call: IncomingCall) => Promise<AdmittedAnswer | undefined>;
@@ -57,6 +60,10 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
   readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
   readonly askEnter: (entry: RoomEntry) => Promise<EnterAnswer | undefined>;
+  /** A leg of any call, by its SIP Call-ID. */
+  readonly legOfDialog: (sipCallId: string) => CallLeg | undefined;
+  /** Tells another call; resolves when it has acted upon it. */
+  readonly tellOther: (callId: string, event: CallEvent) => Promise<void>;
   readonly flows: Flows;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
@@ -83,6 +90,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     save: options.save,
     finish: options.finish,
     changed: options.changed,
+    eventsOf: options.eventsOf,
     route: call => route(call, options),
     redirect: (call, legId) => redirect(call, legId, options),
     askDial: async (call, legId) => {
@@ -93,11 +101,14 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     ring: call => ariOf(call).channels.ring(caller(call)),
     progress: call => ariOf(call).channels.progress(caller(call)),
     answer: call => ariOf(call).channels.answer(caller(call)),
+    mute: (call, muted) => mute(call, muted, ariOfLeg),
     join: (call, legIds) => {
       const legs = call.legs.filter(leg => legIds.includes(leg.id)).map(leg => ({ id: leg.id, node: leg.node }));
       const step = call.flow[call.step];
       const room = step?.action === 'conference_join' ? { room: step.room } : {};
-      return options.conferences.join({ callId: call.id, legs, ...room });
+      const leaving = call.legs.filter(leg => leg.ending || leg.gaveWay).map(leg => leg.id);
+      const joining = { callId: call.id, legs, leaving, firstInnerLeg: firstInnerLeg(call) };
+      return options.conferences.join({ ...joining, ...room });
     },
     refer: (call, legId) => askTransfer(call, legId, options),
     tellReferrer: async (call, legId, outcome) => {
@@ -109,7 +120,13 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       await tell(outcome === 'refused' ? 'declined' : outcome);
       if (outcome === 'answered') await sleep(notifyLeadMs);
     },
-    part: (call, legId) => options.conferences.part(call.id, legId),
+    unhold: async call => {
+      const legs = call.legs.filter(leg => options.conferences.isOnHold(call.id, leg.id)).map(leg => leg.id);
+      if (legs.length > 0) await options.conferences.hold(call.id, legs, false);
+    },
+    part: (call, legId, orEnd) => options.conferences.part(call.id, legId, orEnd),
+    companions: call => options.conferences.companions(call.id),
+    merge: (call, other) => mergeCalls(call, other, options),
     enter: call => enter(call, options),
     ...flowWorld(options, ariOf),
     leave: call => options.conferences.leave(call.id),
@@ -164,13 +181,38 @@ async function enter(call: CallRecord, { conferences, askEnter, log }: AriWorldO
     const { id: callId, callerNumber, callerName } = call;
     const { id, node } = callerLeg(call);
     const who = { role: answer?.role ?? 'speaker', callerNumber, callerName } as const;
-    const refusal = await conferences.enter({ callId, room, leg: { id, node }, ...who });
+    const place = { callId, room, muted: call.muted, leg: { id, node }, firstInnerLeg: firstInnerLeg(call) };
+    const refusal = await conferences.enter({ ...place, ...who });
     return refusal ? { type: 'notEntered', ...refusal } : { type: 'entered' };
   } catch (error) {
     log.error({ call: call.id, room, error }, `no place in room ${room}: ${messageOf(error)}`);
     const sipStatus = HoldfastError.is(error, 'NO_CONFERENCE_NODE') ? 503 : 500;
     return { type: 'notEntered', sipStatus, reason: messageOf(error) };
   }
+}
+
+/** A muted channel gives nothing, and phones and trunks take no RTP for the end of a call: the others are sent silence meanwhile. */
+async function mute(
+  call: CallRecord,
+  muted: boolean,
+  ariOfLeg: (call: CallRecord, legId: string) => AriClient,
+): Promise<void> {
+  const caller = callerLeg(call);
+  const { channels } = ariOfLeg(call, caller.id);
+  const said = { channelId: caller.id, direction: 'in' } as const;
+  await (muted ? channels.mute(said) : channels.unmute(said));
+  const others = call.legs.filter(leg => leg !== caller && leg.state === 'confirmed' && !leg.ending);
+  await Promise.allSettled(
+    others.map(async ({ id: channelId }) => {
+      const other = ariOfLeg(call, channelId).channels;
+      await (muted ? other.startSilence({ channelId }) : other.stopSilence({ channelId }));
+    }),
+  );
+}
+
+/** A flow may connect and join more than once; each time has numbers of its own, as many as nodes could ever die under it. */
+function firstInnerLeg({ step }: CallRecord): number {
+  return step * 1000;
 }
 
 /** The answer with its flow, where it names one. Throws FLOW_NOT_FOUND. */
@@ -226,9 +268,11 @@ async function dial(
 }
 
 /** The echo test is a party of its own: the far end of a Local channel runs Echo() in the dialplan. */
-function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials }: AriWorldOptions): string {
+function endpointOf(call: CallRecord, leg: LegRecord, { hasCredentials, pathTo }: AriWorldOptions): string {
   if (leg.peer === echoPeer) return 'Local/s@echo/n';
-  const trunk = targetOf(call, leg)?.trunk;
-  const endpoint = trunk !== undefined && hasCredentials(trunk) ? trunkEndpointName(trunk) : 'edge';
-  return `PJSIP/${endpoint}/${dialledUri(leg.peer, targetOf(call, leg)?.path)}`;
+  const { trunk, path } = targetOf(call, leg) ?? {};
+  if (trunk === undefined) return `PJSIP/edge/${dialledUri(leg.peer, path)}`;
+  const gateway = leg.peer.slice(leg.peer.lastIndexOf('@') + 1);
+  const endpoint = hasCredentials(trunk) ? trunkEndpointName(trunk) : 'edge';
+  return `PJSIP/${endpoint}/${dialledUri(leg.peer, path ?? pathTo(trunk, gateway))}`;
 }

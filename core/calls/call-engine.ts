@@ -3,7 +3,6 @@ import { messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import {
-  receivedEnd,
   type AriChannel,
   type AriEvent,
   type AriSnapshot,
@@ -27,7 +26,7 @@ import type {
 } from './call-facts.js';
 import type { AdmittedAnswer } from '../trunks/call-limits.js';
 import type { Flows } from '../flows/flows.js';
-import type { RunEvent } from '../flows/interpreter.js';
+import type { NewEvent } from '../events/event-log.js';
 import { ariWorld } from './ari-world.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
@@ -40,15 +39,15 @@ import {
   isLive,
   type CallRecord,
   type LegRecord,
+  type OtherCall,
 } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
+import { heardEvent } from './heard-events.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
 import { LiveCall, type CallWorld } from './live-call.js';
-import { endHeaders, type PassingRules } from './passed-headers.js';
-import { contactsOf } from './redirections.js';
-import { readFields } from './sip-fields.js';
-import { finalStatus } from './sip-status.js';
+import type { PassingRules } from './passed-headers.js';
+import type { CallLeg } from './transfer-question.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
 export interface CallEngineOptions {
@@ -59,6 +58,7 @@ export interface CallEngineOptions {
   readonly arrivals: StasisArrivals;
   /** True for a trunk that challenges our INVITEs. */
   readonly hasCredentials: (trunk: string) => boolean;
+  readonly pathTo: (trunk: string, gateway: string) => readonly string[];
   readonly log: Logger;
   readonly flows: Flows;
   readonly passing: () => PassingRules;
@@ -81,12 +81,14 @@ export interface CallEngineOptions {
   };
   /** Ends a leg that is being recovered, in its own way; false for any other. */
   readonly abandon: (legId: string) => boolean;
+  /** What the event stream is told of a change; `before` is undefined for a call that begins. */
+  readonly eventsOf: (before: CallRecord | undefined, after: CallRecord) => readonly NewEvent[];
+  /** As writes of a transaction that is begun at once. */
+  readonly telling: (events: readonly NewEvent[]) => readonly StoreWrite[];
   /** Puts the CDR in the outbox and deletes the call's record, in one step. */
-  readonly finish: (call: CallRecord, record: CallDetailRecord) => Promise<void>;
+  readonly finish: (call: CallRecord, record: CallDetailRecord, events: readonly NewEvent[]) => Promise<void>;
 }
 
-/** Of a leg that Asterisk ends as no RTP comes (rtp_check_timeout() of res_pjsip_sdp_rtp.c); a phone that gives it says so in its BYE. */
-const rtpTimeoutCause = 44;
 /** How long after a BYE was answered its Asterisk's own word of it may take. */
 const goneGraceMs = 1000;
 
@@ -97,7 +99,6 @@ export class CallEngine {
   readonly #calls = new Map<string, LiveCall>();
   /** Caller's channel id and SIP Call-ID → call. */
   readonly #callOfCaller = new Map<string, string>();
-  readonly #connectedNodes = new Set<string>();
   /** When we last knew what happened on a node, ms since the epoch. */
   readonly #blindSinceMs = new Map<string, number>();
   readonly #world: CallWorld;
@@ -112,10 +113,16 @@ export class CallEngine {
     this.#table = options.store.table('calls', callRecordSchema);
     this.#world = ariWorld({
       ...options,
-      save: async call => {
-        await this.#table.put(call.id, call);
+      legOfDialog: sipCallId => this.#legOfDialog(sipCallId),
+      tellOther: async (callId, event) => {
+        const other = this.#calls.get(callId);
+        other?.dispatch(event);
+        await other?.settled();
       },
-      finish: call => this.#finish(call),
+      save: async (call, events) => {
+        await options.store.transaction([this.#table.putting(call.id, call), ...options.telling(events)]);
+      },
+      finish: (call, events) => this.#finish(call, events),
       changed: (before, after) => {
         if (before.answeredMs === null && after.answeredMs !== null) this.#tellAnswered(after);
         this.#askMissingCallIds(before, after);
@@ -159,12 +166,7 @@ export class CallEngine {
   }
 
   callsOn(node: string): number {
-    return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg))).length;
-  }
-
-  /** Live legs on a node, those that are on their way there included. */
-  legsOn(node: string): number {
-    return this.liveLegsOn(node).length;
+    return this.callsWithLegsOn(node).length;
   }
 
   /** The SIP Call-ID of a leg as the wire showed it. */
@@ -184,6 +186,25 @@ export class CallEngine {
     this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true });
   }
 
+  /** Leaves the other parties of two calls to each other, without these legs, as a REFER with Replaces would. */
+  transferToCall(callId: string, leg: string, other: OtherCall, dialled: string): void {
+    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, other });
+  }
+
+  /** Has whoever answers at this number come into the call's conference, called as if this leg's far end had dialled it. */
+  add(callId: string, leg: string, dialled: string): void {
+    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, adds: true });
+  }
+
+  /** Makes one conference of those of two calls; resolves with its id. Throws CONFERENCE_REFUSED or NO_CONFERENCE_NODE. */
+  async merge(callId: string, otherCallId: string): Promise<string> {
+    const { conferences } = this.#options;
+    const conferenceId = await conferences.merge(callId, otherCallId, []);
+    const members = conferences.get(conferenceId)?.participants ?? [];
+    for (const id of new Set(members.map(one => one.callId))) this.tell(id, { type: 'joined', conferenceId });
+    return conferenceId;
+  }
+
   /** What the engine wants to hear of one Asterisk. */
   listener(node: string): AsteriskListener {
     return {
@@ -193,7 +214,6 @@ export class CallEngine {
         );
       },
       disconnected: () => {
-        this.#connectedNodes.delete(node);
         this.#blindSinceMs.set(node, Date.now());
       },
       event: event => this.#event(node, event),
@@ -210,9 +230,18 @@ export class CallEngine {
     return this.list().flatMap(call => call.legs.filter(leg => leg.node === node && isLive(leg)));
   }
 
+  /** Live legs that are to be on a node. One that was to be hung up, and is not as its node was too busy to hear of it, is not. */
+  keptLegsOn(node: string): LegRecord[] {
+    return this.liveLegsOn(node).filter(leg => !leg.ending || this.isUnderWay(leg));
+  }
+
   /** True while something is under way that may end with a leg's channel not being there, or not yet. */
   isUnderWay(leg: LegRecord): boolean {
     return leg.recovering !== null || (this.#callOf(leg.id)?.isDialling(leg.id) ?? false);
+  }
+
+  #isRecovering(legId: string): boolean {
+    return this.#callOf(legId)?.record.legs.some(leg => leg.id === legId && leg.recovering !== null) ?? false;
   }
 
   /** A leg's node has no channel of it; false where that is known. */
@@ -288,56 +317,28 @@ export class CallEngine {
         if (event.args[0] === 'inbound') this.#incoming(node, event.channel, event.args);
         return;
       case 'Dial':
-        this.#dialled(event.peer.id, event.dialstatus);
-        return;
-      case 'ChannelStateChange':
-        // A leg that is on its way from one bridge to another as it is answered has no Dial event of it.
-        if (event.channel.state === 'Up') this.#dialled(event.channel.id, 'ANSWER');
-        return;
+        if (event.dialstatus === '') this.#learnCallId(event.peer.id);
+        break;
       case 'ChannelDtmfReceived':
-        this.#caller(event.channel.id, { type: 'digit', digit: event.digit });
-        return;
+        // Flows are of the caller.
+        if (!this.#isCaller(event.channel.id)) return;
+        break;
       case 'PlaybackFinished':
-        this.#played(event.playback);
-        return;
-      case 'ChannelHold':
-      case 'ChannelUnhold':
-        this.#dispatch(event.channel.id, {
-          type: 'legHeld',
-          leg: event.channel.id,
-          held: event.type === 'ChannelHold',
-        });
-        return;
-      case 'ChannelTransfer':
-        this.#referred(event);
-        return;
-      case 'ChannelDestroyed':
-        this.#dispatch(event.channel.id, this.#legEnded(event));
-        return;
+        this.#warnIfUnplayed(event.playback);
+        break;
       default:
-        return;
     }
+    const heard = heardEvent(event, this.#options.passing);
+    if (heard) this.#dispatch(heard.id, heard.event);
   }
 
-  /** With a state it is an echo of our own word. */
-  #referred({ state, refer_to, referred_by }: Extract<AriEvent, { type: 'ChannelTransfer' }>): void {
-    const { id: leg } = referred_by.source_channel;
-    const dialled = refer_to.requested_destination.destination;
-    if (state === undefined) this.#dispatch(leg, { type: 'referred', leg, dialled });
-  }
-
-  #legEnded({ channel, cause, tech_cause }: Extract<AriEvent, { type: 'ChannelDestroyed' }>): CallEvent {
-    const received = channel.channelvars?.[receivedEnd] ?? '';
-    const fields = readFields(received);
-    return {
-      type: 'legEnded',
-      leg: channel.id,
-      sipStatus: finalStatus(tech_cause, cause),
-      headers: endHeaders(fields, this.#options.passing()),
-      contacts: contactsOf(fields),
-      silent: cause === rtpTimeoutCause && received === '',
-      givenUp: tech_cause === 408 && received === '',
-    };
+  #legOfDialog(sipCallId: string): CallLeg | undefined {
+    const isIt = (leg: LegRecord): boolean => (leg.sipCallId ?? this.#options.sipCallIdOf(leg.id)) === sipCallId;
+    for (const call of this.list()) {
+      const leg = call.legs.find(isIt);
+      if (leg) return { call, leg };
+    }
+    return undefined;
   }
 
   /** True for a leg that has been recovered on another node: what its old one may still say of it is of no account. */
@@ -347,18 +348,14 @@ export class CallEngine {
     return leg !== undefined && leg.node !== node;
   }
 
-  /** To the flow that runs for a call, of its caller's leg. */
-  #caller(legId: string, event: RunEvent): void {
+  #isCaller(legId: string): boolean {
     const call = this.#callOf(legId);
-    if (call && callerLeg(call.record).id === legId) call.dispatch({ type: 'flow', event });
+    return call !== undefined && callerLeg(call.record).id === legId;
   }
 
-  /** Playbacks are named as legs are: the call's id, and a name in it. */
-  #played({ id: playbackId, state }: { readonly id: string; readonly state: string }): void {
-    const id = playbackId.slice(playbackId.lastIndexOf('-') + 1);
-    const failed = state === 'failed';
-    if (failed) this.#log.warn({ playback: playbackId }, 'Asterisk could not play a sound: see the log of its node');
-    this.#callOf(playbackId)?.dispatch({ type: 'flow', event: { type: 'itemPlayed', id, failed } });
+  #warnIfUnplayed({ id, state }: { readonly id: string; readonly state: string }): void {
+    if (state !== 'failed') return;
+    this.#log.warn({ playback: id }, 'Asterisk could not play a sound: see the log of its node');
   }
 
   #dispatch(legId: string, event: CallEvent): void {
@@ -388,13 +385,6 @@ export class CallEngine {
   #tellAnswered(call: CallRecord): void {
     const by = call.legs.find(leg => leg.direction === 'outbound' && leg.state === 'confirmed');
     this.#options.events.answered({ id: call.id, answeredBy: by?.peer ?? call.dialled });
-  }
-
-  #dialled(legId: string, status: string): void {
-    if (status === '') this.#learnCallId(legId);
-    if (status === 'RINGING') this.#dispatch(legId, { type: 'legRinging', leg: legId });
-    if (status === 'PROGRESS') this.#dispatch(legId, { type: 'legProgress', leg: legId });
-    if (status === 'ANSWER') this.#dispatch(legId, { type: 'legAnswered', leg: legId });
   }
 
   /** The Call-ID of a leg of ours, from the wire. */
@@ -454,9 +444,8 @@ export class CallEngine {
   async #connected(node: string, snapshot: AriSnapshot): Promise<void> {
     const blindSinceMs = this.#blindSinceMs.get(node) ?? this.#loadedBlindSinceMs;
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
-    this.#connectedNodes.add(node);
     for (const live of this.#calls.values()) this.#takeUp(live, node, channels, blindSinceMs);
-    await this.#options.conferences.takeUp(node, snapshot);
+    await this.#options.conferences.takeUp(node, snapshot, legId => this.#isRecovering(legId));
   }
 
   #takeUp(live: LiveCall, node: string, channels: ReadonlyMap<string, AriChannel>, blindSinceMs: number): void {
@@ -466,17 +455,25 @@ export class CallEngine {
     }
     if (!this.#resuming.delete(live.record.id)) return;
     live.resume(resumeActions(live.record, channels));
+    this.#freeStuck(live);
     live.dispatch({ type: 'flow', event: { type: 'takenUp', blindSinceMs } });
     this.#log.info({ call: live.record.id, node, state: live.record.state }, `took up call ${live.record.id} again`);
   }
 
-  async #finish(call: CallRecord): Promise<void> {
+  /** A leg that is to give way to a call which has ended, or thought better of it, while no daemon lived. */
+  #freeStuck(live: LiveCall): void {
+    const awaited = new Set(this.list().map(call => (call.ending ? undefined : call.transfer?.other?.leg)));
+    for (const { id: leg, gaveWay, ending } of live.record.legs)
+      if (gaveWay && !ending && !awaited.has(leg)) live.dispatch({ type: 'staysAfterAll', leg });
+  }
+
+  async #finish(call: CallRecord, events: readonly NewEvent[]): Promise<void> {
     const learned = call.legs.map(leg => ({
       ...leg,
       sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
     }));
     const record = cdrOf({ ...call, legs: learned });
-    await this.#options.finish(call, record);
+    await this.#options.finish(call, record, events);
     this.#calls.delete(call.id);
     for (const key of callerKeys(call)) this.#callOfCaller.delete(key);
     this.#log.info({ call: call.id, outcome: record.outcome, billSeconds: record.billSeconds }, 'call is over');

@@ -3,7 +3,7 @@ import type { Refusal } from '../trunks/call-limits.js';
 import type { RunEvent } from '../flows/interpreter.js';
 import type { FlowRun } from '../flows/flow-run.js';
 import type { ConnectStep, ConnectTarget, FlowAnswer, RejectAnswer } from './call-facts.js';
-import type { CallRecord } from './call-record.js';
+import type { CallRecord, OtherCall, ReplacedDialog } from './call-record.js';
 import type { HeaderField } from './leg-headers.js';
 
 /** A flow as it is run: steps that are ready, or a flow with its first step to come. */
@@ -45,7 +45,27 @@ export type CallEvent =
     }
   | { readonly type: 'redirected'; readonly leg: string; readonly targets: readonly ConnectTarget[] }
   /** The leg's far end, or with `commanded` an operator, wants the other one connected to this number. */
-  | { readonly type: 'referred'; readonly leg: string; readonly dialled: string; readonly commanded?: boolean }
+  | {
+      readonly type: 'referred';
+      readonly leg: string;
+      readonly dialled: string;
+      readonly commanded?: boolean;
+      /** Nobody is replaced: whoever is at this number comes in as well. */
+      readonly adds?: boolean;
+      /** Whoever asks talks to somebody in this dialog, too, who is to be connected. */
+      readonly replaces?: ReplacedDialog;
+      /** The same by command: the leg of the other call that is replaced. */
+      readonly other?: OtherCall;
+    }
+  /** An attended one is allowed: that leg of the other call is whoever asks. */
+  | { readonly type: 'consulted'; readonly leg: string; readonly other: OtherCall }
+  /** Those who are left of both calls are in this conference, or are not. */
+  | { readonly type: 'merged'; readonly conferenceId: string }
+  | { readonly type: 'mergeFailed'; readonly reason: string }
+  /** Told to the other call: this leg of it is about to be replaced by that call, has been, or is not. */
+  | { readonly type: 'givesWay'; readonly leg: string }
+  | { readonly type: 'gaveWay'; readonly leg: string; readonly conferenceId: string; readonly to: string }
+  | { readonly type: 'staysAfterAll'; readonly leg: string }
   /** What a plugin makes of that; nothing: it is declined. */
   | { readonly type: 'transferred'; readonly leg: string; readonly step: ConnectStep | undefined }
   | { readonly type: 'ringTimeout'; readonly leg: string }
@@ -74,11 +94,17 @@ export type CallAction =
   | { readonly do: 'redirect'; readonly leg: string }
   | { readonly do: 'refer'; readonly leg: string }
   | { readonly do: 'tellReferrer'; readonly leg: string; readonly outcome: TransferOutcome }
-  /** A leg has left, and the call goes on without it. */
-  | { readonly do: 'part'; readonly leg: string }
+  /** A leg has left, and the call goes on without it; with `orEnd` unless nobody but one is left. */
+  | { readonly do: 'part'; readonly leg: string; readonly orEnd?: boolean }
+  /** Brings this call and another together, without whoever is in both. */
+  | { readonly do: 'merge'; readonly other: OtherCall }
+  /** Nobody of it is on hold any more. */
+  | { readonly do: 'unhold' }
   | { readonly do: 'ring' }
   | { readonly do: 'progress' }
   | { readonly do: 'answer' }
+  /** What the caller says, or says again. */
+  | { readonly do: 'mute'; readonly muted: boolean }
   | { readonly do: 'enter' }
   | { readonly do: 'join'; readonly legs: readonly string[] }
   | { readonly do: 'hangup'; readonly leg: string; readonly cause: number; readonly headers?: readonly HeaderField[] }

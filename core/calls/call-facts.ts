@@ -170,7 +170,7 @@ export interface Party {
   readonly subscriber?: string;
 }
 
-/** A blind transfer: one party of a call, or an operator, asks that the other one be connected elsewhere (REFER, RFC 3515). */
+/** A transfer: one party of a call, or an operator, asks that the other one be connected elsewhere (REFER, RFC 3515). */
 export interface Referral {
   readonly call: IncomingCall;
   /** Who asks, and is replaced. */
@@ -179,6 +179,10 @@ export interface Referral {
   readonly transferee: Party;
   /** User part of the Refer-To. */
   readonly dialled: string;
+  /** An attended transfer: who is to be connected with the transferee, in a call of their own with `by`. Answered with {@link JoinStep}, or any step. */
+  readonly consulted?: Party;
+  /** Nobody is replaced: `by` has somebody else come in, and is the transferee too. */
+  readonly adds?: boolean;
   /** An operator or a program orders it, and `by` is replaced: whether they may transfer is not the question. */
   readonly commanded?: boolean;
 }
@@ -187,7 +191,12 @@ export interface Referral {
  * Whom the transferee is connected to. Whoever asked for it is told what becomes of it, and is hung up when somebody answers. The
  * new party sees the transferee, unless the step says otherwise.
  */
-export type ReferAnswer = ConnectStep;
+export type ReferAnswer = ConnectStep | JoinStep;
+
+/** Allows an attended transfer: both are there already, and are brought together. */
+export interface JoinStep {
+  readonly action: 'join';
+}
 
 /** Where a conference is to be mixed: on its call node, or on the conference farm. */
 export interface Placement {
@@ -218,6 +227,20 @@ export interface LegFacts {
   readonly ringingAt: string | null;
   readonly answeredAt: string | null;
   readonly endedAt: string | null;
+}
+
+/** A transfer that was done. */
+export interface TransferFacts {
+  /** ISO 8601. */
+  readonly at: string;
+  /** Who was replaced. */
+  readonly by: 'caller' | 'callee';
+  /** `attended`: `by` had the other party in a call of its own, and both calls go on as one. */
+  readonly kind: 'blind' | 'attended';
+  /** User part of the Refer-To; empty in the call that was consulted. */
+  readonly to: string;
+  /** Id of the other call of an attended one, else null. */
+  readonly call: string | null;
 }
 
 /** Why and how a call ended: one per call, exactly once. Times are ISO 8601 in UTC with milliseconds. */
@@ -254,6 +277,8 @@ export interface CallDetailRecord {
   readonly nodes: readonly string[];
   /** How many times a node died under the call and its sessions were recovered on another. */
   readonly recoveries: number;
+  /** In their order. */
+  readonly transfers: readonly TransferFacts[];
   /** The caller's leg first, then one for each target that was tried. */
   readonly legs: readonly LegFacts[];
 }

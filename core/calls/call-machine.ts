@@ -17,8 +17,18 @@ import {
 import { andThen, unchanged, type CallEvent, type LegEnded, type Routed, type Transition } from './call-events.js';
 import type { ConnectTarget, RejectAnswer } from './call-facts.js';
 import type { Refusal } from '../trunks/call-limits.js';
-import { callerLeg, isLive, type CallRecord } from './call-record.js';
-import { connectFailed, flowEvent, nextStep, outOfFlow, type Around } from './call-steps.js';
+import { callerLeg, echoPeer, isLive, type CallRecord } from './call-record.js';
+import {
+  backToFlow,
+  connectFailed,
+  flowEvent,
+  mutedAgain,
+  nextStep,
+  outOfFlow,
+  wantsCallerBack,
+  type Around,
+} from './call-steps.js';
+import { consulted, gaveWay, givesWay, merged, mergeFailed, staysAfterAll } from './call-consultation.js';
 import { parted, referred, transferAnswered, transferred, transferTargetFailed } from './call-transfer.js';
 import { silence } from './leg-silence.js';
 import { withLegTimes } from './leg-times.js';
@@ -42,15 +52,15 @@ const stillHeard: ReadonlySet<CallEvent['type']> = new Set([
 const noActions: FlowActions = new Map();
 
 /**
- * Advances a call by one event. Pure; an event that does not apply (late, doubled) changes nothing. `actions`: those of flows.
+ * Advances a call by one event. Pure; an event that does not apply (late, doubled) changes nothing.
  */
 export function advance(
   call: CallRecord,
   event: CallEvent,
   nowMs: number,
-  actions: FlowActions = noActions,
+  { actions = noActions, companions = 0 }: Partial<Omit<Around, 'nowMs'>> = {},
 ): Transition {
-  const next = transition(call, event, { nowMs, actions });
+  const next = transition(call, event, { nowMs, actions, companions });
   return next.call === call ? next : { ...next, call: withLegTimes(call, next.call, nowMs) };
 }
 
@@ -82,6 +92,18 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
       return referred(call, event);
     case 'transferred':
       return transferred(call, event.leg, event.step, nowMs);
+    case 'consulted':
+      return consulted(call, event);
+    case 'merged':
+      return merged(call, event, nowMs);
+    case 'mergeFailed':
+      return mergeFailed(call, event, nowMs);
+    case 'givesWay':
+      return givesWay(call, event.leg);
+    case 'gaveWay':
+      return gaveWay(call, event, nowMs);
+    case 'staysAfterAll':
+      return staysAfterAll(call, event.leg, nowMs);
     case 'ringTimeout':
       return ringTimeout(call, event.leg);
     case 'legSilent':
@@ -89,9 +111,9 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
     case 'deadline':
       return deadline(call, event.atMs, nowMs);
     case 'legsMoved':
-      return withCaller(legsMoved(call, event.legs, event.node, event.epoch), event.legs, 'paused', around);
+      return moved(call, event, around);
     case 'legRecovered':
-      return withCaller(legRecovered(call, event.leg), [event.leg], 'resumed', around);
+      return recovered(call, event.leg, around);
     case 'flow':
       return flowEvent(call, event.event, around);
     case 'entered':
@@ -99,7 +121,7 @@ function transition(call: CallRecord, event: CallEvent, around: Around): Transit
     case 'notEntered':
       return call.run === null
         ? refuse(call, event.sipStatus, event.reason, nowMs)
-        : connectFailed(call, event.sipStatus, around);
+        : andThen(mutedAgain({ ...call, step: call.flow.length }), out => connectFailed(out, event.sipStatus, around));
     case 'joined':
       return { call: { ...call, conferenceId: event.conferenceId }, actions: [] };
     case 'joinFailed':
@@ -128,8 +150,13 @@ function rejected(call: CallRecord, answer: RejectAnswer | Refusal, nowMs: numbe
 }
 
 /** What becomes of the caller's leg is news to the flow that runs for them. */
-function withCaller(call: CallRecord, legs: readonly string[], type: 'paused' | 'resumed', around: Around): Transition {
-  return legs.includes(callerLeg(call).id) ? flowEvent(call, { type }, around) : unchanged(call);
+function moved(
+  call: CallRecord,
+  { legs, node, epoch }: Extract<CallEvent, { type: 'legsMoved' }>,
+  around: Around,
+): Transition {
+  const waiting = legsMoved(call, legs, node, epoch);
+  return legs.includes(callerLeg(call).id) ? flowEvent(waiting, { type: 'paused' }, around) : unchanged(waiting);
 }
 
 function legRinging(call: CallRecord, legId: string): Transition {
@@ -159,13 +186,15 @@ function legAnswered(call: CallRecord, legId: string, nowMs: number): Transition
     return unchanged(call);
   }
   const up = withLeg(call, legId, { state: 'confirmed', ringUntilMs: null });
-  if (!call.ending && !leg.ending && isTransferTarget(call, leg)) return transferAnswered(up, leg);
+  if (!call.ending && !leg.ending && isTransferTarget(call, leg)) return transferAnswered(up, leg, nowMs);
   // The 200 crossed our CANCEL, or another target was faster: Asterisk acknowledges, we hang up.
   if (call.ending || leg.ending || call.legs.some(one => one.direction === 'outbound' && one.state === 'confirmed')) {
     return hangupLegs(up, [legId], answeredElsewhere);
   }
   const losers = liveOutbound(call).filter(one => one.id !== legId && !one.ending);
-  const joined = andThen(outOfFlow(up), silent => answerInto(silent, [callerLeg(call).id, legId], nowMs));
+  const joined = andThen(outOfFlow(up, nowMs), silent =>
+    andThen(answerInto(silent, [callerLeg(call).id, legId], nowMs), mutedAgain),
+  );
   const cancelled = hangupLegs(
     joined.call,
     losers.map(one => one.id),
@@ -178,6 +207,12 @@ function legsMoved(call: CallRecord, legIds: readonly string[], node: string, ep
   const lost = call.legs.filter(leg => legIds.includes(leg.id) && leg.recovering === null).map(leg => leg.node);
   const noted = { ...call, lostNodes: [...new Set([...call.lostNodes, ...lost])] };
   return legIds.reduce((next, id) => withLeg(next, id, { node, recovering: epoch, held: false }), noted);
+}
+
+function recovered(call: CallRecord, legId: string, around: Around): Transition {
+  const up = mutedAgain(legRecovered(call, legId));
+  if (legId !== callerLeg(call).id) return up;
+  return andThen(up, next => flowEvent(next, { type: 'resumed' }, around));
 }
 
 /** The last one of a call counts: a death is one recovery of a call, however many legs it had there. */
@@ -231,8 +266,12 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
   });
   if (call.ending) return finishIfEmpty(gone);
   if (event.unanswered === true) return neverAnswered(gone, status, nowMs);
-  if (legId === call.transfer?.referrer && !leg.ending) return parted(gone, legId);
+  if (leg.gaveWay || (legId === call.transfer?.referrer && !call.transfer.adds && !leg.ending))
+    return parted(gone, legId);
+  if (wasUp && !leg.ending && goesOn(gone, around)) return partedFromOthers(gone, legId);
   if ((leg.direction === 'inbound' && !leg.ending) || (wasUp && !leg.ending)) {
+    if (leg.direction === 'outbound' && leg.peer !== echoPeer && wantsCallerBack(gone, around))
+      return backToFlow(gone, around);
     const silent = wasUp && event.givenUp === true ? silence(leg, nowMs) : undefined;
     const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
     return end(gone, why, nowMs, notBeforeMs, silent?.headers ?? headers);
@@ -249,6 +288,17 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
   }
   if (isTransferTarget(call, leg)) return transferTargetFailed(gone, status, nowMs);
   return targetFailed(gone, around);
+}
+
+/** There is somebody of the call left, and somebody for them to talk to. */
+function goesOn({ legs }: CallRecord, { companions }: Around): boolean {
+  const own = legs.filter(leg => leg.state === 'confirmed' && !leg.ending && !leg.gaveWay);
+  return own.length > 0 && own.length + companions > 1;
+}
+
+/** A flow has nobody to run for once its caller has left the others. */
+function partedFromOthers(call: CallRecord, legId: string): Transition {
+  return parted(legId === callerLeg(call).id ? { ...call, run: null } : call, legId, true);
 }
 
 /** Those who were being called are gone with the node that the caller was on: they are called again when the caller is back. */

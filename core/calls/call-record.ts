@@ -72,6 +72,8 @@ const legRecord = z.object({
   redirect: z.array(z.string()).readonly().nullable().default(null),
   /** True once we asked for its end. */
   ending: z.boolean(),
+  /** Another party has taken its place, or is about to: its end is not the call's. */
+  gaveWay: z.boolean().default(false),
   /** Its phone has put us on hold. */
   held: z.boolean().default(false),
   /** The epoch (death of a node) that it is being recovered from; null when its session is whole. */
@@ -87,6 +89,25 @@ const legRecord = z.object({
     .default({ startedMs: null, ringingMs: null, answeredMs: null, endedMs: null }),
 });
 export type LegRecord = z.infer<typeof legRecord>;
+
+/** A leg of another call, by which somebody who is in both calls is in that one. */
+const otherCall = z.object({ call: z.string(), leg: z.string() });
+export type OtherCall = z.infer<typeof otherCall>;
+
+/** The dialog that a REFER names (RFC 3891), as we see it. */
+const replacedDialog = z.object({ sipCallId: z.string(), localTag: z.string(), remoteTag: z.string() });
+export type ReplacedDialog = z.infer<typeof replacedDialog>;
+
+const doneTransfer = z.object({
+  atMs: z.number(),
+  by: z.enum(['caller', 'callee']),
+  kind: z.enum(['blind', 'attended']),
+  /** Number of the Refer-To; empty in the call that was consulted. */
+  to: z.string(),
+  /** Id of the other call of an attended one. */
+  call: z.string().nullable(),
+});
+export type DoneTransfer = z.infer<typeof doneTransfer>;
 
 const ending = z.object({
   by: z.enum(['caller', 'callee', 'holdfast']),
@@ -130,12 +151,14 @@ export const callRecordSchema = z.object({
   flow: flowSchema,
   /** The named flow that runs; null where the route has none. */
   run: flowRunSchema.nullable().default(null),
+  /** Its flow has muted the caller. */
+  muted: z.boolean().default(false),
   /** Index into `flow` of the step that runs now; -1 before the route is known. */
   step: z.number(),
   conferenceId: z.string().nullable(),
   /**
    * A transfer under way: who asked, or is to be replaced as it was `commanded`; to where; and the step of the flow that connects, null
-   * while a plugin is asked.
+   * while a plugin is asked. With `adds` nobody is replaced. An attended one names the dialog that it `replaces`, and has `other` once that is found.
    */
   transfer: z
     .object({
@@ -143,9 +166,14 @@ export const callRecordSchema = z.object({
       dialled: z.string(),
       step: z.number().nullable(),
       commanded: z.boolean().default(false),
+      adds: z.boolean().default(false),
+      replaces: replacedDialog.nullable().default(null),
+      other: otherCall.nullable().default(null),
     })
     .nullable()
     .default(null),
+  /** Those that were done. */
+  transfers: z.array(doneTransfer).readonly().default([]),
   legs: z.array(legRecord),
   ending: ending.nullable(),
   /** Nodes that died under it and whose sessions of it were recovered. */

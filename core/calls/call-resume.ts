@@ -1,7 +1,9 @@
 // What a record and a snapshot of its node together ask for: pure, for a daemon that comes back to calls in progress.
 import type { AriChannel } from '../ports/asterisk.js';
 import type { CallAction, CallEvent } from './call-machine.js';
-import { callerLeg, isLive, type CallRecord } from './call-record.js';
+import { mutedAgain } from './call-steps.js';
+import { callerLeg, isLive, type CallRecord, type LegRecord } from './call-record.js';
+import { isUp } from './transfers.js';
 
 /**
  * The events a call missed, as far as a node's channels tell: legs that are gone, that ring, that were answered.
@@ -44,13 +46,30 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   }
   const caller = channels.get(callerLeg(call).id);
   const answer: CallAction[] = caller && caller.state !== 'Up' ? [{ do: 'answer' }] : [];
-  const confirmed = live.filter(leg => leg.state === 'confirmed' && !leg.ending).map(leg => leg.id);
+  const confirmed = live.filter(leg => isUp(leg) && !hasLeft(call, leg)).map(leg => leg.id);
   const { transfer } = call;
-  const refer: CallAction[] = transfer?.step === null ? [{ do: 'refer', leg: transfer.referrer }] : [];
+  const refer: CallAction[] = transfer?.step === null ? [asked(transfer)] : [];
   // A flow may have answered its caller before it sent them into a room.
   if (call.run !== null && call.conferenceId === null && entering.length > 0)
     return [...answer, ...entering, ...cancels];
-  return [...answer, ...(isJoined(call) ? [{ do: 'join', legs: confirmed } as const] : []), ...refer, ...cancels];
+  return [...answer, ...conference(call, confirmed), ...mutedAgain(call).actions, ...refer, ...cancels];
+}
+
+/** Whoever a flow had connected its caller to may have hung up: that conference is over. */
+function conference(call: CallRecord, confirmed: readonly string[]): CallAction[] {
+  if (isJoined(call)) return [{ do: 'join', legs: confirmed }];
+  return call.legs.slice(1).some(leg => leg.times.answeredMs !== null) ? [{ do: 'unhold' }, { do: 'leave' }] : [];
+}
+
+/** Leaves the others to each other in an attended transfer, and may be out of their conference already: it is never put back. */
+function hasLeft({ transfer }: CallRecord, leg: LegRecord): boolean {
+  const isReferrer = transfer !== null && transfer.other !== null && transfer.referrer === leg.id;
+  return leg.gaveWay || isReferrer;
+}
+
+/** An attended transfer that is allowed is done, any other is asked about. */
+function asked({ referrer, other }: NonNullable<CallRecord['transfer']>): CallAction {
+  return other === null ? { do: 'refer', leg: referrer } : { do: 'merge', other };
 }
 
 /** True but for a caller who is alone with a flow, or with those who are being called for them. */

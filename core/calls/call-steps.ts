@@ -4,17 +4,20 @@ import type { ConnectOutcome } from '../flows/flow-facts.js';
 import { messageOf } from '../errors.js';
 import { stopPlayback } from '../flows/flow-playback.js';
 import type { FlowRun } from '../flows/flow-run.js';
-import { advanceFlow, type RunCommand, type RunEvent } from '../flows/interpreter.js';
+import { advanceFlow, wantsCallerBack as wantsBack, type RunCommand, type RunEvent } from '../flows/interpreter.js';
 import { answerCaller, dialLegs, dialTargets, outboundLeg } from './call-dialling.js';
 import { end, refuse } from './call-ending.js';
 import { andThen, unchanged, type Transition } from './call-events.js';
-import { echoPeer, flowSchema, incomingCall, type CallRecord } from './call-record.js';
+import { callerLeg, echoPeer, flowSchema, incomingCall, type CallRecord } from './call-record.js';
 import { outcomeOf } from './sip-status.js';
 
 /** What the state table must know beside the call. */
 export interface Around {
   readonly nowMs: number;
+  /** Those of flows. */
   readonly actions: FlowActions;
+  /** Those of other calls who are in its conference; a room is company enough. */
+  readonly companions: number;
 }
 
 /** Begins the step after the present one; after the last one the call ends, with `status` where it was never answered. */
@@ -30,11 +33,15 @@ export function nextStep(call: CallRecord, status: number, around: Around): Tran
     case 'connect':
       return step.targets.length === 0 ? nextStep(moved, 480, around) : dialTargets(moved, step, around.nowMs);
     case 'echo':
-      return andThen(outOfFlow(moved), silent =>
+      return andThen(outOfFlow(moved, around.nowMs), silent =>
         dialLegs(silent, [outboundLeg(silent, { peer: echoPeer, targetIndex: null, ringUntilMs: null })]),
       );
     case 'conference_join':
-      return andThen(outOfFlow(moved), silent => ({ call: silent, actions: [{ do: 'enter' }] }));
+      // The room has it from then on, and may take it back.
+      return andThen(outOfFlow(moved, around.nowMs), silent => ({
+        call: silent,
+        actions: [...(moved.muted ? [{ do: 'mute', muted: false } as const] : []), { do: 'enter' }],
+      }));
   }
 }
 
@@ -49,6 +56,23 @@ function over(call: CallRecord, status: number, reason: string, { nowMs }: Aroun
 export function connectFailed(call: CallRecord, sipStatus: number, around: Around): Transition {
   const outcome: ConnectOutcome = connectOutcomes[outcomeOf(sipStatus)] ?? 'failed';
   return flowEvent({ ...call, step: call.flow.length }, { type: 'connectEnded', outcome, sipStatus }, around);
+}
+
+/** True where its flow goes on with the caller, who is alone now that this leg is gone. */
+export function wantsCallerBack(call: CallRecord, around: Around): boolean {
+  const { run, transfer, legs } = call;
+  const caller = callerLeg(call);
+  if (run === null || transfer !== null || caller.state !== 'confirmed' || caller.ending) return false;
+  if (legs.some(leg => leg !== caller && leg.state === 'confirmed' && !leg.ending)) return false;
+  return wantsBack(run, { ...around, call: incomingCall(call), answered: true });
+}
+
+/** The conference is over, and the flow has the caller again. */
+export function backToFlow(call: CallRecord, around: Around): Transition {
+  const alone = { ...call, step: call.flow.length, conferenceId: null };
+  // Who is on hold, or left with one who was, hears what the conference has them hear.
+  const left = { call: alone, actions: [{ do: 'unhold' }, { do: 'leave' }] } as const;
+  return andThen(left, next => flowEvent(next, { type: 'parted' }, around));
 }
 
 const connectOutcomes: Readonly<Record<string, ConnectOutcome>> = {
@@ -96,6 +120,10 @@ function carriedOut(call: CallRecord, command: RunCommand, around: Around): Tran
       return call.state === 'trying'
         ? { call: { ...call, state: 'proceeding' }, actions: [{ do: 'ring' }] }
         : unchanged(call);
+    case 'mute': {
+      const { muted } = command;
+      return call.muted === muted ? unchanged(call) : { call: { ...call, muted }, actions: [{ do: 'mute', muted }] };
+    }
     case 'hangup':
       return refuse(call, refusalOf(command.sipStatus), command.reason, around.nowMs);
     case 'run': {
@@ -110,9 +138,15 @@ function carriedOut(call: CallRecord, command: RunCommand, around: Around): Tran
   }
 }
 
+/** Again, where what was told to the caller's channel is gone. */
+export function mutedAgain(call: CallRecord): Transition {
+  const isInRoom = call.flow[call.step]?.action === 'conference_join';
+  return { call, actions: call.muted && !isInRoom ? [{ do: 'mute', muted: true }] : [] };
+}
+
 /** Somebody else has the caller's ears now. */
-export function outOfFlow(call: CallRecord): Transition {
+export function outOfFlow(call: CallRecord, nowMs: number): Transition {
   if (call.run === null) return unchanged(call);
-  const { run, commands } = stopPlayback(call.run);
-  return { call: { ...call, run: { ...run, timer: null, asking: null } }, actions: commands };
+  const { run, commands } = stopPlayback(call.run, nowMs);
+  return { call: { ...call, run: { ...run, timer: null, asking: null, music: null } }, actions: commands };
 }

@@ -27,6 +27,7 @@ export function cdrOf(call: CallRecord): CallDetailRecord {
     limit: ending.limit,
     nodes: [...new Set([...call.lostNodes, ...call.legs.map(leg => leg.node)])],
     recoveries: call.recoveries,
+    transfers: call.transfers.map(({ atMs, ...how }) => ({ at: iso(atMs), ...how })),
     legs: call.legs.map(legFacts),
   };
 }

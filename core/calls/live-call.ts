@@ -1,11 +1,12 @@
 // One call in motion: takes events in order, keeps its record in the store ahead of its actions, and runs its timers.
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { NewEvent } from '../events/event-log.js';
 import type { DialAnswer, RejectAnswer } from './call-facts.js';
 import type { FlowActions } from '../flows/action-registry.js';
 import { retryAfter } from './call-ending.js';
 import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
-import type { CallRecord } from './call-record.js';
+import type { CallRecord, OtherCall } from './call-record.js';
 import { FlowTimers } from './flow-timers.js';
 import type { HeaderField } from './leg-headers.js';
 
@@ -24,6 +25,8 @@ export interface CallWorld {
   ring(call: CallRecord): Promise<void>;
   progress(call: CallRecord): Promise<void>;
   answer(call: CallRecord): Promise<void>;
+  /** Whether what the caller says is heard by anybody. */
+  mute(call: CallRecord, muted: boolean): Promise<void>;
   /** Asks for a place in the room of the call's step; the answer comes back as an event. */
   enter(call: CallRecord): Promise<CallEvent>;
   /** Resolves with the conference's id. */
@@ -31,9 +34,15 @@ export interface CallWorld {
   /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
   hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
   reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;
-  /** Takes one leg that is gone out of the conference. */
-  part(call: CallRecord, legId: string): Promise<void>;
+  /** Takes one leg that is gone out of the conference; with `orEnd` the last one that is left of it is hung up. */
+  part(call: CallRecord, legId: string, orEnd: boolean): Promise<void>;
+  /** Takes all of the call off hold. */
+  unhold(call: CallRecord): Promise<void>;
   leave(call: CallRecord): Promise<void>;
+  /** How many of other calls are in its conference; Infinity in a room. */
+  companions(call: CallRecord): number;
+  /** Brings it together with another call; what came of it is an event. */
+  merge(call: CallRecord, other: OtherCall): Promise<CallEvent>;
   /** Those that flows may have now. */
   flowActions(): FlowActions;
   /** Plays to the caller; its end comes as an event. */
@@ -43,9 +52,12 @@ export interface CallWorld {
   lookPlay(call: CallRecord, id: string): Promise<boolean>;
   /** Asks what the flow's step asks; what comes of it is an event. */
   ask(call: CallRecord, asking: number): Promise<CallEvent>;
-  save(call: CallRecord): Promise<void>;
+  /** What the event stream is told of a change; `before` is undefined for a call that begins. */
+  eventsOf(before: CallRecord | undefined, after: CallRecord): readonly NewEvent[];
+  /** In one transaction: the record, and what is told of its changes. */
+  save(call: CallRecord, events: readonly NewEvent[]): Promise<void>;
   /** Writes the CDR and forgets the call. */
-  finish(call: CallRecord): Promise<void>;
+  finish(call: CallRecord, events: readonly NewEvent[]): Promise<void>;
   /** Told of each change of the record, at once. */
   changed(before: CallRecord, after: CallRecord): void;
 }
@@ -55,6 +67,9 @@ const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCa
 
 /** Events of many calls at once: whoever tells them saves all those calls in one transaction. */
 const savedTogether: ReadonlySet<CallEvent['type']> = new Set(['legsMoved', 'legRecovered']);
+
+/** How long the end of a leg may follow the refusal to put it into a bridge. */
+const joinGraceMs = 500;
 
 export class LiveCall {
   #call: CallRecord;
@@ -66,6 +81,8 @@ export class LiveCall {
   #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
   readonly #flowTimers = new FlowTimers(event => this.dispatch({ type: 'flow', event }));
   #tail: Promise<void> = Promise.resolve();
+  /** Of changes that are not in the store yet. */
+  #untold: NewEvent[] = [];
   /** What each leg that asked for a transfer is still to be told, by leg. */
   readonly #tellings = new Map<string, number>();
   #isFinished = false;
@@ -97,9 +114,13 @@ export class LiveCall {
 
   dispatch(event: CallEvent): void {
     const before = this.#call;
-    const { call, actions } = advance(before, event, Date.now(), this.#world.flowActions());
+    const { call, actions } = advance(before, event, Date.now(), {
+      actions: this.#world.flowActions(),
+      companions: this.#world.companions(before),
+    });
     if (call === before && actions.length === 0) return;
     this.#call = call;
+    this.#untold.push(...this.#world.eventsOf(event.type === 'started' ? undefined : before, call));
     this.#world.changed(before, call);
     this.#tell(before, event);
     this.#setTimers();
@@ -127,8 +148,9 @@ export class LiveCall {
   }
 
   #queue(call: CallRecord, actions: readonly CallAction[], save: boolean): void {
+    const events = save ? this.#newlyTold() : [];
     this.#tail = this.#tail.then(async () => {
-      if (save) await this.#guarded('save', () => this.#world.save(call));
+      if (save) await this.#guarded('save', () => this.#world.save(call, events));
       for (const action of actions) await this.#guarded(action.do, () => this.#run(action), action);
     });
   }
@@ -154,7 +176,12 @@ export class LiveCall {
         return this.#world.tellReferrer(call, action.leg, action.outcome);
       }
       case 'part':
-        return this.#world.part(call, action.leg);
+        return this.#world.part(call, action.leg, action.orEnd === true);
+      case 'merge':
+        this.dispatch(await this.#world.merge(call, action.other));
+        return;
+      case 'unhold':
+        return this.#world.unhold(call);
       case 'dial':
         await Promise.all(action.legs.map(leg => this.#dial(leg)));
         return;
@@ -164,6 +191,8 @@ export class LiveCall {
         return this.#world.progress(call);
       case 'answer':
         return this.#world.answer(call);
+      case 'mute':
+        return this.#world.mute(call, action.muted);
       case 'enter':
         void this.#world.enter(call).then(event => {
           this.dispatch(event);
@@ -203,8 +232,14 @@ export class LiveCall {
         if (this.#isFinished) return;
         this.#isFinished = true;
         this.dispose();
-        return this.#world.finish(call);
+        return this.#world.finish(call, this.#newlyTold());
     }
+  }
+
+  #newlyTold(): readonly NewEvent[] {
+    const events = this.#untold;
+    this.#untold = [];
+    return events;
   }
 
   async #dial(leg: string): Promise<void> {
@@ -243,12 +278,17 @@ export class LiveCall {
       }
       if (gone && this.#call.ending) return;
       this.#log.warn({ action: what, error }, `${what} failed: ${messageOf(error)}`);
-      if (action?.do === 'join') this.dispatch({ type: 'joinFailed', reason: messageOf(error) });
+      if (action?.do === 'join') this.#joinFailed(messageOf(error));
       // A sound that cannot be played is passed over: the caller has come for what follows.
       if (action?.do === 'play')
         this.dispatch({ type: 'flow', event: { type: 'itemPlayed', id: action.id, failed: true } });
       if (action?.do === 'answer') this.dispatch({ type: 'hangup', reason: `answer failed: ${messageOf(error)}` });
     }
+  }
+
+  /** Whoever has just hung up is refused too; what the phone said of it comes a moment later, and is what the others are to hear. */
+  #joinFailed(reason: string): void {
+    setTimeout(() => this.dispatch({ type: 'joinFailed', reason }), joinGraceMs);
   }
 
   #setTimers(): void {

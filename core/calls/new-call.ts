@@ -34,9 +34,11 @@ export function newCallRecord(
     routeName: null,
     flow: [],
     run: null,
+    muted: false,
     step: -1,
     conferenceId: null,
     transfer: null,
+    transfers: [],
     legs: [
       newLeg({
         id: channelId,

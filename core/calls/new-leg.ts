@@ -7,6 +7,7 @@ const untold = {
   sipStatus: null,
   redirect: null,
   ending: false,
+  gaveWay: false,
   held: false,
   recovering: null,
 } as const satisfies Partial<LegRecord>;

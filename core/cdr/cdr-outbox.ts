@@ -41,6 +41,17 @@ export const callDetailRecord: ZodType<CallDetailRecord> = z.strictObject({
   limit: z.string().nullable().default(null),
   nodes: z.array(z.string()),
   recoveries: z.int().min(0).default(0),
+  transfers: z
+    .array(
+      z.strictObject({
+        at: instant,
+        by: z.enum(['caller', 'callee']),
+        kind: z.enum(['blind', 'attended']),
+        to: z.string(),
+        call: z.string().nullable(),
+      }),
+    )
+    .default([]),
   legs: z.array(legFacts).default([]),
 });
 

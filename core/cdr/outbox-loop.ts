@@ -15,6 +15,8 @@ export interface OutboxLoopOptions {
   readonly retryMs: Waits;
   /** The least wait that an error asks for, ms. */
   readonly leastWaitMs?: (error: unknown) => number;
+  /** How long what came in waits for more to be worked off with it, ms. Default 0. */
+  readonly gatherMs?: number;
 }
 
 export class OutboxLoop {
@@ -23,6 +25,7 @@ export class OutboxLoop {
   #again = false;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
+  #gathering: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(options: OutboxLoopOptions) {
@@ -31,7 +34,11 @@ export class OutboxLoop {
 
   /** Something came in. While it fails, the next try comes by the clock and not with each record. */
   wake(): void {
-    if (this.#failures === 0) this.#start();
+    if (this.#failures > 0 || this.#closed) return;
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = undefined;
+      this.#start();
+    }, this.#options.gatherMs ?? 0);
   }
 
   /** Tries now, whatever failed before, and resolves when nothing runs any more. */
@@ -48,6 +55,7 @@ export class OutboxLoop {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#gathering);
   }
 
   #start(): void {

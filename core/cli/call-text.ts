@@ -80,7 +80,7 @@ function legTable({ legs, startedAt }: ShownCall, style: Style): string {
     leg.direction,
     leg.peer,
     leg.node,
-    styleState(style, leg.state),
+    `${styleState(style, leg.state)}${leg.onHold ? ' (on hold)' : ''}`,
     leg.sipStatus,
     since(startedAt, leg.startedAt),
     since(startedAt, leg.ringingAt),

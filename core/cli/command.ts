@@ -21,6 +21,8 @@ export interface Command {
   readonly summary: string;
   /** What its first argument may be; checked before `run`. */
   readonly actions?: readonly Described[];
+  /** What comes after an action, where it is something else than in `usage`: in the same words, or words to choose from. */
+  readonly afterAction?: Readonly<Record<string, readonly (string | readonly Described[])[]>>;
   readonly options?: readonly Described[];
   readonly examples?: readonly string[];
   /** Beside 0, 1 and 2, which every command has. */

@@ -1,5 +1,5 @@
 // The completion script for bash. Pure. It needs nothing of the bash-completion package, so it can be sourced by itself.
-import type { CompletedCommand, CompletedOption, Completion, ValueKind } from './completion.js';
+import type { CompletedCommand, CompletedOption, Completion, Parameter, ValueKind } from './completion.js';
 
 export function formatBashCompletion({ commands, globals }: Completion): string {
   const all = [...globals, ...commands.flatMap(({ options }) => options)];
@@ -7,12 +7,12 @@ export function formatBashCompletion({ commands, globals }: Completion): string 
   const flags = [...new Set(valued.flatMap(option => option.flags))];
   return `# bash completion for holdfast, from its commands' own descriptions           -*- shell-script -*-
 
-# Node names and call ids are those of the farm that the command line is about.
+# Names of nodes and rooms and ids of calls are those of the farm that the command line is about.
 _holdfast_live() {
   local name
   while read -r name; do
     [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
-  done < <(holdfast complete "$1" "\${farm[@]}" 2>/dev/null)
+  done < <(holdfast complete "$@" "\${farm[@]}" 2>/dev/null)
 }
 
 _holdfast_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur"); }
@@ -23,8 +23,8 @@ _holdfast_paths() {
 }
 
 _holdfast() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} command='' parameters=0 i word
-  local -a farm=()
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} command='' i word
+  local -a farm=() parameters=()
   COMPREPLY=()
   # "--state=/x" comes as three words.
   if [[ $cur == = ]]; then
@@ -41,11 +41,11 @@ _holdfast() {
         [[ $word == --subnet || $word == --state ]] && farm+=("$word" "\${COMP_WORDS[i]}")
         ;;
       -*) ;;
-      *) if [[ -z $command ]]; then command=$word; else parameters=$((parameters + 1)); fi ;;
+      *) if [[ -z $command ]]; then command=$word; else parameters+=("$word"); fi ;;
     esac
   done
-  case $prev in
-${byKind(valued)}
+  case $command:$prev in
+${byKind([{ name: '*', options: globals }, ...commands])}
   esac
   if [[ $cur == -* ]]; then
     local options='${words(globals)}'
@@ -58,7 +58,7 @@ ${commands
     _holdfast_words "$options"
     return
   fi
-  case $command:$parameters in
+  case $command:\${#parameters[@]}:\${parameters[0]} in
     :*) _holdfast_words '${commands.map(({ name }) => name).join(' ')}' ;;
 ${commands.flatMap(parameterCases).join('\n')}
   esac
@@ -73,6 +73,8 @@ const reply: Readonly<Record<Exclude<ValueKind, 'free'>, string>> = {
   folder: '_holdfast_paths -d',
   node: '_holdfast_live nodes',
   call: '_holdfast_live calls',
+  room: '_holdfast_live rooms',
+  participant: '_holdfast_live participants "${parameters[1]}"',
 };
 
 function words(options: readonly CompletedOption[]): string {
@@ -80,20 +82,34 @@ function words(options: readonly CompletedOption[]): string {
 }
 
 /** What stands after an option that takes a value is that value. */
-function byKind(valued: readonly CompletedOption[]): string {
-  const kinds = [...new Set(valued.map(({ value }) => value ?? 'free'))];
+function byKind(commands: readonly Pick<CompletedCommand, 'name' | 'options'>[]): string {
+  const valued = commands.flatMap(({ name, options }) =>
+    options.flatMap(({ flags, value }) =>
+      value === undefined ? [] : flags.map(flag => [`${name}:${flag}`, value] as const),
+    ),
+  );
+  const kinds = [...new Set(valued.map(([, value]) => value))];
   const cases = kinds.map(kind => {
-    const flags = new Set(valued.filter(({ value }) => value === kind).flatMap(option => option.flags));
-    return `    ${[...flags].join(' | ')}) ${kind === 'free' ? '' : `${reply[kind]}; `}return ;;`;
+    const options = valued.filter(([, value]) => value === kind).map(([option]) => option);
+    return `    ${options.join(' | ')}) ${kind === 'free' ? '' : `${reply[kind]}; `}return ;;`;
   });
   return cases.join('\n');
 }
 
-function parameterCases({ name, parameters }: CompletedCommand): readonly string[] {
-  return parameters.flatMap((parameter, index) => {
-    if (parameter === 'free') return [];
-    const choices = typeof parameter === 'string' ? [] : parameter.map(([word]) => word);
-    const answer = typeof parameter === 'string' ? reply[parameter] : `_holdfast_words '${choices.join(' ')}'`;
-    return [`    ${name}:${index}) ${answer} ;;`];
-  });
+/** What comes after an action of its own is tried first. */
+function parameterCases({ name, parameters, afterAction }: CompletedCommand): readonly string[] {
+  const own = Object.entries(afterAction).flatMap(([action, words]) =>
+    words.slice(1).map((word, i) => `    ${name}:${i + 1}:${action}) ${replyTo(word)} ;;`),
+  );
+  // Those that end with the room have nothing after it.
+  const ended = Object.entries(afterAction).flatMap(([action, { length }]) =>
+    length < parameters.length ? [`    ${name}:*:${action}) ;;`] : [],
+  );
+  const usual = parameters.flatMap((word, i) => (word === 'free' ? [] : [`    ${name}:${i}:*) ${replyTo(word)} ;;`]));
+  return [...own, ...ended, ...usual];
+}
+
+function replyTo(parameter: Parameter): string {
+  if (typeof parameter === 'string') return parameter === 'free' ? '' : reply[parameter];
+  return `_holdfast_words '${parameter.map(([word]) => word).join(' ')}'`;
 }

@@ -1,11 +1,11 @@
 // The completion script for zsh. Pure.
-import type { CompletedCommand, CompletedOption, Completion, ValueKind } from './completion.js';
+import type { CompletedCommand, CompletedOption, Completion, Parameter, ValueKind } from './completion.js';
 
 export function formatZshCompletion({ commands, globals }: Completion): string {
   return `#compdef holdfast
 # zsh completion for holdfast, from its commands' own descriptions
 
-# Node names and call ids are those of the farm that the command line is about.
+# Names of nodes and rooms and ids of calls are those of the farm that the command line is about.
 _holdfast_live() {
   local -a farm names
   local i
@@ -15,7 +15,7 @@ _holdfast_live() {
       --subnet=* | --state=*) farm+=($typed[i]) ;;
     esac
   done
-  names=(\${(f)"$(holdfast complete $1 $farm 2>/dev/null)"})
+  names=(\${(f)"$(holdfast complete "$@" $farm 2>/dev/null)"})
   compadd -a names
 }
 
@@ -39,7 +39,10 @@ ${indented(
       ;;
     parameters)
       case $words[1] in
-${indented(8, commands.map(commandCase))}
+${indented(
+  8,
+  commands.flatMap(one => commandCase(one).split('\n')),
+)}
       esac
       ;;
   esac
@@ -55,10 +58,22 @@ const actionOf: Readonly<Record<ValueKind, string>> = {
   folder: '_files -/',
   node: ' _holdfast_live nodes',
   call: ' _holdfast_live calls',
+  room: ' _holdfast_live rooms',
+  participant: ' _holdfast_live participants $line[2]',
   free: '',
 };
 
-function commandCase({ name, options, parameters }: CompletedCommand): string {
+function commandCase(command: CompletedCommand): string {
+  const { name, parameters, afterAction } = command;
+  const own = Object.entries(afterAction).map(([action, words]) => `${action}) ${argumentsOf(command, words)} ;;`);
+  const usual = argumentsOf(command, parameters);
+  if (own.length === 0) return `${name}) ${usual} ;;`;
+  return [`${name})`, '  case $words[2] in', ...[...own, `*) ${usual} ;;`].map(one => `    ${one}`), '  esac ;;'].join(
+    '\n',
+  );
+}
+
+function argumentsOf({ options }: CompletedCommand, parameters: readonly Parameter[]): string {
   const specs = parameters.map((parameter, index) => {
     const action =
       typeof parameter === 'string'
@@ -66,7 +81,7 @@ function commandCase({ name, options, parameters }: CompletedCommand): string {
         : `((${parameter.map(([word, summary]) => `${word}\\:"${escaped(summary)}"`).join(' ')}))`;
     return quoted(`${index + 1}:${typeof parameter === 'string' ? parameter : 'action'}:${action}`);
   });
-  return `${name}) _arguments ${['$globals', ...options.flatMap(optionSpecs), ...specs].join(' ')} ;;`;
+  return `_arguments ${['$globals', ...options.flatMap(optionSpecs), ...specs].join(' ')}`;
 }
 
 /** `--flag=` takes `--flag value` and `--flag=value`. */

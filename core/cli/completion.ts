@@ -3,7 +3,7 @@ import { commandName, type Command, type Described } from './command.js';
 import { globalOptions } from './help.js';
 
 /** What a value can be completed with: files, folders, what the running farm has, or nothing. */
-export type ValueKind = 'file' | 'folder' | 'node' | 'call' | 'free';
+export type ValueKind = 'file' | 'folder' | 'node' | 'call' | 'room' | 'participant' | 'free';
 
 export interface CompletedOption {
   /** `-h` and `--help`. */
@@ -13,12 +13,17 @@ export interface CompletedOption {
   readonly value: ValueKind | undefined;
 }
 
+/** Words to choose from, or a kind of value. */
+export type Parameter = ValueKind | readonly Described[];
+
 export interface CompletedCommand {
   readonly name: string;
   readonly summary: string;
   readonly options: readonly CompletedOption[];
-  /** In their order: words to choose from, or a kind of value. */
-  readonly parameters: readonly (ValueKind | readonly Described[])[];
+  /** In their order. */
+  readonly parameters: readonly Parameter[];
+  /** What they are after some actions. */
+  readonly afterAction: Readonly<Record<string, readonly Parameter[]>>;
 }
 
 export interface Completion {
@@ -40,16 +45,29 @@ const kinds: ReadonlyMap<string, ValueKind> = new Map([
   ['folder', 'folder'],
   ['node', 'node'],
   ['id', 'call'],
+  ['room', 'room'],
+  ['participant', 'participant'],
 ]);
 
-function describeCommand({ usage, summary, options = [], actions }: Command): CompletedCommand {
-  const [first, ...rest] = [...usage.matchAll(/[<[]([a-z]+)[\]>]/g)].map(([, word = '']) => kinds.get(word) ?? 'free');
+function describeCommand({ usage, summary, options = [], actions, afterAction = {} }: Command): CompletedCommand {
+  const [first, ...rest] = [...usage.matchAll(/[<[]([a-z]+)[\]>]/g)].map(([, word = '']) => kindOf(word));
   const parameters = first === undefined ? [] : [actions ?? first, ...rest];
-  return { name: commandName(usage), summary, options: options.map(describeOption), parameters };
+  const after = Object.entries(afterAction).map(([action, words]): [string, Parameter[]] => [
+    action,
+    [actions ?? 'free', ...words.map(word => (typeof word === 'string' ? kindOf(word) : word))],
+  ]);
+  return {
+    ...{ name: commandName(usage), summary, options: options.map(describeOption) },
+    ...{ parameters, afterAction: Object.fromEntries(after) },
+  };
+}
+
+function kindOf(word: string): ValueKind {
+  return kinds.get(word) ?? 'free';
 }
 
 function describeOption([flag, summary]: Described): CompletedOption {
   const word = /<([a-z]+)>/.exec(flag)?.[1];
-  const value = word === undefined ? undefined : (kinds.get(word) ?? 'free');
+  const value = word === undefined ? undefined : kindOf(word);
   return { flags: flag.match(/--?[a-z]+(-[a-z]+)*/g) ?? [], summary, value };
 }

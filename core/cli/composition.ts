@@ -1,5 +1,5 @@
 // What the command line needs from the composition (compose.ts), which it loads only when a command asks for it.
-import type { RecoveryStatus } from '../control/operations.js';
+import type { RecoveryStatus } from '../control/views.js';
 
 /** Where one farm is: its config, its subnet, its state folder. */
 export interface FarmPlace {

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { callDaemon } from '../control/control-client.js';
 import { errorShape, fromErrorShape } from '../control/messages.js';
-import type { FarmStatus } from '../control/operations.js';
+import type { FarmStatus } from '../control/views.js';
 import { HoldfastError } from '../errors.js';
 import { logTail } from '../host/bounded-log.js';
 import { keeperMark } from '../host/process-mark.js';

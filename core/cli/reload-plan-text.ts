@@ -1,11 +1,12 @@
 // What `holdfast diff` says: parts, nodes, and what to do. Pure.
 import type { Need } from '../config/changed-parts.js';
-import type { ReloadPlanReport } from '../control/operations.js';
+import type { ReloadPlanReport } from '../control/views.js';
 import type { Style } from './style.js';
 import { formatTable } from './table.js';
 
 const words: Readonly<Record<Need, string>> = {
   'list-reload': 'list reload',
+  'certificate-reload': 'certificate reload',
   'endpoint-reload': 'endpoint reload',
   'node-start': 'is started',
   'node-leave': 'leaves',

@@ -1,5 +1,5 @@
 // Rooms and their participants as text for a terminal. Pure.
-import type { RoomStatus } from '../control/operations.js';
+import type { RoomStatus } from '../control/views.js';
 import { formatTable } from './table.js';
 
 export function formatRooms(rooms: readonly RoomStatus[]): string {
@@ -15,9 +15,9 @@ function formatRoom({ room, node, locked, waiting, recording, participants }: Ro
     ...(recording === null ? [] : ['recorded']),
   ];
   const head = `Room ${room} on ${node}: ${[count, ...more].join(', ')}\n`;
-  const rows = participants.map(({ id, callerNumber, callerName, role, muted, deaf, joinedAt }) => [
+  const rows = participants.map(({ id, callerNumber, callerName, role, muted, deaf, speaking, joinedAt }) => [
     ...[id, callerNumber, callerName, role],
-    [...(muted ? ['muted'] : []), ...(deaf ? ['deaf'] : [])].join(', '),
+    [...(muted ? ['muted'] : []), ...(deaf ? ['deaf'] : []), ...(speaking ? ['speaking'] : [])].join(', '),
     joinedAt.slice(11, 19),
   ]);
   return head + formatTable(['PARTICIPANT', 'NUMBER', 'NAME', 'ROLE', 'SOUND', 'SINCE (UTC)'], rows);

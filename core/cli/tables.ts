@@ -1,5 +1,6 @@
 // The daemon's answers as tables for a terminal. Pure.
 import type { RecoveryDemoReport } from './composition.js';
+import type { ResultOf } from '../control/operations.js';
 import type {
   BanStatus,
   CallStatus,
@@ -9,9 +10,8 @@ import type {
   RecoveryPlan,
   RecoveryStatus,
   RegistrationStatus,
-  ResultOf,
   TrunkStatus,
-} from '../control/operations.js';
+} from '../control/views.js';
 import { styleState, type Style } from './style.js';
 import { formatTable, type Cell } from './table.js';
 
@@ -63,16 +63,20 @@ export function formatConferences(conferences: readonly ConferenceStatus[]): str
 
 export function formatRegistrations(registrations: readonly RegistrationStatus[]): string {
   if (registrations.length === 0) return 'No registrations.\n';
-  const rows = registrations.map(r => [
-    ...[r.subscriber, r.contact, r.behindNat, r.expiresSeconds, r.node, r.userAgent],
-  ]);
-  return formatTable(['SUBSCRIBER', 'CONTACT', 'BEHIND NAT', 'EXPIRES (s)', 'NODE', 'PHONE'], rows);
+  const rows = registrations.map(r => [...[r.subscriber, r.contact, wayOf(r), r.expiresSeconds, r.node, r.userAgent]]);
+  return formatTable(['SUBSCRIBER', 'CONTACT', 'REACHED BY', 'EXPIRES (s)', 'NODE', 'PHONE'], rows);
+}
+
+/** Where its Contact is not enough. */
+function wayOf({ behindNat, connection }: RegistrationStatus): string | undefined {
+  if (!connection) return behindNat;
+  return `${connection.transport} ${connection.address} at ${connection.edge}`;
 }
 
 export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): string {
   if (trunks.length === 0) return 'No trunks.\n';
-  const rows = trunks.flatMap(({ trunk, calls, callsAtOnce, gateways }): Cell[][] => {
-    const own = [trunk, calls.from, calls.to, callsAtOnce];
+  const rows = trunks.flatMap(({ trunk, calls, callsAtOnce, registration, gateways }): Cell[][] => {
+    const own = [trunk, calls.from, calls.to, callsAtOnce, registration && registrationText(registration)];
     const lines = gateways.map(one => [
       one.address,
       one.priority,
@@ -81,10 +85,15 @@ export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): stri
       one.sipStatus,
     ]);
     if (lines.length === 0) return [[...own, null, null, null, null, null]];
-    return lines.map((line, i) => [...(i === 0 ? own : ['', null, null, null]), ...line]);
+    return lines.map((line, i) => [...(i === 0 ? own : ['', null, null, null, null]), ...line]);
   });
-  const headings = ['TRUNK', 'CALLS FROM', 'CALLS TO', 'AT MOST', 'GATEWAY', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'];
-  return formatTable(headings, rows);
+  const headings = ['TRUNK', 'CALLS FROM', 'CALLS TO', 'AT MOST', 'REGISTERED'];
+  return formatTable([...headings, 'GATEWAY', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'], rows);
+}
+
+function registrationText({ state, until, error }: NonNullable<TrunkStatus['registration']>): string {
+  const words = until === null ? state : `until ${until}`;
+  return error === null ? words : `${words}: ${error}`;
 }
 
 export function formatBans(bans: readonly BanStatus[]): string {

@@ -35,6 +35,27 @@ export class ConferenceBook {
     return this.#queue.run(id, work);
   }
 
+  /** In the turn of the conference that a call is in then, whatever it was in before; undefined where it is in none. */
+  async runOf<T>(callId: string, work: (conference: ConferenceRecord) => Promise<T>): Promise<T | undefined> {
+    for (;;) {
+      const id = this.#byCall.get(callId);
+      if (id === undefined) return undefined;
+      const done = await this.run(id, async () => {
+        const conference = this.#conferences.get(id);
+        // It has become part of another one while we waited.
+        if (this.#byCall.get(callId) !== id) return undefined;
+        return { result: conference && (await work(conference)) };
+      });
+      if (done) return done.result;
+    }
+  }
+
+  /** In the turns of two; in an order of their own, so that nobody waits for each other. */
+  runBoth<T>(one: string, other: string, work: () => Promise<T>): Promise<T> {
+    const [first = one, second = other] = [one, other].sort();
+    return first === second ? this.run(first, work) : this.run(first, () => this.run(second, work));
+  }
+
   list(): ConferenceRecord[] {
     return [...this.#conferences.values()];
   }
@@ -70,6 +91,21 @@ export class ConferenceBook {
     this.#remember(conference);
     await this.#store.transaction([this.#table.putting(conference.id, conference), ...this.#also(before, conference)]);
     this.#tell(before, conference);
+  }
+
+  /** One conference is part of another from now on. */
+  async merge(after: ConferenceRecord, goneId: string): Promise<void> {
+    const [before, gone] = [this.#conferences.get(after.id), this.#conferences.get(goneId)];
+    this.#conferences.delete(goneId);
+    this.#remember(after);
+    await this.#store.transaction([
+      this.#table.putting(after.id, after),
+      this.#table.deleting(goneId),
+      ...this.#also(gone, undefined),
+      ...this.#also(before, after),
+    ]);
+    this.#tell(gone, undefined);
+    this.#tell(before, after);
   }
 
   /** Gone at once; what of it is on the servers is ended by `work`, before the store forgets it. */

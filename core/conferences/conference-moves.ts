@@ -4,7 +4,15 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AsteriskFarm } from '../ports/asterisk.js';
 import type { ConferenceBook } from './conference-book.js';
-import { innerBridgeId, innerLegId, type ConferenceRecord, type Participant } from './conference-record.js';
+import {
+  bridgeOnCallNode,
+  innerBridgeId,
+  innerLegId,
+  type ConferenceRecord,
+  type Participant,
+} from './conference-record.js';
+import type { Holds } from './holds.js';
+import { hasSameInner, type BrokenInner } from './inner-leg-check.js';
 import { ignoreGone, type InnerLegs } from './inner-legs.js';
 
 export interface ConferenceMovesOptions {
@@ -15,6 +23,7 @@ export interface ConferenceMovesOptions {
   readonly patienceMs: () => number;
   readonly book: ConferenceBook;
   readonly inners: InnerLegs;
+  readonly holds: Holds;
   readonly lost: (callId: string, reason: string) => void;
   /** The one that a conference would be put on now. */
   readonly conferenceNode: () => string | undefined;
@@ -29,7 +38,7 @@ export interface ConferencesRebuilt {
 export class ConferenceMoves {
   readonly #options: ConferenceMovesOptions;
   /** Inner legs under way for legs that are being recovered, by leg. */
-  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #underWay = new Map<string, Promise<unknown>>();
 
   constructor(options: ConferenceMovesOptions) {
     this.#options = options;
@@ -69,9 +78,7 @@ export class ConferenceMoves {
       }
       const after = { ...before, node, participants: before.participants.map(withNextInner) };
       await book.save(after);
-      await this.makeBridge(after).catch((error: unknown) =>
-        log.warn({ conference: id, node, error }, `no bridge for ${id} on ${node} yet: ${messageOf(error)}`),
-      );
+      await this.#makeBridgeOrWarn(after);
       const found = after.participants.filter(one => !one.entering);
       const attached = await Promise.all(found.map(one => this.#reattach(before, after, one)));
       log.info(
@@ -82,17 +89,43 @@ export class ConferenceMoves {
     });
   }
 
+  /** Gives participants of a call's conference new inner legs in place of those that an earlier daemon left them with. */
+  async mend(callId: string, broken: readonly BrokenInner[]): Promise<void> {
+    const { book, log } = this.#options;
+    await book.runOf(callId, async before => {
+      const due = broken.filter(({ participant }) => before.participants.some(one => hasSameInner(one, participant)));
+      if (before.mixing !== 'conference-farm' || due.length === 0) return;
+      const oldOf = new Map(due.map(({ participant, inners }) => [participant.legId, inners]));
+      const participants = before.participants.map(one => (oldOf.has(one.legId) ? withNextInner(one) : one));
+      const after = { ...before, participants };
+      await book.save(after);
+      await this.#makeBridgeOrWarn(after);
+      const mended = participants.filter(one => oldOf.has(one.legId));
+      await Promise.all(mended.map(one => this.#replaceInner(after, one, oldOf.get(one.legId) ?? [])));
+      log.info(
+        { conference: after.id, node: after.node, legs: mended.map(one => one.legId) },
+        `conference ${after.id} has ${mended.length} inner legs that an earlier daemon did not finish`,
+      );
+    });
+  }
+
+  async #makeBridgeOrWarn(conference: ConferenceRecord): Promise<void> {
+    const { id, node } = conference;
+    await this.makeBridge(conference).catch((error: unknown) =>
+      this.#options.log.warn(
+        { conference: id, node, error },
+        `no bridge for ${id} on ${node} yet: ${messageOf(error)}`,
+      ),
+    );
+  }
+
   /**
    * Legs of a call are recovered on another call node: what is theirs of the conference is made there, so that `attach` has
    * only to put them in as they come up. Done anew where it was done before: that node may have died since, or the daemon.
    */
   async move(callId: string, legIds: readonly string[], node: string): Promise<void> {
     const { book, inners } = this.#options;
-    const key = book.idOf(callId);
-    if (key === undefined) return;
-    await book.run(key, async () => {
-      const before = book.get(key);
-      if (!before) return;
+    await book.runOf(callId, async before => {
       const moving = before.participants.filter(one => legIds.includes(one.legId));
       if (moving.length === 0) return;
       const participants = before.participants.map(one =>
@@ -113,26 +146,37 @@ export class ConferenceMoves {
 
   bridgeOf(callId: string, legId: string): string | undefined {
     const conference = this.#options.book.ofCall(callId);
-    if (!conference?.participants.some(one => one.legId === legId)) return undefined;
-    return conference.mixing === 'call-node' ? conference.id : innerBridgeId(legId);
+    const member = conference?.participants.find(one => one.legId === legId);
+    // Who is on hold must not come into it by itself: somebody would hear them.
+    return !conference || !member || member.onHold ? undefined : bridgeOnCallNode(conference, legId);
   }
 
   async attach(callId: string, legId: string, isIn: boolean): Promise<void> {
-    const { book, asterisks, inners } = this.#options;
+    const { book, asterisks, inners, holds } = this.#options;
     const conference = book.ofCall(callId);
     const member = conference?.participants.find(one => one.legId === legId);
-    const bridgeId = this.bridgeOf(callId, legId);
-    if (!conference || !member || bridgeId === undefined) return;
+    if (!conference || !member) return;
     const { ari } = asterisks.node(member.callNode);
+    holds.forget(legId);
     if (conference.mixing === 'conference-farm') {
       const made = this.#underWay.get(legId) ?? inners.make(conference, member);
       this.#underWay.delete(legId);
       await made;
     }
+    if (conference.participants.some(one => one.onHold)) return holds.refresh(conference.id);
+    holds.arrived(legId);
     if (isIn) return;
+    const bridgeId = bridgeOnCallNode(conference, legId);
     const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
     // One that an earlier daemon asked for came into it by itself.
     if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
+  }
+
+  async #reattach(before: ConferenceRecord, after: ConferenceRecord, now: Participant): Promise<boolean> {
+    // One whose call node died as well comes by `attach`, when it is recovered.
+    if (this.#options.nodes.isDead(now.callNode)) return true;
+    const was = before.participants.find(one => one.legId === now.legId);
+    return this.#replaceInner(after, now, was ? [innerLegId(was)] : []);
   }
 
   /**
@@ -140,19 +184,16 @@ export class ConferenceMoves {
    * with sequence numbers of that bridge's mixing and go on with the phone's own: where those are lower, the conference node would
    * take all that the phone says for late (main/translate.c), for minutes.
    */
-  async #reattach(before: ConferenceRecord, after: ConferenceRecord, now: Participant): Promise<boolean> {
-    const { asterisks, nodes, inners, lost } = this.#options;
-    // One whose call node died as well comes by `attach`, when it is recovered.
-    if (nodes.state(now.callNode) === 'dead') return true;
-    const was = before.participants.find(one => one.legId === now.legId);
+  async #replaceInner(after: ConferenceRecord, now: Participant, old: readonly string[]): Promise<boolean> {
+    const { asterisks, inners, lost } = this.#options;
     const { ari } = asterisks.node(now.callNode);
     const bridgeId = innerBridgeId(now.legId);
     try {
       // The order is there first, and is done long before the new leg is answered.
-      const left = was && ignoreGone(ari.bridges.removeChannel({ bridgeId, channel: innerLegId(was) }));
-      await Promise.all([left, inners.make(after, now)]);
-      if (was) void ignoreGone(ari.channels.hangup({ channelId: innerLegId(was) }));
-      return true;
+      const left = old.map(channel => ignoreGone(ari.bridges.removeChannel({ bridgeId, channel })));
+      const [made] = await Promise.all([inners.make(after, now), ...left]);
+      for (const channelId of old) void ignoreGone(ari.channels.hangup({ channelId }));
+      return made;
     } catch (error) {
       lost(now.callId, `its leg could not join ${after.node}: ${messageOf(error)}`);
       return false;

@@ -23,10 +23,14 @@ export class ConferencePlacement {
     this.#list = list;
   }
 
-  /** A conference that nobody is in yet. Throws NO_CONFERENCE_NODE, or what a plugin's hook failed with. */
-  async place(facts: ConferenceFacts): Promise<ConferenceRecord> {
+  /**
+   * A conference that nobody is in yet. `farmIsThere`: waited for where it is to be mixed on the conference farm. Throws NO_CONFERENCE_NODE, or what a
+   * plugin's hook failed with.
+   */
+  async place(facts: ConferenceFacts, farmIsThere: () => Promise<void>): Promise<ConferenceRecord> {
     const { id, callNodes, room } = facts;
     const { mixing } = await this.#options.place(facts);
+    if (mixing === 'conference-farm') await farmIsThere();
     const policy = room === undefined ? plainRoom : await this.#options.policyOf(room);
     const node = mixing === 'call-node' ? callNodes[0] : this.conferenceNode();
     if (node === undefined) {

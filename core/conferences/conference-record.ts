@@ -14,6 +14,10 @@ const participant = z.object({
   /** By an operation; a listener is not heard in any case. */
   muted: z.boolean(),
   deaf: z.boolean().default(false),
+  /** By an operation: out of the conference, with music. */
+  onHold: z.boolean().default(false),
+  /** As its conference node said last, see `isSpeaking`. */
+  speaking: z.boolean().default(false),
   role: roleSchema,
   /** It has a place in the room, and is not answered yet. */
   entering: z.boolean().default(false),
@@ -32,10 +36,16 @@ export const plainRoom: RoomPolicy = {
   endWhen: 'empty',
   joinSound: null,
   leaveSound: null,
+  activeSpeaker: null,
 };
 
 const count = z.int().min(0);
 const sound = z.string().min(1).max(512).nullable();
+
+const activeSpeaker = z.strictObject({
+  silenceMs: z.int().min(200).max(10_000),
+  level: z.int().min(1).max(32_767),
+});
 
 /** As plugins answer it and the store keeps it; what is left out is as in a plain room. */
 export const roomPolicySchema = z.strictObject({
@@ -46,6 +56,7 @@ export const roomPolicySchema = z.strictObject({
   endWhen: z.enum(['empty', 'last-moderator-leaves']).default(plainRoom.endWhen),
   joinSound: sound.default(plainRoom.joinSound),
   leaveSound: sound.default(plainRoom.leaveSound),
+  activeSpeaker: activeSpeaker.nullable().default(plainRoom.activeSpeaker),
 });
 
 export const conferenceRecordSchema = z.object({
@@ -89,6 +100,11 @@ export function legOfInner(innerId: string): string | undefined {
 /** Id of the two-channel bridge on the call node that joins a participant's leg with its inner leg. */
 export function innerBridgeId(legId: string): string {
   return `${legId}-bridge`;
+}
+
+/** The bridge on its call node that a participant's leg belongs in. */
+export function bridgeOnCallNode({ id, mixing }: Pick<ConferenceRecord, 'id' | 'mixing'>, legId: string): string {
+  return mixing === 'call-node' ? id : innerBridgeId(legId);
 }
 
 /** By what a participant is named to the outside: its call's id, unless it is a further leg of that call. */

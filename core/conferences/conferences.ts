@@ -1,14 +1,17 @@
 // The conferences: where each is mixed, who is in it, and the bridges and inner legs that make it so.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConferenceFacts } from '../calls/call-facts.js';
 import type { StasisArrivals } from '../calls/stasis-arrivals.js';
+import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { AriBridge, AriChannel, AriClient, AriEvent, AsteriskFarm } from '../ports/asterisk.js';
+import type { AriClient, AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store } from '../store/store.js';
 import { ConferenceBook, type ConferenceListener, type ConferenceWrites } from './conference-book.js';
 import type { Role } from './conference-facts.js';
 import { ConferencePlacement, type ConferencePlacementOptions } from './conference-placement.js';
 import { ConferenceMoves, type ConferencesRebuilt } from './conference-moves.js';
 import {
+  bridgeOnCallNode,
   innerBridgeId,
   innerLegId,
   legOfInner,
@@ -17,9 +20,14 @@ import {
   type ConferenceRecord,
   type Participant,
 } from './conference-record.js';
+import { ConferenceTransitions } from './conference-transitions.js';
+import { Holds } from './holds.js';
+import { InnerLegCheck, type BrokenInner } from './inner-leg-check.js';
 import { ignoreGone, InnerLegs } from './inner-legs.js';
+import { outgrows } from './transition-plan.js';
 import { RoomDeadlines } from './room-deadlines.js';
-import { endingAfter, refusalOf, type Refusal } from './room-rules.js';
+import { aloneAfter, endingAfter, refusalOf, type Refusal } from './room-rules.js';
+import { Speakers, withSpeakers } from './speakers.js';
 
 export interface ConferencesOptions extends ConferencePlacementOptions {
   readonly store: Store;
@@ -46,6 +54,10 @@ export interface JoinRequest {
   /** Undefined: the call's own conference. */
   readonly room?: string;
   readonly legs: readonly Leg[];
+  /** See `EnterRequest`. */
+  readonly firstInnerLeg: number;
+  /** Legs that are about to leave it: they are not counted. */
+  readonly leaving?: readonly string[];
 }
 
 /** A call that wants to enter a room and is not answered yet. */
@@ -54,8 +66,11 @@ export interface EnterRequest {
   readonly room: string;
   readonly leg: Leg;
   readonly role: Role;
+  readonly muted: boolean;
   readonly callerNumber: string;
   readonly callerName: string;
+  /** Number of its first inner leg: apart from those that the leg had in a conference before, which may not have ended yet. */
+  readonly firstInnerLeg: number;
 }
 
 /** Ids of what conferences have on one node. */
@@ -67,13 +82,23 @@ export interface ConferenceHoldings {
   readonly farEnds: ReadonlySet<string>;
 }
 
+/** How long after the daemon's start a living node may take to be connected. */
+const startMs = 5_000;
+
 /** Every call is a conference: one call's own (two participants), or a room that many calls join. */
 export class Conferences {
   readonly #options: ConferencesOptions;
   readonly #book: ConferenceBook;
   readonly #inners: InnerLegs;
+  readonly #holds: Holds;
   readonly #moves: ConferenceMoves;
+  readonly #transitions: ConferenceTransitions;
   readonly #placement: ConferencePlacement;
+  readonly #speakers: Speakers;
+  readonly #check = new InnerLegCheck();
+  /** Nodes that have been connected since the daemon started. */
+  readonly #known = new Set<string>();
+  #startedMs = 0;
   readonly #deadlines = new RoomDeadlines((id, reason) => void this.endRoom(id, reason));
   #lost: (callId: string, reason: string) => void = () => undefined;
 
@@ -82,14 +107,34 @@ export class Conferences {
     this.#book = new ConferenceBook(options.store, options.writes);
     this.#placement = new ConferencePlacement(options, () => this.#book.list());
     this.#inners = new InnerLegs({ ...options, book: this.#book });
+    this.#holds = new Holds({ ...options, book: this.#book, bridgeOf: bridgeOnCallNode });
     this.#moves = new ConferenceMoves({
       ...options,
       book: this.#book,
       inners: this.#inners,
+      holds: this.#holds,
       lost: (callId, reason) => this.#lost(callId, reason),
       conferenceNode: () => this.#placement.conferenceNode(),
     });
-    this.#book.onChange((before, after) => this.#deadlines.changed(before, after));
+    this.#transitions = new ConferenceTransitions({
+      ...options,
+      book: this.#book,
+      inners: this.#inners,
+      holds: this.#holds,
+      lost: (callId, reason) => this.#lost(callId, reason),
+      conferenceNode: () => this.#placement.conferenceNode(),
+      makeBridge: conference => this.#moves.makeBridge(conference),
+    });
+    this.#speakers = new Speakers({
+      ...options,
+      book: this.#book,
+      keep: (id, speaking) => this.#keepSpeakers(id, speaking),
+      listenAnew: (id, innerId) => this.#inners.listenAnew(id, innerId),
+    });
+    this.#book.onChange((before, after) => {
+      this.#deadlines.changed(before, after);
+      this.#speakers.changed(before, after);
+    });
   }
 
   /** Who is told when a participant lost its conference without having left: it ended, or put the participant out. */
@@ -103,8 +148,13 @@ export class Conferences {
   }
 
   async load(): Promise<void> {
+    this.#startedMs = Date.now();
     await this.#book.load();
-    for (const conference of this.#book.list()) this.#deadlines.set(conference);
+    this.#check.load(this.list());
+    for (const conference of this.list()) {
+      this.#deadlines.set(conference);
+      this.#speakers.takeUp(conference);
+    }
   }
 
   list(): ConferenceRecord[] {
@@ -122,13 +172,20 @@ export class Conferences {
   async enter(request: EnterRequest): Promise<Refusal | undefined> {
     const id = roomId(request.room);
     return this.#book.run(id, async () => {
-      const { callId, leg, role, callerNumber, callerName } = request;
+      const { callId, leg, role, muted, callerNumber, callerName, firstInnerLeg } = request;
       const known = this.#book.get(id);
       if (known?.participants.some(one => one.legId === leg.id)) return undefined;
       const refusal = known && refusalOf(known);
       if (refusal) return refusal;
       const conference = known ?? (await this.#create(id, [leg], request.room));
-      const place = { ...newParticipant(callId, leg), role, callerNumber, callerName, entering: true };
+      const place = {
+        ...newParticipant(callId, leg, firstInnerLeg),
+        role,
+        muted,
+        callerNumber,
+        callerName,
+        entering: true,
+      };
       await this.#book.save({ ...conference, participants: [...conference.participants, place] });
       return undefined;
     });
@@ -139,8 +196,10 @@ export class Conferences {
    * stay. Resolves with the conference's id. Throws what ARI refused, or NO_CONFERENCE_NODE.
    */
   async join(request: JoinRequest): Promise<string> {
-    const { callId, room, legs } = request;
-    const key = room === undefined ? `${callId}-conf` : roomId(room);
+    const { callId, room, legs, leaving = [], firstInnerLeg } = request;
+    const own = room === undefined ? `${callId}-conf` : roomId(room);
+    const there = await this.#book.runOf(callId, conference => Promise.resolve(conference.id));
+    const key = there ?? own;
     return this.#book.run(key, async () => {
       const conference = this.#book.get(key) ?? (await this.#create(key, legs, room));
       const there = new Set(present(conference).map(one => one.legId));
@@ -148,13 +207,11 @@ export class Conferences {
       if (joining.length === 0) return key;
       const added = joining.map((leg): Participant => {
         const place = conference.participants.find(one => one.legId === leg.id);
-        return { ...(place ?? newParticipant(callId, leg)), entering: false, joinedMs: Date.now() };
+        return { ...(place ?? newParticipant(callId, leg, firstInnerLeg)), entering: false, joinedMs: Date.now() };
       });
       const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
-      const joined = { ...conference, participants: [...others, ...added] };
-      await this.#book.save(joined);
-      await this.#attach(joined, added);
-      void this.#inners.refresh(joined);
+      const joined = await this.#joined(conference, others, added, leaving);
+      this.#refresh(joined);
       this.#options.log.info(
         { call: callId, conference: key, legs: added.map(one => one.legId), node: joined.node },
         `joined conference ${key} on ${joined.node}`,
@@ -169,33 +226,79 @@ export class Conferences {
     return conference?.mixing === 'call-node' ? conference.id : undefined;
   }
 
-  /** Takes one leg that is gone out of the call's conference, which goes on. */
-  async part(callId: string, legId: string): Promise<void> {
-    const key = this.#book.idOf(callId);
-    if (key === undefined) return;
-    await this.#book.run(key, async () => {
-      const conference = this.#book.get(key);
-      const gone = conference?.participants.find(one => one.legId === legId);
-      if (!conference || !gone) return;
+  /**
+   * All that are in the conference of one call are in that of another from now on, but for the legs `without`, which are in none. Where one of the two is a
+   * room, they are in the room. Done anew it changes nothing. Resolves with the id of the conference. Throws CONFERENCE_REFUSED where one of the
+   * two is in no conference, or nobody of it would be left; NO_CONFERENCE_NODE.
+   */
+  async merge(callId: string, otherCallId: string, without: readonly string[]): Promise<string> {
+    const [one, other] = [this.#book.idOf(callId), this.#book.idOf(otherCallId)];
+    if (one === undefined || other === undefined) throw notTogether('one of them is talking to nobody any more');
+    if (one === other) return one;
+    await this.#untilConnected([one, other]);
+    const merged = await this.#book.runBoth(one, other, async () => {
+      const [first, second] = [this.#book.get(one), this.#book.get(other)];
+      // One of them has become part of another one while we waited.
+      if (!first || !second || this.#book.idOf(callId) !== one || this.#book.idOf(otherCallId) !== other)
+        return undefined;
+      const stays = (conference: ConferenceRecord): boolean =>
+        present(conference).some(({ legId }) => !without.includes(legId));
+      if (!stays(first) || !stays(second) || (first.ending ?? second.ending) !== null)
+        throw notTogether('nobody of one of them is there any more');
+      const [into, from] = first.room === null && second.room !== null ? [second, first] : [first, second];
+      return this.#transitions.merge(into, from, without);
+    });
+    return merged?.id ?? this.merge(callId, otherCallId, without);
+  }
+
+  /**
+   * Just after a start the nodes connect one after the other, and a call that is taken up goes on at the first one: what begins to move
+   * people waits for all that it may need, as long as a start may take.
+   */
+  async #untilConnected(ids: readonly string[]): Promise<void> {
+    const { asterisks } = this.#options;
+    const isThere = (): boolean => {
+      const conferences = ids.flatMap(id => this.#book.get(id) ?? []);
+      const nodes = conferences.flatMap(one => [one.node, ...one.participants.map(({ callNode }) => callNode)]);
+      const isConnected = nodes.every(name => asterisks.node(name).connected);
+      return isConnected && this.#placement.conferenceNode() !== undefined;
+    };
+    while (Date.now() < this.#startedMs + startMs && !isThere()) await sleep(20);
+  }
+
+  /** How many of other calls are in the conference of this one; a room is company enough: Infinity. */
+  companions(callId: string): number {
+    const conference = this.#book.ofCall(callId);
+    if (!conference) return 0;
+    return conference.room === null ? present(conference).filter(one => one.callId !== callId).length : Infinity;
+  }
+
+  /** Takes one leg that is gone out of the call's conference, which goes on; with `orEnd`, unless one of a call's own is alone then. */
+  async part(callId: string, legId: string, orEnd = false): Promise<void> {
+    await this.#book.runOf(callId, async conference => {
+      const gone = conference.participants.find(one => one.legId === legId);
+      if (!gone) return;
+      const left = { ...conference, participants: conference.participants.filter(one => one !== gone) };
+      const ending = left.ending ?? (orEnd ? aloneAfter(left) : null);
+      // First: the end of its inner leg must not be taken for that of one who is in it.
+      await this.#book.save({ ...left, ending });
       await this.#detach(conference, gone);
-      await this.#book.save({ ...conference, participants: conference.participants.filter(one => one !== gone) });
+      this.#refresh(left);
+      if (ending !== null && left.ending === null) this.#putOut(left, ending);
     });
   }
 
   /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
   async leave(callId: string): Promise<void> {
-    const key = this.#book.unlink(callId);
-    if (key === undefined) return;
-    await this.#book.run(key, async () => {
-      const conference = this.#book.get(key);
-      if (!conference) return;
+    await this.#book.runOf(callId, async conference => {
+      this.#book.unlink(callId);
       const gone = conference.participants.filter(one => one.callId === callId);
       const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
       await Promise.all(gone.map(one => this.#detach(conference, one)));
       if (left.participants.length === 0) return this.#end(left);
-      const ending = left.ending ?? endingAfter(gone, left);
+      const ending = left.ending ?? endingAfter(gone, left) ?? aloneAfter(left);
       await this.#book.save({ ...left, ending });
-      void this.#inners.refresh(left);
+      this.#refresh(left);
       if (ending !== null && left.ending === null) this.#putOut(left, ending);
     });
   }
@@ -211,13 +314,42 @@ export class Conferences {
     const changed = await this.#book.run(id, async () => {
       const before = this.#book.get(id);
       if (!before) return undefined;
-      const after = change(before);
-      await this.#book.save(after);
-      return after;
+      return this.#changed(change(before));
     });
-    // Not in its turn: a conference node that does not answer must not keep the recovery of its rooms waiting.
-    if (changed) await this.#inners.refresh(changed);
+    if (changed) await this.#sounds(changed);
     return changed;
+  }
+
+  async #keepSpeakers(id: string, speaking: ReadonlyMap<string, boolean>): Promise<void> {
+    await this.#book.run(id, async () => {
+      const before = this.#book.get(id);
+      if (before) await this.#book.save(withSpeakers(before, speaking));
+    });
+  }
+
+  async #changed(after: ConferenceRecord): Promise<ConferenceRecord> {
+    await this.#book.save(after);
+    return after;
+  }
+
+  /** Not in its turn: a conference node that does not answer must not keep the recovery of its rooms waiting. */
+  async #sounds(changed: ConferenceRecord): Promise<void> {
+    await Promise.all([this.#inners.refresh(changed), this.#holds.refresh(changed.id)]);
+  }
+
+  /**
+   * Puts these legs of a call on hold, or takes them off it: all that are not meant stay as they are. Resolves, once it is so, with the
+   * legs of the call that are on hold then; undefined where the call is in no conference.
+   */
+  async hold(callId: string, legIds: readonly string[], onHold: boolean): Promise<readonly string[] | undefined> {
+    const changed = await this.#book.runOf(callId, before => this.#changed(withHold(before, legIds, onHold)));
+    if (!changed) return undefined;
+    await this.#sounds(changed);
+    return changed.participants.filter(one => one.callId === callId && one.onHold).map(one => one.legId);
+  }
+
+  isOnHold(callId: string, legId: string): boolean {
+    return this.#book.ofCall(callId)?.participants.some(one => one.legId === legId && one.onHold) ?? false;
   }
 
   /** Hangs up the call of a participant. */
@@ -237,6 +369,10 @@ export class Conferences {
     if (!('channel' in event)) return false;
     if (event.type === 'StasisStart' && event.args[0] === 'conference') {
       this.#inners.arrived(node, event.channel, event.args.slice(1));
+      return true;
+    }
+    if (event.type === 'ChannelTalkingStarted' || event.type === 'ChannelTalkingFinished') {
+      this.#speakers.heard(node, event.channel.dialplan.exten, event.type === 'ChannelTalkingStarted');
       return true;
     }
     const id = event.channel.id;
@@ -281,23 +417,46 @@ export class Conferences {
     });
   }
 
-  /** A node's event stream is open: what its conferences have there is known again, or made again. */
+  /**
+   * A node's event stream is open: what its conferences have there is known again, or made again. `isRecovering`: a leg that will be
+   * attached as it is recovered.
+   */
   async takeUp(
     node: string,
-    snapshot: { bridges: readonly AriBridge[]; channels: readonly AriChannel[] },
+    snapshot: Pick<AriSnapshot, 'bridges' | 'channels'>,
+    isRecovering: (legId: string) => boolean,
   ): Promise<void> {
     this.#inners.takeUp(node, snapshot.channels, this.holdings(node).farEnds);
+    for (const broken of this.#check.connected(node, snapshot, this.list(), isRecovering)) void this.#mend(broken);
+    // What an earlier daemon left is mended leg by leg.
+    const isFirst = !this.#known.has(node);
+    this.#known.add(node);
     const kept = new Set(snapshot.bridges.map(bridge => bridge.id));
+    await this.#holds.takeUp(node, snapshot, isRecovering);
     for (const conference of this.list()) {
       const { id, mixing, ending } = conference;
       if (conference.node === node && mixing === 'conference-farm') {
-        if (!kept.has(id)) await this.#moves.rebuild(id, node, `${node} no longer has its bridge`);
+        if (!isFirst && !kept.has(id)) await this.#moves.rebuild(id, node, `${node} no longer has its bridge`);
         else await this.#inners.refresh(conference);
       }
       // Those of an end that an earlier daemon did not finish.
       if (ending !== null)
         this.#putOut({ participants: conference.participants.filter(one => one.callNode === node) }, ending);
     }
+  }
+
+  async #mend(broken: readonly BrokenInner[]): Promise<void> {
+    const [first] = broken;
+    if (!first) return;
+    const { callId } = first.participant;
+    await this.#moves
+      .mend(callId, broken)
+      .catch((error: unknown) =>
+        this.#options.log.error(
+          { call: callId, error },
+          `the conference of call ${callId} was not mended: ${messageOf(error)}`,
+        ),
+      );
   }
 
   /**
@@ -326,11 +485,31 @@ export class Conferences {
   async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
     const callNodes = [...new Set(legs.map(leg => leg.node))];
     const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
-    const conference = await this.#placement.place(facts);
+    const conference = await this.#placement.place(facts, () => this.#untilConnected([]));
     await this.#book.save(conference);
     await this.#moves.makeBridge(conference);
     this.#options.events.created({ ...facts, node: conference.node });
     return conference;
+  }
+
+  /** Not awaited: those who come and go do not wait for what the others hear then. */
+  #refresh(conference: ConferenceRecord): void {
+    void this.#sounds(conference);
+  }
+
+  async #joined(
+    conference: ConferenceRecord,
+    others: readonly Participant[],
+    added: readonly Participant[],
+    leaving: readonly string[],
+  ): Promise<ConferenceRecord> {
+    const all = [...others, ...added];
+    const stay = all.filter(one => !leaving.includes(one.legId));
+    if (outgrows(conference, stay)) return this.#transitions.grow(conference, all);
+    const joined = { ...conference, participants: all };
+    await this.#book.save(joined);
+    await this.#attach(joined, added);
+    return joined;
   }
 
   async #attach(conference: ConferenceRecord, participants: readonly Participant[]): Promise<void> {
@@ -357,7 +536,7 @@ export class Conferences {
     for (const conference of this.list()) {
       const member = conference.participants.find(one => innerLegId(one) === innerId);
       // The end of its conference node is known in other ways, and mended.
-      if (this.#options.nodes.state(conference.node) === 'dead') continue;
+      if (this.#options.nodes.isDead(conference.node)) continue;
       if (member && this.#book.idOf(member.callId) === conference.id) {
         this.#lost(member.callId, `the leg to ${conference.node} ended`);
       }
@@ -374,7 +553,7 @@ export class Conferences {
 
   /** Ends what is there still; a dead node has nothing, and would keep us waiting for its answer. */
   async #onLiving(node: string, work: (ari: AriClient) => Promise<unknown>[]): Promise<void> {
-    if (this.#options.nodes.state(node) === 'dead') return;
+    if (this.#options.nodes.isDead(node)) return;
     await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
   }
 
@@ -388,10 +567,19 @@ export class Conferences {
   }
 }
 
-function newParticipant(callId: string, leg: Leg): Participant {
+function withHold(conference: ConferenceRecord, legIds: readonly string[], onHold: boolean): ConferenceRecord {
+  const participants = conference.participants.map(one => (legIds.includes(one.legId) ? { ...one, onHold } : one));
+  return { ...conference, participants };
+}
+
+function notTogether(why: string): HoldfastError {
+  return new HoldfastError('CONFERENCE_REFUSED', `they cannot be brought together: ${why}`);
+}
+
+function newParticipant(callId: string, leg: Leg, innerLegs: number): Participant {
   return {
-    ...{ legId: leg.id, callId, callNode: leg.node, innerLegs: 0 },
-    ...{ muted: false, deaf: false, role: 'speaker', entering: false },
+    ...{ legId: leg.id, callId, callNode: leg.node, innerLegs },
+    ...{ muted: false, deaf: false, onHold: false, speaking: false, role: 'speaker', entering: false },
     ...{ callerNumber: '', callerName: '', joinedMs: 0 },
   };
 }

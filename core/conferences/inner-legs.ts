@@ -16,6 +16,7 @@ import {
 } from '../ports/asterisk.js';
 import type { ConferenceBook } from './conference-book.js';
 import { innerBridgeId, innerLegId, present, type ConferenceRecord, type Participant } from './conference-record.js';
+import { unlessDead } from './node-deaths.js';
 import { audioAtEntry, audioCommands, audioOf, muteAtEntry, type Audio, type AudioCommand } from './room-audio.js';
 
 export interface InnerLegsOptions {
@@ -59,9 +60,20 @@ export class InnerLegs {
 
   /**
    * One inner SIP leg from the participant's call node to the conference node, node to node. When it is up it is in the bridge of
-   * the participant's leg at one end, and in the conference's at the other, muted from the start where it is to be.
+   * the participant's leg at one end, and in the conference's at the other, muted from the start where it is to be. False where one of
+   * the two nodes dies meanwhile: whoever recovers what was there makes it again.
    */
-  async make(conference: ConferenceRecord, participant: Participant): Promise<void> {
+  async make(conference: ConferenceRecord, participant: Participant): Promise<boolean> {
+    const ends = [conference.node, participant.callNode];
+    return (await this.unlessDead(ends, () => this.#originate(conference, participant).then(() => true))) ?? false;
+  }
+
+  /** See `unlessDead` of node-deaths.ts. */
+  unlessDead<T>(names: readonly string[], work: () => Promise<T>): Promise<T | undefined> {
+    return unlessDead(this.#options.nodes, names, work);
+  }
+
+  async #originate(conference: ConferenceRecord, participant: Participant): Promise<void> {
     const { arrivals, nodes } = this.#options;
     const ari = this.#ari(participant.callNode);
     const inner = innerLegId(participant);
@@ -110,6 +122,18 @@ export class InnerLegs {
     }
   }
 
+  /** Puts the conference node's end of an inner leg into another bridge there; false where there is none. See `make`. */
+  async moveFarEnd(innerId: string, bridgeId: string): Promise<boolean> {
+    const end = this.#farEnds.get(innerId);
+    if (!end) return false;
+    const { bridges } = this.#ari(end.node);
+    await this.unlessDead([end.node], async () => {
+      await bridges.createWithId({ bridgeId, type: 'mixing' });
+      await bridges.addChannel({ bridgeId, channel: end.channelId });
+    });
+    return true;
+  }
+
   /** Ends the conference node's end of an inner leg whose other end is gone: nobody will send it a BYE. */
   endFarEnd(innerId: string): void {
     const end = this.#farEnds.get(innerId);
@@ -123,6 +147,15 @@ export class InnerLegs {
     if (room === null) return;
     const innerIds = (this.#options.book.get(id)?.participants ?? []).map(innerLegId);
     await Promise.all(innerIds.map(innerId => this.#said.run(innerId, () => this.#tell(id, innerId))));
+  }
+
+  /** Has the conference node listen to a participant as if it had said nothing yet: one who speaks is told of again. */
+  async listenAnew(conferenceId: string, innerId: string): Promise<void> {
+    await this.#said.run(innerId, async () => {
+      const end = this.#farEnds.get(innerId);
+      if (end?.audio) end.audio = { ...end.audio, talkDetect: undefined };
+      await this.#tell(conferenceId, innerId);
+    });
   }
 
   async #tell(conferenceId: string, innerId: string): Promise<void> {
@@ -154,7 +187,7 @@ export class InnerLegs {
 }
 
 /** As it will be once it is in: it is among those who are present then. */
-function wantedAudio(conference: ConferenceRecord, participant: Participant): Audio {
+function wantedAudio(conference: ConferenceRecord, participant: Participant): Pick<Audio, 'muted' | 'hears'> {
   if (conference.room === null) return { muted: false, hears: 'room' };
   const entered = present(conference).some(one => one.legId === participant.legId)
     ? conference
@@ -163,18 +196,7 @@ function wantedAudio(conference: ConferenceRecord, participant: Participant): Au
 }
 
 async function say(ari: AriClient, channelId: string, command: AudioCommand): Promise<void> {
-  switch (command.do) {
-    case 'mute':
-      return ari.channels.mute({ channelId, direction: command.direction });
-    case 'unmute':
-      return ari.channels.unmute({ channelId, direction: command.direction });
-    case 'startMoh':
-      return ari.channels.startMoh({ channelId });
-    case 'stopMoh':
-      return ari.channels.stopMoh({ channelId });
-    case 'startSilence':
-      return ari.channels.startSilence({ channelId });
-    case 'stopSilence':
-      return ari.channels.stopSilence({ channelId });
-  }
+  if ('direction' in command) return ari.channels[command.do]({ channelId, direction: command.direction });
+  if ('variable' in command) return ari.channels.setChannelVar({ channelId, ...command });
+  return ari.channels[command.do]({ channelId });
 }

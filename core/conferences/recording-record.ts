@@ -1,19 +1,8 @@
 // A recording of a room as plain values: what the store's table `recordings` holds until its files are all in their folder.
 import { z } from 'zod';
+import { isoTime, jsonLines, nextSegment, recordedSchema, stopped } from '../recordings/recording-segments.js';
 import { changesOf } from './conference-changes.js';
 import { participantId, present, roleSchema, type ConferenceRecord, type Participant } from './conference-record.js';
-
-const segment = z.object({
-  /** Name of the file, and on its conference node of the recording. */
-  name: z.string(),
-  node: z.string(),
-  startedMs: z.number(),
-  /** Null while it goes on. */
-  endedMs: z.number().nullable(),
-  /** In its folder. */
-  kept: z.boolean(),
-});
-export type RecordingSegment = z.infer<typeof segment>;
 
 const stay = z.object({
   participant: z.string(),
@@ -25,15 +14,9 @@ const stay = z.object({
   leftMs: z.number().nullable(),
 });
 
-export const recordingSchema = z.object({
-  /** Name of its folder. */
-  id: z.string(),
+export const recordingSchema = recordedSchema.extend({
   conference: z.string(),
   room: z.string(),
-  startedMs: z.number(),
-  /** Null while it goes on. */
-  endedMs: z.number().nullable(),
-  segments: z.array(segment),
   /** Who was in the room meanwhile. */
   stays: z.array(stay),
 });
@@ -49,38 +32,12 @@ export function newRecording(conference: RoomRecord, nowMs: number): Recording {
     ...{ id: `${safe}-${at}`, conference: id, room, startedMs: nowMs, endedMs: null, segments: [] },
     stays: present(conference).map(newStay),
   };
-  return withSegment(fresh, conference.node, nowMs);
+  return nextSegment(fresh, conference.node, nowMs);
 }
 
 function newStay(one: Participant): Recording['stays'][number] {
   const { callId: call, callerNumber, callerName, role, joinedMs } = one;
   return { participant: participantId(one), call, callerNumber, callerName, role, joinedMs, leftMs: null };
-}
-
-function withSegment(recording: Recording, node: string, startedMs: number): Recording {
-  const name = `${recording.id}-${recording.segments.length + 1}`;
-  return { ...recording, segments: [...recording.segments, { name, node, startedMs, endedMs: null, kept: false }] };
-}
-
-export function openSegment({ segments }: Recording): RecordingSegment | undefined {
-  return segments.find(one => one.endedMs === null);
-}
-
-function closed(recording: Recording, nowMs: number): Recording {
-  return { ...recording, segments: recording.segments.map(one => ({ ...one, endedMs: one.endedMs ?? nowMs })) };
-}
-
-/** The present segment is over, and another one begins, there where the room is mixed now. */
-export function nextSegment(recording: Recording, node: string, nowMs: number): Recording {
-  return withSegment(closed(recording, nowMs), node, nowMs);
-}
-
-export function stopped(recording: Recording, nowMs: number): Recording {
-  return { ...closed(recording, nowMs), endedMs: nowMs };
-}
-
-export function kept(recording: Recording, name: string): Recording {
-  return { ...recording, segments: recording.segments.map(one => (one.name === name ? { ...one, kept: true } : one)) };
 }
 
 /** With what has happened to its room since; the same object where nothing has that concerns it. */
@@ -109,15 +66,13 @@ export function following(
   }, recording);
 }
 
-const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
-
 /** The file beside its segments: a line for each of them, and one for each stay of a participant. */
 export function formatRecording({ room, segments, stays }: Recording): string {
   const lines = [
     ...segments.map(({ name, node, startedMs, endedMs }) => ({
-      ...{ segment: `${name}.wav`, room, node, startedAt: iso(startedMs), endedAt: iso(endedMs) },
+      ...{ segment: `${name}.wav`, room, node, startedAt: isoTime(startedMs), endedAt: isoTime(endedMs) },
     })),
-    ...stays.map(({ joinedMs, leftMs, ...who }) => ({ ...who, joinedAt: iso(joinedMs), leftAt: iso(leftMs) })),
+    ...stays.map(({ joinedMs, leftMs, ...who }) => ({ ...who, joinedAt: isoTime(joinedMs), leftAt: isoTime(leftMs) })),
   ];
-  return lines.map(line => `${JSON.stringify(line)}\n`).join('');
+  return jsonLines(lines);
 }

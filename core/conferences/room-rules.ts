@@ -17,6 +17,11 @@ export function refusalOf(conference: ConferenceRecord): Refusal | undefined {
   return undefined;
 }
 
+/** Why a call's own conference ends now that others have left it: nobody is there to talk to. */
+export function aloneAfter({ room, participants }: ConferenceRecord): string | null {
+  return room === null && participants.length === 1 ? 'all others have hung up' : null;
+}
+
 /** Why the room ends now that these have left it; null where it goes on. */
 export function endingAfter(gone: readonly Participant[], left: ConferenceRecord): string | null {
   if (left.policy.endWhen !== 'last-moderator-leaves') return null;

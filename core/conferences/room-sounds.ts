@@ -12,12 +12,13 @@ export interface RoomSoundsOptions {
   readonly ownSound: (node: string, name: string) => string;
 }
 
-/** Thirty who join at once are one sound, not thirty one after the other. */
-const pauseMs = 500;
+/** Thirty who join at once are one sound, not thirty one after the other; one who leaves at once is told of all the same. */
+const pauseMs = 1_000;
 
 export class RoomSounds {
   readonly #options: RoomSoundsOptions;
-  readonly #playedMs = new Map<string, number>();
+  /** By conference: when each sound was begun last. */
+  readonly #playedMs = new Map<string, Map<string, number>>();
 
   constructor(options: RoomSoundsOptions) {
     this.#options = options;
@@ -42,8 +43,11 @@ export class RoomSounds {
   #play(conference: ConferenceRecord, sound: string): void {
     const { id, node } = conference;
     // One who is alone has nobody to be told about, and hears music or silence.
-    if (present(conference).length < 2 || Date.now() - (this.#playedMs.get(id) ?? 0) < pauseMs) return;
-    this.#playedMs.set(id, Date.now());
+    if (present(conference).length < 2) return;
+    const playedMs = this.#playedMs.get(id) ?? new Map<string, number>();
+    this.#playedMs.set(id, playedMs);
+    if (Date.now() - (playedMs.get(sound) ?? 0) < pauseMs) return;
+    playedMs.set(sound, Date.now());
     const { asterisks, log, ownSound } = this.#options;
     const [, own] = /^tone:(.*)$/.exec(sound) ?? [];
     const media = own === undefined ? sound : ownSound(node, own);

@@ -4,15 +4,22 @@ import type { ParticipantFacts, RoomControl, RoomFacts } from './conference-fact
 import { participantId, present, type ConferenceRecord, type Participant } from './conference-record.js';
 import type { Conferences } from './conferences.js';
 import type { Recordings } from './recordings.js';
-import { isMuted, isWaiting } from './room-audio.js';
+import { isMuted, isSpeaking, isWaiting } from './room-audio.js';
 
 /** A room's record has its name. */
 type RoomRecord = ConferenceRecord & { readonly room: string };
+
+/** What rooms want of calls: whoever is added is a leg of the call of whoever asks. */
+export interface CallAdditions {
+  add(call: string, number: string, by: string, progress?: (line: string) => void): Promise<unknown>;
+  merge(call: string, other: string): Promise<{ readonly conference: string | null }>;
+}
 
 /** What rooms are kept by; found at each use, as plugins are given operations on rooms before there are any. */
 export interface RoomKeepers {
   readonly conferences: () => Pick<Conferences, 'list' | 'change' | 'putOut' | 'endRoom'>;
   readonly recordings: () => Pick<Recordings, 'of' | 'start' | 'stop'>;
+  readonly calls: () => CallAdditions;
 }
 
 export class Rooms implements RoomControl {
@@ -78,6 +85,28 @@ export class Rooms implements RoomControl {
     const found = this.#find(room);
     await this.#keepers.recordings().stop(found);
     return this.#facts(found);
+  }
+
+  async add(room: string, number: string, by?: string, progress?: (line: string) => void): Promise<RoomFacts> {
+    const found = this.#find(room);
+    const there = present(found);
+    const one =
+      by === undefined ? (there.find(({ role }) => role === 'moderator') ?? there[0]) : findParticipant(found, by);
+    if (!one) throw new HoldfastError('CONFERENCE_REFUSED', `nobody is in room ${found.room} yet who could add others`);
+    await this.#keepers.calls().add(one.callId, number, one.legId, progress);
+    return this.get(found.id);
+  }
+
+  async merge(conference: string, other: string): Promise<string> {
+    const merged = await this.#keepers.calls().merge(this.#callIn(conference), this.#callIn(other));
+    return merged.conference ?? '';
+  }
+
+  /** A call that is in this room; any other name is that of a call itself. */
+  #callIn(wanted: string): string {
+    const rooms = this.#conferences.list();
+    const found = rooms.find(one => one.room === wanted) ?? rooms.find(one => one.id === wanted);
+    return (found && present(found)[0]?.callId) ?? wanted;
   }
 
   async end(room: string): Promise<RoomFacts> {
@@ -153,15 +182,16 @@ function roomFacts(conference: RoomRecord, recording: string | null): RoomFacts 
     ...{ id, room, node, locked, recording },
     waiting: isWaiting(conference),
     createdAt: new Date(createdMs).toISOString(),
-    participants: present(conference).map(participantFacts),
+    participants: present(conference).map(member => participantFacts(conference, member)),
   };
 }
 
-function participantFacts(member: Participant): ParticipantFacts {
+function participantFacts(conference: ConferenceRecord, member: Participant): ParticipantFacts {
   const { callId, callerNumber, callerName, role, deaf, joinedMs } = member;
   return {
     ...{ id: participantId(member), call: callId, callerNumber, callerName, role, deaf },
     muted: isMuted(member),
+    speaking: isSpeaking(conference, member),
     joinedAt: new Date(joinedMs).toISOString(),
   };
 }

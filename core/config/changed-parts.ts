@@ -5,13 +5,14 @@ import { formatPath } from './config-problem.js';
 import type { HoldfastConfig } from './holdfast-config.js';
 
 /**
- * What a change asks for beyond the daemon's taking it, mildest first. A reload does the first four, and calls go on:
- * Kamailios take new lists and tables, Asterisks new PJSIP objects; servers are added, or go when their calls have ended.
+ * What a change asks for beyond the daemon's taking it, mildest first. A reload does the first five, and calls go on:
+ * Kamailios take new lists and tables, and another certificate, Asterisks new PJSIP objects; servers are added, or go when their calls have ended.
  * `rolling-restart`: each server has it from its next start. `daemon-restart`: the daemon's next start has it, calls go on.
  * `full-restart`: the farm goes down and up.
  */
 export const needs = [
   'list-reload',
+  'certificate-reload',
   'endpoint-reload',
   'node-start',
   'node-leave',
@@ -82,8 +83,28 @@ const plainParts: readonly PlainPart[] = [
   { part: 'sounds', needs: [], of: config => config.sounds },
   { part: 'flows', needs: [], of: config => config.flows.map(({ name, written }) => ({ name, written })) },
   { part: 'passHeaders', needs: [], of: config => config.passHeaders },
-  { part: 'edge', needs: ['list-reload'], of: config => config.edge },
-  { part: 'numbers', needs: [], of: config => config.numbers },
+  { part: 'overload', needs: [], of: config => config.overload },
+  { part: 'edge', needs: ['list-reload'], of: ({ edge }) => [edge.allow, edge.defence] },
+  { part: 'edge.tcp', needs: ['rolling-restart', 'daemon-restart'], of: config => config.farm.plan.streams.tcp },
+  { part: 'edge.tls', needs: ['rolling-restart', 'daemon-restart'], of: config => config.farm.plan.streams.tls },
+  {
+    part: 'edge.tls.certificate',
+    needs: ['certificate-reload'],
+    of: ({ edge }) => [edge.certificate?.certificate, edge.certificate?.key],
+  },
+  { part: 'edge.mostConnections', needs: ['rolling-restart'], of: config => config.edge.mostConnections },
+  {
+    part: 'edge.strangerSilenceSeconds',
+    needs: ['rolling-restart'],
+    of: config => config.edge.strangerSilenceSeconds,
+  },
+  {
+    part: 'edge.connectionsPerSource',
+    needs: ['daemon-restart'],
+    of: config => config.farm.plan.streams.perSource,
+  },
+  { part: 'numbers', needs: [], of: ({ numbers }) => [numbers.country, numbers.expensive] },
+  { part: 'numbers.emergency', needs: ['list-reload'], of: config => config.numbers.emergency },
   { part: 'subscriberLimits', needs: [], of: config => config.subscriberLimits },
 ];
 
@@ -113,12 +134,12 @@ export const knownParts: readonly string[] = [
   ...['subscribers', 'trunks', 'plugins'],
 ];
 
-/** A Kamailio is in nobody's list: the VIPs are given to it. */
+/** A Kamailio that leaves stays in the others' tables until it is gone: it may have connections of phones. */
 function changedSize(farm: FarmName, before: HoldfastConfig, after: HoldfastConfig): readonly ChangedPart[] {
   const [old, now] = [before.farm.sizes[farm], after.farm.sizes[farm]];
   if (old === now) return [];
   const own = now > old ? 'node-start' : 'node-leave';
-  return [{ part: `farm.${farm}`, needs: farm === 'kamailio' ? [own] : ['list-reload', own] }];
+  return [{ part: `farm.${farm}`, needs: farm === 'kamailio' && own === 'node-leave' ? [own] : ['list-reload', own] }];
 }
 
 type EntryNeeds = Readonly<Record<string, readonly Need[]>>;
@@ -129,6 +150,8 @@ const trunkNeeds: EntryNeeds = {
   sources: ['list-reload'],
   gateways: ['list-reload'],
   credentials: ['endpoint-reload'],
+  login: ['list-reload'],
+  register: ['list-reload', 'endpoint-reload'],
 };
 
 /** With more changed entries than this, their section is named instead of each. */

@@ -62,8 +62,10 @@ const subscriber = z.strictObject({
   limits: callLimits.optional().describe('What it may do, instead of subscriberLimits.'),
 });
 
+const gatewayForm = 'host, host:port, or sip:host;transport=tls';
+
 const gateway = z.strictObject({
-  address: z.string().describe('Address or name, with :port where it is not 5060.'),
+  address: z.string().describe(`Where it is: ${gatewayForm}.`),
   priority: z
     .int()
     .min(0)
@@ -73,6 +75,9 @@ const gateway = z.strictObject({
   weight: z.int().min(0).max(65_535).default(1).describe('Share of the calls among those of one priority.'),
 });
 
+/** User part of a SIP URI (RFC 3261 §25.1), written plainly. */
+export const userPart = /^[A-Za-z0-9_.!~*'()&=+$/-]{1,64}$/;
+
 const trunk = z.strictObject({
   sources: z
     .array(z.string())
@@ -81,7 +86,29 @@ const trunk = z.strictObject({
   gateways: z
     .array(z.union([z.string(), gateway]))
     .default([])
-    .describe('Where calls to the trunk are sent, best first: address or name, with :port where it is not 5060.'),
+    .describe(`Where calls to the trunk are sent, best first: ${gatewayForm}.`),
+  transport: z
+    .enum(['udp', 'tcp', 'tls'])
+    .default('udp')
+    .describe('By what gateways and registrar are reached that say nothing else of it.'),
+  tls: z
+    .strictObject({
+      verify: z
+        .boolean()
+        .default(true)
+        .describe('The certificate must be signed by an authority, and have the name of the gateway.'),
+      authorities: z
+        .string()
+        .optional()
+        .describe('PEM file of those whose signatures count, relative to this file; default: those of the system.'),
+      name: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i, 'must be a name or an address')
+        .optional()
+        .describe('Name that the certificate must have; default: the gateway’s, as it is written here.'),
+    })
+    .prefault({})
+    .describe('What is asked of gateways that are reached by TLS.'),
   probeSeconds: z
     .int()
     .min(0)
@@ -102,7 +129,44 @@ const trunk = z.strictObject({
       secret: text.describe('Its password. Best as ${NAME} of the environment, or file:PATH.'),
     })
     .optional()
-    .describe('What we answer with when the trunk challenges our INVITEs.'),
+    .describe('What we answer with when the trunk challenges us.'),
+  login: z
+    .strictObject({
+      username: z
+        .union([z.string(), z.number().transform(String)])
+        .pipe(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$/, 'is letters, digits, and _ . + - (at most 64)'))
+        .describe('User name of the digest, which no subscriber has.'),
+      secret: text
+        .pipe(z.string().min(1, 'must not be empty'))
+        .describe('Its password. Best as ${NAME} of the environment, or file:PATH.'),
+    })
+    .optional()
+    .describe('Calls from any address that answer our challenge with this are the trunk’s.'),
+  identities: z
+    .array(text.pipe(z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number, or how numbers begin')))
+    .default([])
+    .describe('Numbers that its calls may come from, or how these begin, with + in E.164; none: any.'),
+  register: z
+    .strictObject({
+      registrar: z.string().optional().describe(`Where it is: ${gatewayForm}; default: the gateways.`),
+      domain: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i, 'must be a domain name or an address')
+        .optional()
+        .describe('Domain of the user, as the provider names it; default: the registrar’s name.'),
+      user: text
+        .pipe(z.string().regex(userPart, 'must be the user part of a SIP address'))
+        .optional()
+        .describe('User that is registered; default: the user name of the credentials.'),
+      expiresSeconds: z
+        .int()
+        .min(60)
+        .max(86_400)
+        .default(600)
+        .describe('How long a registration shall hold; it is refreshed after half of what is granted.'),
+    })
+    .optional()
+    .describe('We register there, so that its calls come to us.'),
   trusted: z
     .boolean()
     .default(true)
@@ -143,7 +207,44 @@ const registration = z.strictObject({
     .describe('How often a phone behind NAT is sent something, so that the NAT keeps its way open. 0: never.'),
 });
 
+const port = (usual: number): z.ZodDefault<z.ZodInt> => z.int().min(1).max(65_535).default(usual);
+
+const tls = z.strictObject({
+  port: port(5061).describe('At the public VIP.'),
+  certificate: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'PEM file, relative to this one: the certificate, and after it those that signed it. Without it the farm makes one for itself.',
+    ),
+  key: z.string().min(1).optional().describe('PEM file of its private key, without a passphrase.'),
+});
+
 const edge = z.strictObject({
+  tcp: z
+    .strictObject({ port: port(5060).describe('At the public VIP.') })
+    .optional()
+    .describe('Phones and trunks may come by TCP; {} for port 5060. Without this block they may not.'),
+  tls: tls.optional().describe('Phones and trunks may come by TLS; {} for port 5061 and a certificate of our own.'),
+  mostConnections: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(2_000)
+    .describe('Connections of TCP and TLS to each Kamailio at a time.'),
+  strangerSilenceSeconds: z
+    .int()
+    .min(1)
+    .max(3_600)
+    .default(30)
+    .describe('How long a connection may be silent on which nobody has proved who they are.'),
+  connectionsPerSource: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(200)
+    .describe('Connections of TCP and TLS from one address at a time: an office behind a NAT is one.'),
   allow: z
     .array(z.string())
     .default([])
@@ -169,6 +270,23 @@ const edge = z.strictObject({
     .default(10)
     .describe('Wrong passwords in a minute that get an address banned.'),
   banSeconds: z.int().min(1).max(604_800).default(600).describe('How long it is banned then.'),
+});
+
+const overload = z.strictObject({
+  lateMs: z
+    .int()
+    .min(0)
+    .max(4_000)
+    .default(4_000)
+    .describe(
+      'New calls to a call node are refused in part once its answers to the daemon take so long for seconds. 0: never.',
+    ),
+  callsPerSecond: z
+    .number()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('New calls per second that each call node takes at most; default: as many as it can.'),
 });
 
 const log = z.strictObject({
@@ -262,7 +380,7 @@ export const configSchema = z.strictObject({
     .string()
     .min(1)
     .default('recordings')
-    .describe('Folder of recorded rooms; relative to the state folder.'),
+    .describe('Folder of recorded rooms and calls; relative to the state folder.'),
   metrics: metrics.optional().describe('Metrics for Prometheus; without this block there are none.'),
   limits: limits.prefault({}).describe('What is ended that does not end by itself, and when.'),
   trace: trace.prefault({}).describe('What the daemon keeps of SIP messages.'),
@@ -270,6 +388,7 @@ export const configSchema = z.strictObject({
     .array(passedHeader)
     .default([...defaultPassHeaders])
     .describe('Headers that pass from leg to leg, on INVITE, BYE, CANCEL and failure responses.'),
+  overload: overload.prefault({}).describe('Which calls are refused when there are more than the machines carry.'),
   edge: edge.prefault({}).describe('What the edge does against those who only make work.'),
   numbers: numbers.prefault({}).describe('Telephone numbers: of which country, and which are special.'),
   subscriberLimits: callLimits.optional().describe('What each subscriber may do that has no limits of its own.'),

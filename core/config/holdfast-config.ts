@@ -1,5 +1,6 @@
 // The config as the daemon uses it: checked, with every address written out, frozen.
 import { dirname, resolve } from 'node:path';
+import type { OverloadConfig } from '../overload/overload-config.js';
 import type { FarmPlan, FarmSizes } from '../farm/farm-plan.js';
 import type { LogLevel } from '../log.js';
 import { readNumber, type NumberRules } from '../numbers/phone-number.js';
@@ -21,6 +22,21 @@ export interface SubscriberConfig {
   readonly limits?: CallLimits;
 }
 
+export interface DigestSecret {
+  readonly username: string;
+  readonly secret: string;
+}
+
+/** That we register with a trunk. */
+export interface RegisterConfig {
+  readonly registrars: readonly GatewayConfig[];
+  readonly domain: string;
+  /** User part of the address of record, and of our Contact. */
+  readonly user: string;
+  /** What is asked for. */
+  readonly expiresSeconds: number;
+}
+
 export interface TrunkConfig {
   readonly name: string;
   /** Every single address. */
@@ -30,7 +46,12 @@ export interface TrunkConfig {
   readonly probeSeconds: number;
   /** How long one may leave an INVITE without any answer. */
   readonly silentMs: number;
-  readonly credentials?: { readonly username: string; readonly secret: string };
+  readonly credentials?: DigestSecret;
+  /** What its calls from other addresses than `sources` answer our challenge with. */
+  readonly login?: DigestSecret;
+  /** Numbers of its callers, or how they begin; none: any. */
+  readonly identities: readonly string[];
+  readonly register?: RegisterConfig;
   /** Of the trust domain of RFC 3325. */
   readonly trusted: boolean;
   readonly limits?: CallLimits;
@@ -43,6 +64,19 @@ export interface EdgeConfig {
   /** Every single address that is never limited and never banned. */
   readonly allow: readonly string[];
   readonly defence: EdgeDefence;
+  /** Of TCP and TLS, to each Kamailio. */
+  readonly mostConnections: number;
+  /** How long one may be silent on which nobody has proved who they are. */
+  readonly strangerSilenceSeconds: number;
+  /** Undefined where the farm makes its own, or has no TLS. */
+  readonly certificate?: CertificateFiles;
+}
+
+/** Absolute paths. What is in the files is looked at by whoever reads them: they change while the config stays. */
+export interface CertificateFiles {
+  readonly certificate: string;
+  readonly key: string;
+  readonly problem: (of: 'certificate' | 'key', message: string, hint?: string) => ConfigProblem;
 }
 
 /** Which telephone numbers are special. */
@@ -110,6 +144,7 @@ export interface HoldfastConfig {
   /** Names of headers that pass from leg to leg. */
   readonly passHeaders: readonly string[];
   readonly edge: EdgeConfig;
+  readonly overload: OverloadConfig;
   readonly numbers: NumbersConfig;
   /** Of each subscriber that has none of its own. */
   readonly subscriberLimits?: CallLimits;

@@ -1,22 +1,13 @@
 // From a config file to a HoldfastConfig, or to every problem in it. Opens no socket and changes nothing.
 import { dirname, resolve } from 'node:path';
-import { farmNames, planFarm, type FarmName, type FarmPlan } from '../farm/farm-plan.js';
-import { HoldfastError } from '../errors.js';
-import { isPrivateAddress, readAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
-import { configInvalid, formatPath, type ConfigPath, type ConfigProblem } from './config-problem.js';
+import { isPrivateAddress, readAddresses, readHostPort, type AddressReading } from './config-address.js';
+import { configInvalid, formatPath, type ConfigPath } from './config-problem.js';
+import { ConfigReading, known } from './config-reading.js';
 import { configSchema, type ConfigFile } from './config-schema.js';
 import { readConfigSource, type ConfigSource } from './config-source.js';
-import type { CallerRules } from '../calls/trunk-caller.js';
-import type { NumberRules } from '../numbers/phone-number.js';
-import type { GatewayConfig } from '../trunks/gateway-list.js';
-import type {
-  FlowBlock,
-  HoldfastConfig,
-  MetricsConfig,
-  PluginBlock,
-  TrunkConfig,
-  WebhookConfig,
-} from './holdfast-config.js';
+import type { FlowBlock, HoldfastConfig, MetricsConfig, PluginBlock, WebhookConfig } from './holdfast-config.js';
+import { readFarm } from './read-farm.js';
+import { readTrunks } from './read-trunks.js';
 import { schemaProblems } from './schema-problems.js';
 
 export interface LoadOptions {
@@ -34,294 +25,171 @@ export function loadConfig(path: string, options: LoadOptions = {}): HoldfastCon
   if (source.problems.length > 0) throw configInvalid(source.problems);
   const parsed = configSchema.safeParse(source.value);
   if (!parsed.success) throw configInvalid(schemaProblems(parsed.error.issues, configSchema, source));
-  return new ConfigBuilder(source, parsed.data, options.subnet).build();
+  return build(new ConfigReading(source, parsed.data, options.subnet ?? parsed.data.farm.subnet));
 }
 
 type WebhookFile = ConfigFile['webhooks'][string];
 
-class ConfigBuilder {
-  readonly #source: ConfigSource;
-  readonly #file: ConfigFile;
-  readonly #subnet: string;
-  readonly #problems: ConfigProblem[] = [];
-  readonly #warnings: string[] = [];
+function build(reading: ConfigReading): HoldfastConfig {
+  const { source, file } = reading;
+  const { domain, log, trace, recordings, passHeaders, limits, subscriberLimits, sounds } = file;
+  const farm = readFarm(reading);
+  const cdr = readCdr(reading);
+  const webhooks = readWebhooks(reading);
+  const metrics = readMetrics(reading);
+  checkLimits(reading);
+  const registration = readRegistration(reading);
+  const edge = readEdge(reading);
+  const trunks = readTrunks(reading);
+  if (reading.problems.length > 0 || farm === undefined) throw configInvalid(reading.problems);
+  return deepFreeze({
+    file: source.file,
+    ...{ farm, domain, cdr, recordings, limits, trace, registration, trunks, passHeaders, edge, webhooks },
+    log: { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) },
+    numbers: known(file.numbers),
+    overload: known(file.overload),
+    subscribers: subscribersOf(file),
+    ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(sounds === undefined ? {} : { sounds: resolve(dirname(source.file), sounds) }),
+    flows: Object.entries(file.flows).map(([name, written]) => flowBlock(source, name, written)),
+    plugins: Object.entries(file.plugins).map(([name, block]) => pluginBlock(source, name, block ?? {})),
+    warnings: [...source.warnings, ...reading.warnings],
+  });
+}
 
-  constructor(source: ConfigSource, file: ConfigFile, subnet: string | undefined) {
-    this.#source = source;
-    this.#file = file;
-    this.#subnet = subnet ?? file.farm.subnet;
+function subscribersOf({ subscribers }: ConfigFile): HoldfastConfig['subscribers'] {
+  return Object.entries(subscribers).map(([name, { name: displayName, secret, identities, limits }]) => ({
+    ...{ name, secret, identities },
+    ...(displayName === undefined ? {} : { displayName }),
+    ...(limits === undefined ? {} : { limits: known(limits) }),
+  }));
+}
+
+function readCdr(reading: ConfigReading): HoldfastConfig['cdr'] {
+  const { file, webhook } = reading.file.cdr;
+  if (webhook === undefined) return { file };
+  return { file, webhook: readWebhook(reading, ['cdr', 'webhook'], webhook, 'call records go') };
+}
+
+function readWebhooks(reading: ConfigReading): HoldfastConfig['webhooks'] {
+  const read = Object.entries(reading.file.webhooks).map(
+    ([name, webhook]) => [name, readWebhook(reading, ['webhooks', name], webhook, 'notices of flows go')] as const,
+  );
+  return Object.fromEntries(read);
+}
+
+function readWebhook(
+  reading: ConfigReading,
+  path: ConfigPath,
+  { url, secret, timeoutSeconds }: WebhookFile,
+  what: string,
+): WebhookConfig {
+  const { username, password, protocol, hostname } = new URL(url);
+  if (username !== '' || password !== '') {
+    reading.problem([...path, 'url'], 'must bear no user and password: what is sent is known by its signature');
   }
-
-  build(): HoldfastConfig {
-    const { domain, log, trace, passHeaders, limits, subscriberLimits, sounds } = this.#file;
-    const farm = this.#farm();
-    const cdr = this.#cdr();
-    const metrics = this.#metrics();
-    this.#checkLimits();
-    const registration = this.#registration();
-    const edge = this.#edge();
-    const trunks = this.#trunks();
-    const subscribers = Object.entries(this.#file.subscribers).map(
-      ([name, { name: displayName, secret, identities, limits }]) => ({
-        ...{ name, secret, identities },
-        ...(displayName === undefined ? {} : { displayName }),
-        ...(limits === undefined ? {} : { limits: known(limits) }),
-      }),
-    );
-    if (this.#problems.length > 0 || farm === undefined) throw configInvalid(this.#problems);
-    const { file } = this.#source;
-    const warnings = [...this.#source.warnings, ...this.#warnings];
-    const level = { level: log.level, ...(log.file === undefined ? {} : { file: log.file }) };
-    return deepFreeze({
-      ...{
-        file,
-        farm,
-        domain,
-        log: level,
-        cdr,
-        recordings: this.#file.recordings,
-        limits,
-        trace,
-        registration,
-        subscribers,
-        trunks,
-        passHeaders,
-        warnings,
-        numbers: known(this.#file.numbers),
-        edge,
-      },
-      ...(subscriberLimits === undefined ? {} : { subscriberLimits: known(subscriberLimits) }),
-      ...(metrics === undefined ? {} : { metrics }),
-      webhooks: this.#webhooks(),
-      ...(sounds === undefined ? {} : { sounds: resolve(dirname(file), sounds) }),
-      flows: Object.entries(this.#file.flows).map(([name, written]) => this.#flow(name, written)),
-      plugins: Object.entries(this.#file.plugins).map(([name, block]) => this.#plugin(name, block ?? {})),
-    });
+  if (protocol === 'http:' && !isLoopback(hostname)) {
+    reading.warnings.push(`${formatPath([...path, 'url'])}: ${what} to ${hostname} unencrypted: use https`);
   }
+  return { url, secret, timeoutMs: timeoutSeconds * 1000 };
+}
 
-  #farm(): HoldfastConfig['farm'] | undefined {
-    const { publicVip, privateVip, state, homer, kamailio, call, conference, registrar, rtpengine } = this.#file.farm;
-    const sizes = { kamailio, call, conference, registrar, rtpengine };
-    const before = this.#problems.length;
-    const vips = {
-      public: this.#read(['farm', 'publicVip'], publicVip, readAddress) ?? '',
-      private: this.#read(['farm', 'privateVip'], privateVip, readAddress) ?? '',
-    };
-    const collector =
-      homer === undefined
-        ? undefined
-        : this.#read(['farm', 'homer'], homer, (text, subnet) => readHostPort(text, subnet, 9060));
-    for (const farm of farmNames) this.#plan(farm, { ...fewest, [farm]: sizes[farm] }, vips);
-    if (this.#problems.length > before) return undefined;
-    return {
-      subnet: this.#subnet,
-      sizes,
-      plan: planFarm(this.#subnet, sizes, vips),
-      ...(state === undefined ? {} : { state: resolve(dirname(this.#source.file), state) }),
-      ...(collector === undefined ? {} : { homer: collector }),
-    };
-  }
+function checkLimits(reading: ConfigReading): void {
+  const { rtpTimeoutSeconds: usual, rtpTimeoutOnHoldSeconds: onHold } = reading.file.limits;
+  if (onHold === 0 || (usual !== 0 && onHold >= usual)) return;
+  const than = usual === 0 ? 'rtpTimeoutSeconds is 0 (never)' : `less than rtpTimeoutSeconds (${usual})`;
+  reading.problem(
+    ['limits', 'rtpTimeoutOnHoldSeconds'],
+    `${onHold} ${usual === 0 ? 'while' : 'is'} ${than}: a phone on hold would be ended before one that is not`,
+    'raise it, or 0 for never',
+  );
+}
 
-  /** Lets the farm plan judge one farm's size, so that its problem gets that farm's line. */
-  #plan(
-    farm: FarmName,
-    sizes: Readonly<Record<FarmName, number>>,
-    vips: { public: string; private: string },
-  ): FarmPlan | undefined {
-    try {
-      return planFarm(this.#subnet, sizes, vips);
-    } catch (error) {
-      if (!HoldfastError.is(error, 'CONFIG_INVALID')) throw error;
-      const path = /subnet/.test(error.message) ? ['farm', 'subnet'] : ['farm', farm];
-      const problem = this.#source.problem(path, error.message.replace(`farm.${farm}: `, ''), error.remedy);
-      if (!this.#problems.some(known => known.message === problem.message)) this.#problems.push(problem);
-      return undefined;
-    }
-  }
-
-  #cdr(): HoldfastConfig['cdr'] {
-    const { file, webhook } = this.#file.cdr;
-    if (webhook === undefined) return { file };
-    return { file, webhook: this.#webhook(['cdr', 'webhook'], webhook, 'call records go') };
-  }
-
-  #webhooks(): HoldfastConfig['webhooks'] {
-    const read = Object.entries(this.#file.webhooks).map(
-      ([name, webhook]) => [name, this.#webhook(['webhooks', name], webhook, 'notices of flows go')] as const,
-    );
-    return Object.fromEntries(read);
-  }
-
-  #webhook(path: ConfigPath, { url, secret, timeoutSeconds }: WebhookFile, what: string): WebhookConfig {
-    const { username, password, protocol, hostname } = new URL(url);
-    if (username !== '' || password !== '') {
-      this.#problem([...path, 'url'], 'must bear no user and password: what is sent is known by its signature');
-    }
-    if (protocol === 'http:' && !isLoopback(hostname)) {
-      this.#warnings.push(`${formatPath([...path, 'url'])}: ${what} to ${hostname} unencrypted: use https`);
-    }
-    return { url, secret, timeoutMs: timeoutSeconds * 1000 };
-  }
-
-  #checkLimits(): void {
-    const { rtpTimeoutSeconds: usual, rtpTimeoutOnHoldSeconds: onHold } = this.#file.limits;
-    if (onHold === 0 || (usual !== 0 && onHold >= usual)) return;
-    const than = usual === 0 ? 'rtpTimeoutSeconds is 0 (never)' : `less than rtpTimeoutSeconds (${usual})`;
-    this.#problem(
-      ['limits', 'rtpTimeoutOnHoldSeconds'],
-      `${onHold} ${usual === 0 ? 'while' : 'is'} ${than}: a phone on hold would be ended before one that is not`,
-      'raise it, or 0 for never',
-    );
-  }
-
-  #metrics(): MetricsConfig | undefined {
-    const listen = this.#file.metrics?.listen;
-    if (listen === undefined) return undefined;
-    const socket = /^unix:(.*)$/.exec(listen)?.[1];
-    if (socket !== undefined) {
-      if (/^[\w.-]+$/.test(socket)) return { socket };
-      this.#problem(['metrics', 'listen'], `"${socket}" is not the name of a socket, as in unix:metrics.sock`);
-      return undefined;
-    }
-    const read = (text: string, subnet: string): AddressReading<string> => readHostPort(text, subnet, metricsPort);
-    const [host = '', port] = this.#read(['metrics', 'listen'], listen, read)?.split(':') ?? [];
-    if (host !== '' && !isPrivateAddress(host)) {
-      this.#problem(['metrics', 'listen'], `${host} is not a private address: anybody could read how you are doing`);
-    }
-    return { host, port: Number(port) };
-  }
-
-  #registration(): HoldfastConfig['registration'] {
-    const { registration } = this.#file;
-    const { minSeconds, maxSeconds, defaultSeconds, digests } = registration;
-    const at = (key: string): ConfigPath => ['registration', key];
-    if (maxSeconds < minSeconds) this.#problem(at('maxSeconds'), `is less than minSeconds (${minSeconds})`);
-    else if (defaultSeconds < minSeconds || defaultSeconds > maxSeconds) {
-      this.#problem(at('defaultSeconds'), `must be between minSeconds (${minSeconds}) and maxSeconds (${maxSeconds})`);
-    }
-    if (new Set(digests).size < digests.length) this.#problem(at('digests'), 'names one twice');
-    return registration;
-  }
-
-  #edge(): HoldfastConfig['edge'] {
-    const { edge } = this.#file;
-    return {
-      allow: edge.allow.flatMap((text, i) => this.#read(['edge', 'allow', i], text, readAddresses) ?? []),
-      defence: {
-        strangerRate: edge.strangerPerSecond,
-        strangerRegisters: edge.strangerRegistersPerSecond,
-        mostFailures: edge.wrongPasswords,
-        banSeconds: edge.banSeconds,
-      },
-    };
-  }
-
-  #trunks(): readonly TrunkConfig[] {
-    const owners = new Map<string, string>();
-    return Object.entries(this.#file.trunks).map(([name, trunk]) => {
-      if (trunk.sources.length === 0 && trunk.gateways.length === 0) {
-        this.#problem(['trunks', name], 'has neither sources nor gateways: no call could use it');
-      }
-      const sources = trunk.sources.flatMap((text, i) => {
-        const path = ['trunks', name, 'sources', i];
-        const addresses = this.#read(path, text, readAddresses) ?? [];
-        const other = addresses.map(address => owners.get(address)).find(owner => owner !== undefined);
-        if (other !== undefined)
-          this.#problem(path, `overlaps a source of trunk ${other}: a call must be of one trunk`);
-        for (const address of addresses) owners.set(address, name);
-        return addresses;
-      });
-      const gateways = this.#gateways(name, trunk.gateways);
-      const { credentials, trusted, limits, caller } = trunk;
-      return {
-        ...{ name, sources, gateways, trusted, numbers: this.#numbersOf(name, trunk) },
-        ...{ probeSeconds: trunk.probeSeconds ?? usualProbeSeconds(gateways), silentMs: trunk.silentSeconds * 1000 },
-        ...(credentials === undefined ? {} : { credentials }),
-        ...(limits === undefined ? {} : { limits: known(limits) }),
-        ...(caller === undefined ? {} : { caller: this.#caller(name, known(caller)) }),
-      };
-    });
-  }
-
-  #gateways(trunk: string, entries: ConfigFile['trunks'][string]['gateways']): readonly GatewayConfig[] {
-    return entries.flatMap((entry, i): GatewayConfig[] => {
-      const path = ['trunks', trunk, 'gateways', i];
-      const {
-        address: text,
-        priority = i + 1,
-        weight,
-      } = typeof entry === 'string' ? { address: entry, weight: 1 } : entry;
-      const address = this.#read(typeof entry === 'string' ? path : [...path, 'address'], text, readHostPort);
-      if (address === undefined) return [];
-      // RFC 3263 §4.2: a name with a port is a host.
-      const isName = !/:|^[\d.]+$/.test(text);
-      return [{ address, priority, weight, ...(isName ? { srv: text } : {}) }];
-    });
-  }
-
-  #numbersOf(trunk: string, { numbers }: ConfigFile['trunks'][string]): NumberRules {
-    const { format = 'as-is', country = this.#file.numbers.country } = numbers ?? {};
-    if (format === 'national' && country === undefined) {
-      const hint = 'name its country here, or in numbers.country';
-      this.#problem(['trunks', trunk, 'numbers', 'format'], 'is national, of no country', hint);
-    }
-    return { format, ...(country === undefined ? {} : { country }) };
-  }
-
-  #caller(trunk: string, caller: CallerRules): CallerRules {
-    const wants = (['show', 'asserted'] as const).find(key => caller[key] === 'number');
-    if (wants !== undefined && caller.number === undefined)
-      this.#problem(['trunks', trunk, 'caller', wants], 'is number, and there is no number beside it');
-    return caller;
-  }
-
-  #flow(name: string, written: readonly unknown[]): FlowBlock {
-    const source = this.#source;
-    const at = (path: ConfigPath): ConfigPath => ['flows', name, ...path];
-    return {
-      ...{ name, written },
-      problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
-      schemaProblems: (path, issues, schema) =>
-        schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at(path)),
-    };
-  }
-
-  #plugin(name: string, block: Readonly<Record<string, unknown>>): PluginBlock {
-    const { from, ...config } = block;
-    const source = this.#source;
-    const at = (path: ConfigPath): ConfigPath => ['plugins', name, ...path];
-    return {
-      name,
-      ...(typeof from === 'string' ? { from } : {}),
-      config,
-      problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
-      schemaProblems: (issues, schema) =>
-        schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at([])),
-    };
-  }
-
-  #read<T>(path: ConfigPath, text: string, read: (text: string, subnet: string) => AddressReading<T>): T | undefined {
-    const reading = read(text, this.#subnet);
-    if ('value' in reading) return reading.value;
-    this.#problem(path, reading.wrong);
+function readMetrics(reading: ConfigReading): MetricsConfig | undefined {
+  const listen = reading.file.metrics?.listen;
+  if (listen === undefined) return undefined;
+  const socket = /^unix:(.*)$/.exec(listen)?.[1];
+  if (socket !== undefined) {
+    if (/^[\w.-]+$/.test(socket)) return { socket };
+    reading.problem(['metrics', 'listen'], `"${socket}" is not the name of a socket, as in unix:metrics.sock`);
     return undefined;
   }
-
-  #problem(path: ConfigPath, message: string, hint?: string): void {
-    this.#problems.push(this.#source.problem(path, message, hint));
+  const read = (text: string, subnet: string): AddressReading<string> => readHostPort(text, subnet, metricsPort);
+  const [host = '', port] = reading.read(['metrics', 'listen'], listen, read)?.split(':') ?? [];
+  if (host !== '' && !isPrivateAddress(host)) {
+    reading.problem(['metrics', 'listen'], `${host} is not a private address: anybody could read how you are doing`);
   }
+  return { host, port: Number(port) };
 }
 
-/** One that is alone is tried in any case. */
-function usualProbeSeconds(gateways: readonly GatewayConfig[]): number {
-  return gateways.length > 1 || gateways.some(({ srv }) => srv !== undefined) ? 30 : 0;
+function readRegistration(reading: ConfigReading): HoldfastConfig['registration'] {
+  const { registration } = reading.file;
+  const { minSeconds, maxSeconds, defaultSeconds, digests } = registration;
+  const at = (key: string): ConfigPath => ['registration', key];
+  if (maxSeconds < minSeconds) reading.problem(at('maxSeconds'), `is less than minSeconds (${minSeconds})`);
+  else if (defaultSeconds < minSeconds || defaultSeconds > maxSeconds) {
+    reading.problem(at('defaultSeconds'), `must be between minSeconds (${minSeconds}) and maxSeconds (${maxSeconds})`);
+  }
+  if (new Set(digests).size < digests.length) reading.problem(at('digests'), 'names one twice');
+  return registration;
 }
 
-type Known<T> = { readonly [Key in keyof T]: Exclude<T[Key], undefined> };
+function readEdge(reading: ConfigReading): HoldfastConfig['edge'] {
+  const { edge } = reading.file;
+  return {
+    allow: edge.allow.flatMap((text, i) => reading.read(['edge', 'allow', i], text, readAddresses) ?? []),
+    defence: {
+      strangerRate: edge.strangerPerSecond,
+      strangerRegisters: edge.strangerRegistersPerSecond,
+      mostFailures: edge.wrongPasswords,
+      banSeconds: edge.banSeconds,
+    },
+    mostConnections: edge.mostConnections,
+    strangerSilenceSeconds: edge.strangerSilenceSeconds,
+    ...readCertificateFiles(reading),
+  };
+}
 
-/** Without the keys that are undefined: to be left out is to be left out. */
-function known<T extends object>(value: T): Known<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as Known<T>;
+function readCertificateFiles(reading: ConfigReading): Pick<HoldfastConfig['edge'], 'certificate'> {
+  const { certificate, key } = reading.file.edge.tls ?? {};
+  if (certificate === undefined && key === undefined) return {};
+  if (certificate === undefined || key === undefined) {
+    const [there, missing] = key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
+    reading.problem(['edge', 'tls', there], `is named, and its ${missing} is not`, `name it: ${missing}: FILE.pem`);
+    return {};
+  }
+  const folder = dirname(reading.source.file);
+  const source = reading.source;
+  return {
+    certificate: {
+      ...{ certificate: resolve(folder, certificate), key: resolve(folder, key) },
+      problem: (of, message, hint) => source.problem(['edge', 'tls', of], message, hint),
+    },
+  };
+}
+
+function flowBlock(source: ConfigSource, name: string, written: readonly unknown[]): FlowBlock {
+  const at = (path: ConfigPath): ConfigPath => ['flows', name, ...path];
+  return {
+    ...{ name, written },
+    problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
+    schemaProblems: (path, issues, schema) =>
+      schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at(path)),
+  };
+}
+
+function pluginBlock(source: ConfigSource, name: string, block: Readonly<Record<string, unknown>>): PluginBlock {
+  const { from, ...config } = block;
+  const at = (path: ConfigPath): ConfigPath => ['plugins', name, ...path];
+  return {
+    name,
+    ...(typeof from === 'string' ? { from } : {}),
+    config,
+    problem: (path, message, hint, atKey) => source.problem(at(path), message, hint, atKey),
+    schemaProblems: (issues, schema) =>
+      schemaProblems(issues as Parameters<typeof schemaProblems>[0], schema, source, at([])),
+  };
 }
 
 function isLoopback(hostname: string): boolean {
@@ -330,8 +198,6 @@ function isLoopback(hostname: string): boolean {
 
 /** Of the Prometheus exporters of OpenTelemetry. */
 const metricsPort = 9464;
-
-const fewest = { kamailio: 1, call: 1, conference: 1, registrar: 1, rtpengine: 1 } as const;
 
 function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;

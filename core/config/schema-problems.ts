@@ -16,6 +16,12 @@ export function schemaProblems(
     const path = issue.path.map(step => (typeof step === 'number' ? step : String(step)));
     const at = [...base, ...path];
     if (issue.code === 'invalid_union') {
+      const kinds = wantedKinds(issue);
+      if (kinds !== undefined) {
+        const value = valueAt(source.value, at);
+        const message = value === undefined ? 'is missing' : `must be ${kinds.join(' or ')}, is ${kindOf(value)}`;
+        return [source.problem(at, message)];
+      }
       const inner = bestOption(issue.errors).map((option): Issue => ({
         ...option,
         path: [...issue.path, ...option.path],
@@ -74,9 +80,35 @@ function kindOf(value: unknown): string {
   return kindNames[typeof value] ?? typeof value;
 }
 
-/** The union's option that came closest: fewest complaints. */
+/** The union's option that came closest: what is written is of its kind, and has most of its keys. */
 function bestOption(options: readonly (readonly Issue[])[]): readonly Issue[] {
-  return [...options].sort((a, b) => a.length - b.length)[0] ?? [];
+  return [...options].sort((a, b) => distance(a) - distance(b))[0] ?? [];
+}
+
+/** More than any number of keys. */
+const otherKind = 1000;
+
+function distance(option: readonly Issue[]): number {
+  return option.reduce((sum, issue) => sum + distanceOf(issue), 0);
+}
+
+function distanceOf(issue: Issue): number {
+  if (issue.code === 'invalid_union') return Math.min(otherKind, ...issue.errors.map(distance));
+  if (issue.code === 'unrecognized_keys') return issue.keys.length;
+  if (issue.path.length > 0) return 1;
+  // Of one word that is the only right one, and a pattern, the pattern's message says more.
+  return issue.code === 'invalid_type' ? otherKind : issue.code === 'invalid_value' ? 2 : 1;
+}
+
+/** What the value could be, where it is of no kind that any option takes. */
+function wantedKinds(union: Issue): readonly string[] | undefined {
+  if (union.code !== 'invalid_union') return undefined;
+  const kinds = union.errors.map(([first, ...more]) => {
+    if (first?.path.length !== 0 || more.length > 0) return undefined;
+    if (first.code === 'invalid_type') return [kindNames[first.expected] ?? first.expected];
+    return wantedKinds(first);
+  });
+  return kinds.some(one => one === undefined) ? undefined : [...new Set(kinds.flatMap(one => one ?? []))];
 }
 
 function valueAt(value: unknown, path: ConfigPath): unknown {

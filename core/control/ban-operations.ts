@@ -2,7 +2,8 @@
 import { HoldfastError } from '../errors.js';
 import type { Bans } from '../farm/bans.js';
 import type { EdgeBan } from '../ports/edge.js';
-import type { BanStatus, Operations } from './operations.js';
+import type { Operations } from './operations.js';
+import type { BanStatus } from './views.js';
 
 /** `isExempt`: an address that no Kamailio bans, as it is a trunk's or allowed. */
 export function banOperations(

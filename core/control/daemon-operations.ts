@@ -1,28 +1,30 @@
 // What the daemon answers on its control socket: the farm, the calls and the edge in the words of the command line.
 import type { CallEngine } from '../calls/call-engine.js';
 import type { Conferences } from '../conferences/conferences.js';
+import { isSpeaking } from '../conferences/room-audio.js';
 import type { Rooms } from '../conferences/rooms.js';
 import { HoldfastError } from '../errors.js';
 import type { EdgeSync } from '../farm/edge-sync.js';
 import { restartNode } from '../farm/node-restart.js';
 import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
+import type { Overload } from '../overload/overload.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
 import type { CallInspector } from '../inspect/call-inspector.js';
 import type { Recoveries } from '../recovery/recoveries.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { Bindings } from '../registrations/bindings.js';
-import { hangUpCall, transferCall } from './call-operations.js';
+import type { CallOperations } from './call-operations.js';
+import type { Operations, ResultOf } from './operations.js';
 import type {
   CallStatus,
   ConferenceStatus,
   NodeStatus,
-  Operations,
   RecoveryPlan,
   RecoveryStatus,
-  ResultOf,
-} from './operations.js';
+  RegistrationStatus,
+} from './views.js';
 
 export interface DaemonFacts {
   readonly plan: FarmPlan;
@@ -38,7 +40,9 @@ export interface DaemonOperationsOptions {
   readonly sync: EdgeSync;
   readonly edge: EdgeFarm;
   readonly engine: CallEngine;
+  readonly overload: Pick<Overload, 'list'>;
   readonly conferences: Conferences;
+  readonly callOperations: CallOperations;
   readonly rooms: Rooms;
   readonly recoveries: Recoveries;
   readonly bindings: Bindings;
@@ -75,10 +79,10 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     roomAction: ({ action, room }) => options.rooms[action](room),
     participantAction: ({ action, room, participant }) => options.rooms[action](room, participant),
     registrations: async () =>
-      options.bindings.list().map(({ subscriber, contact, expiresMs, node, q, path, flow, userAgent }) => ({
+      options.bindings.list().map(({ subscriber, contact, expiresMs, node, q, path, flow, connection, userAgent }) => ({
         ...{ subscriber, contact, node, q, path, userAgent },
         expiresSeconds: Math.ceil((expiresMs - Date.now()) / 1000),
-        ...(flow === null ? {} : { behindNat: flow }),
+        ...reachedBy(flow, connection),
       })),
     trunks: async () => options.trunks(),
     ...options.bans,
@@ -87,8 +91,22 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     trace: ({ callId }) => options.trace(callId),
     find: ({ text, most }) => options.inspector.find(text, most),
     callShow: ({ id, whole }) => options.inspector.show(id, whole),
-    callHangup: ({ id }) => hangUpCall(options, id),
-    callTransfer: (wanted, { progress }) => transferCall(options, wanted, progress),
+    callHangup: ({ id }) => options.callOperations.end(id),
+    callTransfer: async ({ id, to, replaced }, { progress }) => {
+      await options.callOperations.transfer(id, to, replaced, progress);
+      return { id, to };
+    },
+    callTransferToCall: async ({ id, other, replaced, replacedOther }) => {
+      await options.callOperations.transferToCall(id, other, replaced, replacedOther);
+      return { id, other };
+    },
+    callAdd: ({ id, number, by }, { progress }) => options.callOperations.add(id, number, by, progress),
+    roomAdd: ({ room, number, by }, { progress }) => options.rooms.add(room, number, by, progress),
+    conferenceMerge: async ({ conference, other }) => ({
+      conference: await options.rooms.merge(conference, other),
+    }),
+    callHold: ({ id, party }) => options.callOperations.hold(id, party),
+    callUnhold: ({ id, party }) => options.callOperations.unhold(id, party),
     dispatcherList: () => edge.dispatcher(),
     dispatcherDiff: () => edge.dispatcher(),
     dispatcherReload: () => sync.apply('asked for by the operator'),
@@ -118,6 +136,9 @@ async function status(options: DaemonOperationsOptions): Promise<ResultOf<'statu
     edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },
     nodes: await nodes(options),
     calls: { active: options.engine.activeCalls },
+    overload: options.overload
+      .list()
+      .map(({ sinceMs, ...rest }) => ({ ...rest, since: new Date(sinceMs).toISOString() })),
     recoveries: recoveryTotals(options.recoveries.list()),
   };
 }
@@ -146,7 +167,7 @@ async function nodeStatus(
   };
 }
 
-function calls({ engine, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {
+function calls({ engine, conferences, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {
   return engine.list().map(call => ({
     id: call.id,
     state: call.state,
@@ -157,6 +178,7 @@ function calls({ engine, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {
       node: leg.node,
       state: leg.state,
       peer: leg.peer,
+      onHold: conferences.isOnHold(call.id, leg.id),
     })),
   }));
 }
@@ -167,10 +189,11 @@ function conferences({ conferences, engine, sipCallIdOf }: DaemonOperationsOptio
     id: one.id,
     node: one.node,
     ...(one.room === null ? {} : { room: one.room }),
-    participants: one.participants.map(({ legId, muted, role }) => ({
-      callId: callIdOf.get(legId) ?? sipCallIdOf(legId) ?? '',
-      muted,
-      role,
+    participants: one.participants.map(member => ({
+      callId: callIdOf.get(member.legId) ?? sipCallIdOf(member.legId) ?? '',
+      muted: member.muted,
+      speaking: isSpeaking(one, member),
+      role: member.role,
     })),
   }));
 }
@@ -255,4 +278,16 @@ async function drain(
     await new Promise(resolve => setTimeout(resolve, 200));
   }
   return drained(options, node);
+}
+
+/** The way to a phone that is not where its Contact says. */
+function reachedBy(
+  flow: string | null,
+  connection: string | null,
+): Pick<RegistrationStatus, 'behindNat' | 'connection'> {
+  if (flow === null) return {};
+  if (connection === null) return { behindNat: flow };
+  const [transport, instance] = connection.split('~');
+  const edge = `kamailio-${instance ?? '?'}`;
+  return { connection: { transport: transport === 'tls' ? 'tls' : 'tcp', address: flow, edge } };
 }

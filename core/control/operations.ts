@@ -1,207 +1,36 @@
 // What the daemon can be asked over its control socket: every operation with its parameters, result and deadline.
 import { z } from 'zod';
-import { needs } from '../config/changed-parts.js';
 import { foundCallSchema, shownCallSchema } from '../inspect/call-view.js';
 import { traceMessageSchema } from '../trace/trace-message.js';
+import {
+  ban,
+  call,
+  conference,
+  dispatcherReport,
+  drained,
+  instanceReport,
+  list,
+  nodeStatus,
+  recovery,
+  recoveryPlan,
+  registration,
+  reloadPlan,
+  room,
+  runningCall,
+  status,
+  trunk,
+} from './views.js';
 
-const farm = z.enum(['kamailio', 'call', 'conference', 'registrar', 'rtpengine']);
-const nodeState = z.enum(['up', 'suspect', 'dead', 'draining']);
-const list = <T extends z.ZodType>(element: T) => z.array(element).readonly();
 const none = z.strictObject({});
 /** An id of ours or a SIP Call-ID. */
 const callId = z.string().min(1).max(1024);
-
-/** A node as `status` and `nodes` show it. `pid` is null while its process does not run. */
-const nodeStatus = z.object({
-  name: z.string(),
-  farm,
-  state: nodeState,
-  pid: z.number().int().nullable(),
-  address: z.string(),
-  external: z.string().optional(),
-  /** Why it is in this state, in words; shown by `nodes`. */
-  reason: z.string().optional(),
-  /** Calls (a Kamailio: none; an RTPEngine: its sessions) on it now. */
-  calls: z.number().int().optional(),
-  /** A Kamailio's own counts since its start: SIP messages it took, and what it refused, by reason. */
-  counters: z.record(z.string(), z.number()).optional(),
-});
-
-const status = z.object({
-  /** True once every node of the config was up and the VIPs take calls; false again while the daemon leaves. */
-  ready: z.boolean(),
-  subnet: z.string(),
-  daemon: z.object({ pid: z.number().int(), configPath: z.string(), startedAt: z.string() }),
-  /** `IP:port` of the VIPs. */
-  edge: z.object({ public: z.string(), private: z.string() }),
-  nodes: list(nodeStatus),
-  calls: z.object({ active: z.number().int() }),
-  /** Deaths of nodes, of those kept in the list of recoveries, and what became of the sessions they had. */
-  recoveries: z.object({
-    deaths: z.number().int(),
-    sessions: z.object({
-      found: z.number().int(),
-      recovered: z.number().int(),
-      ended: z.number().int(),
-      failed: z.number().int(),
-    }),
-  }),
-});
-
-const call = z.object({
-  id: z.string(),
-  state: z.string(),
-  conference: z.string().nullable(),
-  legs: list(
-    z.object({
-      /** SIP Call-ID of the leg. */
-      callId: z.string(),
-      direction: z.enum(['inbound', 'outbound']),
-      node: z.string(),
-      state: z.string(),
-      /** The other end: number or SIP URI. */
-      peer: z.string(),
-    }),
-  ),
-});
-
-const conference = z.object({
-  id: z.string(),
-  /** Two-party calls have no room. */
-  room: z.string().optional(),
-  node: z.string(),
-  participants: list(z.object({ callId: z.string(), muted: z.boolean(), role: z.string() })),
-});
+const partyName = z.string().min(1).max(1024).optional();
+const number = z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number or user name');
+const roomName = z.string().min(1).max(256);
 
 /** What can be done to a room, or to one who is in it. */
 export const roomActions = ['lock', 'unlock', 'record', 'stopRecording', 'end'] as const;
 export const participantActions = ['mute', 'unmute', 'deafen', 'undeafen', 'kick'] as const;
-
-/** A room as `conference list` shows it. */
-const room = z.object({
-  id: z.string(),
-  room: z.string(),
-  node: z.string(),
-  locked: z.boolean(),
-  /** While all wait for a moderator. */
-  waiting: z.boolean(),
-  /** Name of the recording that goes on. */
-  recording: z.string().nullable(),
-  createdAt: z.string(),
-  participants: list(
-    z.object({
-      /** Names the participant in operations. */
-      id: z.string(),
-      call: z.string(),
-      callerNumber: z.string(),
-      callerName: z.string(),
-      role: z.enum(['moderator', 'speaker', 'listener']),
-      muted: z.boolean(),
-      deaf: z.boolean(),
-      joinedAt: z.string(),
-    }),
-  ),
-});
-const roomName = z.string().min(1).max(256);
-
-const registration = z.object({
-  subscriber: z.string(),
-  contact: z.string(),
-  expiresSeconds: z.number(),
-  /** Registrar that took its last REGISTER. */
-  node: z.string(),
-  /** How much the phone wants to be the one that is called, 0 to 1. */
-  q: z.number(),
-  /** Route values that its calls pass. */
-  path: list(z.string()),
-  /** `IP:port` that a phone behind NAT is reached at. */
-  behindNat: z.string().optional(),
-  userAgent: z.string(),
-});
-
-const trunk = z.object({
-  trunk: z.string(),
-  /** Now, from it and to it. */
-  calls: z.object({ from: z.number().int(), to: z.number().int() }),
-  /** Of its limits; null where it has none. */
-  callsAtOnce: z.number().int().nullable(),
-  gateways: list(
-    z.object({
-      address: z.string(),
-      priority: z.number().int(),
-      weight: z.number().int(),
-      /** `unknown`: it is not asked, or has not been yet. */
-      state: z.enum(['unknown', 'up', 'down']),
-      since: z.string().nullable(),
-      /** Its last answer to OPTIONS. */
-      sipStatus: z.number().int().nullable(),
-    }),
-  ),
-});
-
-const ban = z.object({
-  /** An address, or `ADDRESS/USER`. */
-  source: z.string(),
-  reason: z.string(),
-  /** ISO 8601. */
-  until: z.string(),
-});
-
-const recovery = z.object({
-  node: z.string(),
-  farm,
-  epoch: z.string(),
-  /** Milliseconds since the death where it is known, else since the first sign. */
-  detectedMs: z.number().nullable(),
-  sessions: z.object({ found: z.number(), recovered: z.number(), ended: z.number(), failed: z.number() }),
-  lastUpMs: z.number().nullable(),
-});
-
-const recoveryPlan = z.object({
-  node: z.string(),
-  sessions: list(
-    z.object({
-      callId: z.string(),
-      action: z.enum(['recover', 'end', 'skip']),
-      target: z.string().nullable(),
-      reason: z.string(),
-    }),
-  ),
-});
-
-const dispatcherReport = z.object({
-  instance: z.string(),
-  reachable: z.boolean(),
-  rows: list(
-    z.object({ setid: z.number().int(), destination: z.string(), flags: z.string(), priority: z.number().int() }),
-  ),
-  /** Differences in words; empty when the instance holds what it should. */
-  drift: list(z.string()),
-});
-
-const instanceReport = z.object({ instance: z.string(), equal: z.boolean(), error: z.string().optional() });
-
-const drained = z.object({
-  node: z.string(),
-  state: nodeState,
-  /** Calls still on the node. */
-  calls: z.number().int(),
-});
-
-const need = z.enum(needs);
-
-const reloadPlan = z.object({
-  /** The config file that was read. */
-  config: z.string(),
-  /** Parts of the config that differ from what runs; one without a need the daemon takes by itself. */
-  changes: list(z.object({ part: z.string(), needs: list(need) })),
-  /** Nodes that would not be as they are; also those that a restart after an earlier reload is due for. */
-  nodes: list(
-    z.object({ node: z.string(), needs: list(need), files: list(z.object({ path: z.string(), need: need })) }),
-  ),
-  /** Of all of it, mildest first. */
-  needs: list(need),
-});
 
 /**
  * The operations. `deadlineMs` is the daemon's: then `signal` aborts and the caller gets DAEMON_REFUSED. An operation
@@ -302,11 +131,58 @@ export const operationTable = {
   callTransfer: {
     params: z.strictObject({
       id: callId,
-      to: z.string().regex(/^[A-Za-z0-9+*#_.-]{1,64}$/, 'must be a number or user name'),
+      to: number,
       replaced: z.enum(['caller', 'callee']),
     }),
     result: z.object({ id: z.string(), to: z.string() }),
     deadlineMs: 700_000,
+    survivesCaller: true,
+  },
+  /** As callTransfer, to whoever is in another call; `replacedOther` leaves that one, by default the same party. */
+  callTransferToCall: {
+    params: z.strictObject({
+      id: callId,
+      other: callId,
+      replaced: z.enum(['caller', 'callee']),
+      replacedOther: z.enum(['caller', 'callee']).optional(),
+    }),
+    result: z.object({ id: z.string(), other: z.string() }),
+    deadlineMs: 60_000,
+    survivesCaller: true,
+  },
+  /** Whoever answers at this number comes in, called as if one party (default: the caller) had dialled it. */
+  callAdd: {
+    params: z.strictObject({ id: callId, number, by: partyName }),
+    result: runningCall,
+    deadlineMs: 700_000,
+    survivesCaller: true,
+  },
+  /** The same for a room; `by`: a participant, by default a moderator. */
+  roomAdd: {
+    params: z.strictObject({ room: roomName, number, by: z.string().min(1).max(256).optional() }),
+    result: room,
+    deadlineMs: 700_000,
+    survivesCaller: true,
+  },
+  /** One conference of two, each a room by its name, or a call by an id. */
+  conferenceMerge: {
+    params: z.strictObject({ conference: roomName, other: roomName }),
+    result: z.object({ conference: z.string() }),
+    deadlineMs: 30_000,
+    survivesCaller: true,
+  },
+  /** `party`: caller (default), callee, or a leg by its id or SIP Call-ID. */
+  callHold: {
+    params: z.strictObject({ id: callId, party: partyName }),
+    result: runningCall,
+    deadlineMs: 10_000,
+    survivesCaller: true,
+  },
+  /** Without a `party` all that are on hold. */
+  callUnhold: {
+    params: z.strictObject({ id: callId, party: partyName }),
+    result: runningCall,
+    deadlineMs: 10_000,
     survivesCaller: true,
   },
   dispatcherList: { params: none, result: list(dispatcherReport), deadlineMs: 10_000, survivesCaller: false },
@@ -367,15 +243,3 @@ export interface OperationContext {
 export type Operations = {
   readonly [Op in OperationName]: (params: ParamsOf<Op>, context: OperationContext) => Promise<ResultOf<Op>>;
 };
-
-export type FarmStatus = ResultOf<'status'>;
-export type NodeStatus = z.output<typeof nodeStatus>;
-export type CallStatus = z.output<typeof call>;
-export type ConferenceStatus = z.output<typeof conference>;
-export type RoomStatus = z.output<typeof room>;
-export type RegistrationStatus = z.output<typeof registration>;
-export type BanStatus = z.output<typeof ban>;
-export type TrunkStatus = z.output<typeof trunk>;
-export type RecoveryStatus = z.output<typeof recovery>;
-export type ReloadPlanReport = z.output<typeof reloadPlan>;
-export type RecoveryPlan = z.output<typeof recoveryPlan>;

@@ -1,22 +1,12 @@
 // What the event stream says of calls and rooms: facts of plain records. Pure.
-import type { IncomingCall } from '../calls/call-facts.js';
-import { callerLeg, type CallRecord } from '../calls/call-record.js';
+import { callerLeg, incomingCall, type CallRecord } from '../calls/call-record.js';
 import { changesOf, type ConferenceChange } from '../conferences/conference-changes.js';
 import { participantId, type ConferenceRecord } from '../conferences/conference-record.js';
-import type { EventFacts } from './event-log.js';
+import type { EventFacts, NewEvent } from './event-log.js';
 
-/** An event that has no number yet. */
-export interface NewEvent {
-  readonly type: string;
-  readonly facts: EventFacts;
-}
-
-export function callStarted({ id, sipCallId, source, callerNumber, callerName, dialled }: IncomingCall): NewEvent {
-  return { type: 'call.started', facts: { call: id, sipCallId, source, callerNumber, callerName, dialled } };
-}
-
-/** Between two records of a call; its beginning and its end are told by those who know more of them. */
-export function callEvents(before: CallRecord, after: CallRecord): readonly NewEvent[] {
+/** Between two records of a call, `before` undefined where it begins; its end is told with its call record. */
+export function callEvents(before: CallRecord | undefined, after: CallRecord): readonly NewEvent[] {
+  if (before === undefined) return [callStarted(after)];
   const { id: call } = after;
   const isRung = ({ state }: CallRecord): boolean => state === 'proceeding' || state === 'early';
   const by = after.legs.find(leg => leg.direction === 'outbound' && leg.state === 'confirmed');
@@ -32,6 +22,26 @@ export function callEvents(before: CallRecord, after: CallRecord): readonly NewE
       : []),
     ...held,
   ];
+}
+
+function callStarted(call: CallRecord): NewEvent {
+  const { sipCallId, source, callerNumber, callerName, dialled } = incomingCall(call);
+  return { type: 'call.started', facts: { call: call.id, sipCallId, source, callerNumber, callerName, dialled } };
+}
+
+/** Who was put on hold by an operation, or taken off it, in any conference. */
+export function holdEvents(
+  before: ConferenceRecord | undefined,
+  after: ConferenceRecord | undefined,
+): readonly NewEvent[] {
+  if (!before || !after) return [];
+  const were = new Map(before.participants.map(one => [one.legId, one.onHold]));
+  return after.participants.flatMap((one): NewEvent[] => {
+    const { legId, callId: call, onHold } = one;
+    if (onHold === (were.get(legId) ?? onHold)) return [];
+    const type = onHold ? 'call.putOnHold' : 'call.takenOffHold';
+    return [{ type, facts: { call, participant: participantId(one) } }];
+  });
 }
 
 /** Of rooms only: a call's own conference is its call's business. */

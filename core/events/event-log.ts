@@ -16,6 +16,12 @@ export type StoredEvent = z.infer<typeof storedEvent>;
 
 export type EventFacts = Readonly<Record<string, unknown>>;
 
+/** An event that has no number yet. */
+export interface NewEvent {
+  readonly type: string;
+  readonly facts: EventFacts;
+}
+
 /** Events that are kept, at least. */
 const keptEvents = 10_000;
 /** Forgotten together: one transaction for so many. */
@@ -56,16 +62,18 @@ export class EventLog {
     return this.#events[0]?.seq ?? this.#lastSeq + 1;
   }
 
-  /** The event as a write of a transaction that is begun at once: it is told if, and only if, that is committed. */
-  putting(type: string, facts: EventFacts): StoreWrite {
-    const seq = ++this.#lastSeq;
-    return this.#table.putting(keyOf(seq), { ...facts, seq, at: new Date().toISOString(), type });
+  /** Events as writes of a transaction that is begun at once: they are told if, and only if, that is committed. */
+  telling(events: readonly NewEvent[]): StoreWrite[] {
+    return events.map(({ type, facts }) => {
+      const seq = ++this.#lastSeq;
+      return this.#table.putting(keyOf(seq), { ...facts, seq, at: new Date().toISOString(), type });
+    });
   }
 
   /** An event of its own. */
   append(type: string, facts: EventFacts): void {
     void this.#store
-      .transaction([this.putting(type, facts)])
+      .transaction(this.telling([{ type, facts }]))
       .catch((error: unknown) => this.#log.error({ event: type, error }, `event not kept: ${messageOf(error)}`));
   }
 

@@ -1,8 +1,9 @@
 // What config and plugins mean for the edge: sources, subscribers' digests, codec policies, transfers. Pure.
 import { createHash } from 'node:crypto';
 import { isIPv4 } from 'node:net';
-import type { EdgeConfig, SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
-import type { EdgeSubscriber } from '../ports/edge.js';
+import type { EdgeConfig, NumbersConfig, SubscriberConfig, TrunkConfig } from '../config/holdfast-config.js';
+import type { EdgeGateway, EdgeSubscriber } from '../ports/edge.js';
+import { transportOf } from '../trunks/gateway-transport.js';
 import type { TranscodingPolicies } from '../plugin-api.js';
 import type { EdgeSettings } from './edge-sync.js';
 
@@ -19,6 +20,7 @@ export function edgeSettings(
     readonly trunks: readonly TrunkConfig[];
     readonly subscribers: readonly SubscriberConfig[];
     readonly edge: EdgeConfig;
+    readonly numbers: Pick<NumbersConfig, 'emergency'>;
   },
   policies: TranscodingPolicies = plainPolicies,
   transfers = false,
@@ -27,12 +29,26 @@ export function edgeSettings(
     transfers,
     policies: policies.policies,
     defaultPolicy: policies.defaultPolicy,
-    sources: config.trunks.flatMap(({ name, sources }) =>
-      sources.map(address => ({ address, trunk: name, policy: policies.policyFor({ trunk: name }) })),
+    sources: config.trunks.flatMap(trunk =>
+      trunk.sources.map(address => ({
+        ...{ address, trunk: trunk.name, policy: policies.policyFor({ trunk: trunk.name }) },
+        ...(trunk.register === undefined ? {} : { contactUser: trunk.register.user }),
+      })),
     ),
+    lines: config.trunks.flatMap(({ name: trunk, register }) =>
+      register === undefined ? [] : [{ trunk, policy: policies.policyFor({ trunk }), contactUser: register.user }],
+    ),
+    logins: config.trunks.flatMap(({ name: trunk, login }) => {
+      if (login === undefined) return [];
+      const { username: user, secret } = login;
+      const { ha1 } = digestsOf(user, config.domain, secret);
+      return [{ user, ha1, trunk, policy: policies.policyFor({ trunk }) }];
+    }),
+    gateways: config.trunks.flatMap(connectedGateways),
     // Of a gateway that is a name only its own sources are known.
     allowed: [...new Set([...config.edge.allow, ...config.trunks.flatMap(gatewayAddresses)])],
     defence: config.edge.defence,
+    emergency: config.numbers.emergency,
     subscribers: config.subscribers.map(({ name, secret, identities }) => ({
       user: name,
       realm: config.domain,
@@ -43,8 +59,18 @@ export function edgeSettings(
   };
 }
 
-function gatewayAddresses({ gateways }: TrunkConfig): readonly string[] {
-  return gateways.map(({ address }) => address.replace(/:\d+$/, '')).filter(host => isIPv4(host));
+function connectedGateways({ name: trunk, gateways, register }: TrunkConfig): readonly EdgeGateway[] {
+  const all = [...gateways, ...(register?.registrars ?? [])].flatMap(({ id, address, tls }) => {
+    const transport = transportOf(address);
+    return id === undefined || transport === 'udp' ? [] : [{ id, trunk, transport, ...(tls ? { tls } : {}) }];
+  });
+  return [...new Map(all.map(one => [one.id, one])).values()];
+}
+
+function gatewayAddresses({ gateways, register }: TrunkConfig): readonly string[] {
+  return [...gateways, ...(register?.registrars ?? [])]
+    .map(({ address }) => address.replace(/:\d+(;.*)?$/, ''))
+    .filter(host => isIPv4(host));
 }
 
 /** All that leaves the daemon of a secret (RFC 8760 §2.3, A1 hashed). */

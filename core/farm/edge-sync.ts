@@ -1,7 +1,7 @@
 // Keeps all Kamailios equal to what the daemon knows, and the balancer on exactly those that are.
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { EdgeFarm, EdgeState, InstanceReport } from '../ports/edge.js';
+import type { EdgeFarm, EdgeState, InstanceReport, TranscodingPolicy } from '../ports/edge.js';
 import type { Balancer } from '../ports/node-host.js';
 import type { EngineBook } from './engine-book.js';
 import type { FarmNode } from './farm-plan.js';
@@ -10,7 +10,17 @@ import type { NodeStates } from './node-states.js';
 /** The part of the edge's state that comes from config and plugins. */
 export type EdgeSettings = Pick<
   EdgeState,
-  'sources' | 'allowed' | 'defence' | 'subscribers' | 'policies' | 'defaultPolicy' | 'transfers'
+  | 'sources'
+  | 'lines'
+  | 'logins'
+  | 'gateways'
+  | 'allowed'
+  | 'defence'
+  | 'emergency'
+  | 'subscribers'
+  | 'policies'
+  | 'defaultPolicy'
+  | 'transfers'
 >;
 
 export interface EdgeSyncOptions {
@@ -37,6 +47,8 @@ export class EdgeSync {
   readonly #options: EdgeSyncOptions;
   readonly #equal = new Set<string>();
   /** Pinned Call-ID → when its call was last seen unanswered. */
+  /** Every policy so far, by id. */
+  readonly #policies = new Map<string, TranscodingPolicy>();
   readonly #pins = new Map<string, number>();
   #members: readonly FarmNode[] = [];
   #rows = '';
@@ -51,9 +63,18 @@ export class EdgeSync {
 
   /** What every Kamailio should hold now. */
   state(): EdgeState {
-    const { states, book, settings } = this.#options;
+    const { states, book } = this.#options;
+    const settings = this.#options.settings();
     const nodes = states.nodes().map(({ name, farm, address }) => ({ name, farm, address, state: states.state(name) }));
-    return { ...settings(), nodes, engines: book.list(name => states.state(name)), fenced: this.#options.fenced() };
+    const engines = book.list(name => states.state(name));
+    const formerPolicies = this.#formerPolicies(settings.policies);
+    return { ...settings, formerPolicies, nodes, engines, fenced: this.#options.fenced() };
+  }
+
+  #formerPolicies(now: readonly TranscodingPolicy[]): readonly TranscodingPolicy[] {
+    for (const policy of now) this.#policies.set(policy.id, policy);
+    const ids = new Set(now.map(({ id }) => id));
+    return [...this.#policies.values()].filter(({ id }) => !ids.has(id));
   }
 
   /** Brings all instances up to date; calls that come while one runs are served by one further run. */

@@ -42,6 +42,8 @@ export interface FarmKeeperOptions {
 }
 
 const tendEveryMs = 250;
+/** How long the Kamailios' lists wait after the death of an Asterisk: its sessions' first INVITEs want the same thread. */
+const recoveryFirstMs = 25;
 /** How often pins are looked at, and all else that nobody may need any more. */
 const tidyEveryMs = 5_000;
 /** Pauses before a server that died is started again; the last one repeats. */
@@ -82,7 +84,11 @@ export class FarmKeeper {
       host.onExit(exit => this.#exited(exit)),
       states.onChange('farm', change => {
         if (change.node.farm === 'kamailio') void this.#options.sync.balance();
-        void this.#options.edge.apply(`${change.node.name} is ${change.to}`);
+        const apply = (): void => {
+          if (!this.#closed) void this.#options.edge.apply(`${change.node.name} is ${change.to}`);
+        };
+        if (change.to === 'dead' && isAsterisk(change.node.farm)) setTimeout(apply, recoveryFirstMs);
+        else apply();
       }),
     ];
     for (const node of plan.nodes) this.#keep(node);

@@ -1,5 +1,6 @@
 // The farm as plain values: which nodes there are, on which addresses, in which state.
 import { HoldfastError } from '../errors.js';
+import { withTransport, type Transport } from '../trunks/gateway-transport.js';
 
 /** The five kinds of server a farm is made of. */
 export type FarmName = 'kamailio' | 'call' | 'conference' | 'registrar' | 'rtpengine';
@@ -28,7 +29,17 @@ export interface FarmPlan {
   readonly daemonAddress: string;
   readonly publicVip: string;
   readonly privateVip: string;
+  /** What the public VIP takes beside UDP. */
+  readonly streams: StreamPorts;
   readonly nodes: readonly FarmNode[];
+}
+
+/** Ports of the public VIP; without one there is no such transport. */
+export interface StreamPorts {
+  readonly tcp?: number;
+  readonly tls?: number;
+  /** Most connections from one address at a time. */
+  readonly perSource?: number;
 }
 
 /** How many nodes of each farm; 1 to 9 of Kamailio, registrar and RTPEngine, 1 to 19 of call and conference. */
@@ -48,7 +59,8 @@ export function mostNodes(farm: FarmName): number {
   return bases[farm].most;
 }
 
-export const ports = { sip: 5060, ari: 8088, rpc: 8060, ng: 2223, hep: 9060 } as const;
+/** `peer`: where a Kamailio takes what another one got for a connection that it does not have. */
+export const ports = { sip: 5060, peer: 5062, ari: 8088, rpc: 8060, ng: 2223, hep: 9060 } as const;
 export const rtpPorts = { min: 20000, max: 29999 } as const;
 
 /** `10.0.0.0/24` + 7 → `10.0.0.7`. */
@@ -63,7 +75,12 @@ export function subnetAddress(subnet: string, host: number): string {
 }
 
 /** Lays a farm of these sizes out on its subnet. Pure. Throws CONFIG_INVALID for a size out of range. */
-export function planFarm(subnet: string, sizes: FarmSizes, vips: { public?: string; private?: string } = {}): FarmPlan {
+export function planFarm(
+  subnet: string,
+  sizes: FarmSizes,
+  vips: { public?: string; private?: string } = {},
+  streams: StreamPorts = {},
+): FarmPlan {
   const nodes = farmNames.flatMap(farm => {
     const { inside, outside, most } = bases[farm];
     if (sizes[farm] > most) throw new HoldfastError('CONFIG_INVALID', `farm.${farm}: at most ${most} nodes fit`);
@@ -78,8 +95,23 @@ export function planFarm(subnet: string, sizes: FarmSizes, vips: { public?: stri
     daemonAddress: subnetAddress(subnet, 2),
     publicVip: vips.public ?? subnetAddress(subnet, 100),
     privateVip: vips.private ?? subnetAddress(subnet, 101),
+    streams,
     nodes,
   };
+}
+
+/** Whether phones may come by a transport that has connections. */
+export function hasStreams({ streams }: FarmPlan): boolean {
+  return streams.tcp !== undefined || streams.tls !== undefined;
+}
+
+/** Where the public VIP takes this transport, as it stands in a SIP URI. */
+export function publicAddress(
+  { publicVip, streams }: Pick<FarmPlan, 'publicVip' | 'streams'>,
+  transport: Transport,
+): string {
+  const port = transport === 'udp' ? ports.sip : (streams[transport] ?? ports.sip);
+  return withTransport(`${publicVip}:${port}`, transport);
 }
 
 /** True for the farms whose nodes are Asterisks. */

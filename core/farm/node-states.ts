@@ -16,6 +16,8 @@ interface Entry {
   health: 'up' | 'suspect' | 'dead';
   draining: boolean;
   reason: string;
+  /** Whether anybody has said anything of it since the daemon started. */
+  seen: boolean;
 }
 
 /** The table of node states. A node that is up and drained shows as draining; a dead one as dead. */
@@ -36,7 +38,7 @@ export class NodeStates {
   /** Adds a node, dead until a probe says otherwise; one that is known already stays as it is. */
   add(node: FarmNode): void {
     if (this.#entries.has(node.name)) return;
-    this.#entries.set(node.name, { node, health: 'dead', draining: false, reason: 'not seen yet' });
+    this.#entries.set(node.name, { node, health: 'dead', draining: false, reason: 'not seen yet', seen: false });
   }
 
   remove(name: string): void {
@@ -58,6 +60,12 @@ export class NodeStates {
     return entry ? shown(entry) : 'dead';
   }
 
+  /** True for one that has died or is none of ours; a node that nobody has looked at yet, just after a start, may well be alive. */
+  isDead(name: string): boolean {
+    const entry = this.#entries.get(name);
+    return entry === undefined || (entry.health === 'dead' && entry.seen);
+  }
+
   /** Why the node is in its state, in words. */
   reason(name: string): string {
     return this.#entries.get(name)?.reason ?? 'not in the config';
@@ -73,14 +81,14 @@ export class NodeStates {
   }
 
   setHealth(name: string, health: 'up' | 'suspect' | 'dead', reason: string): void {
-    this.#change(name, reason, entry => (entry.health = health));
+    this.#change(name, reason, entry => Object.assign(entry, { health, seen: true }));
   }
 
   setDraining(name: string, draining: boolean, reason: string): void {
     this.#change(name, reason, entry => (entry.draining = draining));
   }
 
-  #change(name: string, reason: string, apply: (entry: Entry) => void): void {
+  #change(name: string, reason: string, apply: (entry: Entry) => unknown): void {
     const entry = this.#entries.get(name);
     if (!entry) return;
     const from = shown(entry);

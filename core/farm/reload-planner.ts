@@ -94,6 +94,30 @@ export class ReloadPlanner {
 }
 
 function settingsIn(state: EdgeState): EdgeSettings {
-  const { sources, allowed, defence, subscribers, policies, defaultPolicy, transfers } = state;
-  return { sources, allowed, defence, subscribers, policies, defaultPolicy, transfers };
+  const {
+    sources,
+    lines,
+    logins,
+    gateways,
+    allowed,
+    defence,
+    emergency,
+    subscribers,
+    policies,
+    defaultPolicy,
+    transfers,
+  } = state;
+  return {
+    sources,
+    lines,
+    logins,
+    gateways,
+    allowed,
+    defence,
+    emergency,
+    subscribers,
+    policies,
+    defaultPolicy,
+    transfers,
+  };
 }

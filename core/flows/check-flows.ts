@@ -67,7 +67,7 @@ export function checkFlow(written: unknown, options: FlowCheckOptions): FlowChec
   });
   problems.push(...labelProblems(steps), ...steps.flatMap(step => ownProblems(step, options)));
   // What can be reached is known only where every step can be read.
-  if (problems.length === 0 && issues.length === 0) problems.push(...unreachable(steps));
+  if (problems.length === 0 && issues.length === 0) problems.push(...unreachable(steps), ...circles(steps));
   const entries = list.data.map(
     (entry, index) => ({ ...entry, ...(steps[index]?.keys as object | undefined) }) as FlowEntry,
   );
@@ -139,11 +139,13 @@ function exitsOfStep(action: FlowAction | undefined, keys: unknown): FlowExits {
   return action.exits?.(keys) ?? { labels: [], next: true };
 }
 
+function byLabels(steps: readonly ReadStep[]): ReadonlyMap<string, number> {
+  return new Map(steps.flatMap(({ label: name, index }) => (name === undefined ? [] : [[name, index] as const])));
+}
+
 /** The first step of each stretch that nothing leads to. */
 function unreachable(steps: readonly ReadStep[]): readonly FlowProblem[] {
-  const byLabel = new Map(
-    steps.flatMap(({ label: name, index }) => (name === undefined ? [] : [[name, index] as const])),
-  );
+  const byLabel = byLabels(steps);
   const reached = new Set<number>();
   const open = [0];
   for (let index = open.pop(); index !== undefined; index = open.pop()) {
@@ -163,4 +165,40 @@ function unreachable(steps: readonly ReadStep[]): readonly FlowProblem[] {
           ? 'give it a label and name that in another step, or remove it'
           : `no step goes to "${name}"`,
     }));
+}
+
+/** Where a flow goes back, over steps of which none waits for anything: a circle, once it has begun, has no end. */
+function circles(steps: readonly ReadStep[]): readonly FlowProblem[] {
+  const byLabel = byLabels(steps);
+  const atOnce = (index: number): boolean => {
+    const { action, keys } = steps[index] ?? {};
+    return action?.goesOnAtOnce?.(keys) ?? false;
+  };
+  const ways = steps.map(({ action, keys, index }) => {
+    const { labels, next } = exitsOfStep(action, keys);
+    const named = labels.map(({ path, label: name }) => ({ path, to: byLabel.get(name) ?? -1 }));
+    return atOnce(index) ? [...named, ...(next ? [{ path: [], to: index + 1 }] : [])] : [];
+  });
+  return steps.flatMap(({ index }) =>
+    (ways[index] ?? [])
+      .filter(({ to }) => to <= index && leadsTo(to, index, ways))
+      .slice(0, 1)
+      .map(({ path, to }) => ({
+        path: [index, ...path],
+        message: `the flow runs in a circle from here to step ${to + 1}, and no step of it waits for anything`,
+        hint: 'add a sleep, or atMost to a goto',
+      })),
+  );
+}
+
+function leadsTo(from: number, wanted: number, ways: readonly (readonly { readonly to: number }[])[]): boolean {
+  const seen = new Set<number>();
+  const open = [from];
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    if (at === wanted) return true;
+    if (seen.has(at)) continue;
+    seen.add(at);
+    open.push(...(ways[at] ?? []).map(({ to }) => to));
+  }
+  return false;
 }

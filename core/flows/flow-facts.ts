@@ -29,7 +29,9 @@ export type FlowEvent =
   | { readonly type: 'answer'; readonly value: unknown }
   | { readonly type: 'askFailed'; readonly reason: string }
   /** Nobody of a `connect` has answered; with the best of their final responses. Or a room has not let the caller in. */
-  | { readonly type: 'connectEnded'; readonly outcome: ConnectOutcome; readonly sipStatus: number };
+  | { readonly type: 'connectEnded'; readonly outcome: ConnectOutcome; readonly sipStatus: number }
+  /** Whoever the caller was connected to has hung up. Where a step does not hear this, the call is over. */
+  | { readonly type: 'parted' };
 
 /** Why nobody has answered. */
 export type ConnectOutcome = 'busy' | 'no-answer' | 'declined' | 'failed';
@@ -38,6 +40,8 @@ export type ConnectOutcome = 'busy' | 'no-answer' | 'declined' | 'failed';
 export type FlowCommand =
   | { readonly do: 'answer' }
   | { readonly do: 'ring' }
+  /** Nobody whom the caller is connected to hears them; in a room: they enter it muted. */
+  | { readonly do: 'mute'; readonly muted: boolean }
   /** `sipStatus` where it was not answered yet; an answered one is hung up. */
   | { readonly do: 'hangup'; readonly sipStatus: number; readonly reason: string }
   /** Connects, joins or echoes; of several the next one follows where one has reached nobody. */
@@ -55,6 +59,8 @@ export interface FlowTurn<State = unknown> {
   readonly variables?: Readonly<Record<string, string>>;
   /** In place of what is playing; `times` 0: over and over. */
   readonly play?: { readonly items: readonly MediaItem[]; readonly times?: number } | 'stop';
+  /** What the caller hears whenever no step plays anything, over and over; null: nothing any more. */
+  readonly music?: readonly MediaItem[] | null;
   /** In place of the timer that runs; null: none. `forCaller`: time in which the caller cannot be heard does not count. */
   readonly timer?: { readonly seconds: number; readonly forCaller?: boolean } | null;
   /** Has `ask` run; its result comes as an event. */
@@ -69,6 +75,8 @@ export interface FlowScene {
   readonly call: IncomingCall;
   /** The caller was answered. */
   readonly answered: boolean;
+  /** They hear music whenever no step plays anything. */
+  readonly isOnHold: boolean;
   readonly nowMs: number;
   readonly variables: Readonly<Record<string, string>>;
   /** How often this step has begun in this call, with this time. */
@@ -98,6 +106,8 @@ export interface FlowAction<Step = unknown, State = unknown> {
   readonly step: ZodType<Step>;
   /** Left out: the step below. */
   exits?(step: Step): FlowExits;
+  /** True for a step that goes on at once, whatever happens: a circle of such steps has no end. Left out: it waits for something. */
+  goesOnAtOnce?(step: Step): boolean;
   /** What the schema cannot see. Opens nothing. */
   check?(step: Step, directory: Directory): readonly PluginConfigProblem[];
   /** Sounds that it plays. */

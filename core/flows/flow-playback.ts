@@ -16,20 +16,40 @@ export interface PlaybackStep {
 
 /** Begins with the first of these items, in place of what is playing. */
 export function startPlayback(run: FlowRun, items: readonly MediaItem[], times: number, nowMs: number): PlaybackStep {
-  const stopped = stopPlayback(run);
+  const stopped = stopPlayback(run, nowMs);
   if (items.length === 0) return { ...stopped, isDone: true };
-  const begun = startItem(stopped.run, { items, index: 0, times }, 0, nowMs);
+  const begun = startItem(stopped.run, { items, index: 0, times, isMusic: false }, 0, nowMs);
   return { run: begun.run, commands: [...stopped.commands, ...begun.commands] };
 }
 
-export function stopPlayback(run: FlowRun): PlaybackStep {
+/** Music goes on from there, when it does. */
+export function stopPlayback(run: FlowRun, nowMs: number): PlaybackStep {
   const { playback } = run;
   if (playback === null) return { run, commands: [] };
   const isPlaying = playback.id !== null && playback.startedMs !== null;
+  const { items, index, offsetMs } = pausePlayback(run, nowMs).playback ?? playback;
   return {
-    run: { ...run, playback: null },
+    run: { ...run, playback: null, ...(playback.isMusic && run.music ? { music: { items, index, offsetMs } } : {}) },
     commands: isPlaying && playback.id !== null ? [{ do: 'stopPlay', id: playback.id }] : [],
   };
+}
+
+/** What a step plays is over; music is not. */
+export function stopStep(run: FlowRun, nowMs: number): PlaybackStep {
+  return run.playback?.isMusic === true ? { run, commands: [] } : stopPlayback(run, nowMs);
+}
+
+/** What a caller on hold is to hear from now on; null: they are not on hold any more. */
+export function setMusic(run: FlowRun, items: readonly MediaItem[] | null, nowMs: number): PlaybackStep {
+  const { run: silent, commands } = run.playback?.isMusic === true ? stopPlayback(run, nowMs) : { run, commands: [] };
+  return { run: { ...silent, music: items && { items, index: 0, offsetMs: 0 } }, commands };
+}
+
+/** The caller is on hold, and nothing else plays: the music does. */
+export function playMusic(run: FlowRun, nowMs: number): PlaybackStep {
+  const { playback, music, pausedMs } = run;
+  if (playback !== null || music === null || pausedMs !== null) return { run, commands: [] };
+  return startItem(run, { ...music, times: 0, isMusic: true }, music.offsetMs, nowMs);
 }
 
 /**
@@ -40,11 +60,12 @@ export function nextItem(run: FlowRun, nowMs: number, failed = false): PlaybackS
   const { playback } = run;
   if (playback === null) return { run, commands: [] };
   const stopped: PlaybackStep =
-    playback.untilMs === null ? { run: { ...run, playback: null }, commands: [] } : stopPlayback(run);
-  const { items, index, times } = playback;
+    playback.untilMs === null ? { run: { ...run, playback: null }, commands: [] } : stopPlayback(run, nowMs);
+  const { items, index, times, isMusic } = playback;
   const isLast = index + 1 >= items.length;
+  if (isLast && failed && isMusic) return { ...stopped, run: { ...stopped.run, music: null } };
   if (isLast && (times === 1 || failed)) return { ...stopped, isDone: true };
-  const next = { items, index: isLast ? 0 : index + 1, times: isLast && times > 0 ? times - 1 : times };
+  const next = { items, index: isLast ? 0 : index + 1, times: isLast && times > 0 ? times - 1 : times, isMusic };
   const begun = startItem(stopped.run, next, 0, nowMs);
   return { run: begun.run, commands: [...stopped.commands, ...begun.commands] };
 }
@@ -66,7 +87,7 @@ export function resumePlayback(run: FlowRun, nowMs: number): PlaybackStep {
 
 function startItem(
   run: FlowRun,
-  { items, index, times }: Pick<FlowPlayback, 'items' | 'index' | 'times'>,
+  { items, index, times, isMusic }: Pick<FlowPlayback, 'items' | 'index' | 'times' | 'isMusic'>,
   offsetMs: number,
   nowMs: number,
 ): PlaybackStep {
@@ -76,7 +97,7 @@ function startItem(
   const id = media === undefined ? null : playbackId(serial);
   const seconds = secondsOf(item);
   const untilMs = seconds === null ? null : nowMs + Math.max(0, seconds * 1000 - offsetMs);
-  const playback: FlowPlayback = { items, index, times, id, startedMs: nowMs, offsetMs, untilMs };
+  const playback: FlowPlayback = { items, index, times, id, startedMs: nowMs, offsetMs, untilMs, isMusic };
   return {
     run: { ...run, serial, playback },
     // A tone has no beginning and no end of its own.

@@ -23,8 +23,13 @@ const playback = z.object({
   offsetMs: z.number(),
   /** When a tone or a silence ends; null for a sound, which ends by itself. */
   untilMs: z.number().nullable(),
+  /** It is the music of one who is on hold, and not a step's. */
+  isMusic: z.boolean().default(false),
 });
 export type FlowPlayback = z.infer<typeof playback>;
+
+/** What a caller on hold hears whenever nothing else plays, over and over; from where on. */
+const music = z.object({ items: z.array(mediaItem).readonly(), index: z.number(), offsetMs: z.number() });
 
 const timer = z.object({
   atMs: z.number(),
@@ -37,6 +42,7 @@ const heldEvent = z.union([
   z.object({ type: z.literal('answer'), value: z.unknown() }),
   z.object({ type: z.literal('askFailed'), reason: z.string() }),
   z.object({ type: z.literal('again') }),
+  z.object({ type: z.literal('parted') }),
 ]);
 export type HeldEvent = z.infer<typeof heldEvent>;
 
@@ -51,6 +57,8 @@ export const flowRunSchema = z.object({
   at: z.number(),
   /** How often each step has begun, by its index. */
   visits: z.record(z.string(), z.number()),
+  /** Steps begun since a moment, as far as they are counted together: a circle is known by its haste. */
+  pace: z.object({ sinceMs: z.number(), steps: z.number() }).default({ sinceMs: 0, steps: 0 }),
   /** The step's own. */
   state: z.unknown(),
   variables: z.record(z.string(), z.string()),
@@ -60,6 +68,7 @@ export const flowRunSchema = z.object({
   asking: z.number().nullable(),
   timer: timer.nullable(),
   playback: playback.nullable(),
+  music: music.nullable().default(null),
   /** Since when the caller cannot be reached (their node died), ms since the epoch. */
   pausedMs: z.number().nullable(),
   held: z.array(heldEvent).readonly(),
@@ -69,7 +78,7 @@ export type FlowRun = z.infer<typeof flowRunSchema>;
 /** A flow before its first step. */
 export function newFlowRun(name: string, entries: readonly FlowEntry[]): FlowRun {
   return {
-    ...{ name, entries, at: 0, visits: {}, state: null, variables: {}, serial: 0 },
-    ...{ asking: null, timer: null, playback: null, pausedMs: null, held: [] },
+    ...{ name, entries, at: 0, visits: {}, pace: { sinceMs: 0, steps: 0 }, state: null, variables: {}, serial: 0 },
+    ...{ asking: null, timer: null, playback: null, music: null, pausedMs: null, held: [] },
   };
 }

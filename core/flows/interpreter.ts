@@ -4,9 +4,11 @@ import type { ConnectOutcome, FlowAction, FlowCommand, FlowEvent, FlowScene, Flo
 import {
   nextItem,
   pausePlayback,
+  playMusic,
   resumePlayback,
+  setMusic,
   startPlayback,
-  stopPlayback,
+  stopStep,
   type PlaybackCommand,
   type PlaybackStep,
 } from './flow-playback.js';
@@ -25,6 +27,8 @@ export type RunEvent =
   | { readonly type: 'answer'; readonly asking: number; readonly value: unknown }
   | { readonly type: 'askFailed'; readonly asking: number; readonly reason: string }
   | { readonly type: 'connectEnded'; readonly outcome: ConnectOutcome; readonly sipStatus: number }
+  /** Whoever the caller was connected to has hung up, and the flow has the caller again: see `wantsCallerBack`. */
+  | { readonly type: 'parted' }
   /** The node of what it was doing died: the step begins again, when the caller is back. */
   | { readonly type: 'again' }
   /** The caller's node died. */
@@ -58,10 +62,18 @@ export interface RunStep {
   readonly begun?: readonly number[];
 }
 
-/** Steps that may follow one another without anything to wait for: more of them are a circle. */
+/** So many steps in so short a time are a circle, whether nothing in it waits or only servers that answer at once. */
 const mostSteps = 500;
+const paceMs = 10_000;
 
 export function advanceFlow(run: FlowRun, event: RunEvent, around: RunSurroundings): RunStep {
+  const step = advanced(run, event, around);
+  // One who is connected, or in a room, is not on hold: `outOfFlow` has ended the music before.
+  const isLeft = step.ended !== undefined || step.commands.some(({ do: what }) => what === 'hangup' || what === 'run');
+  return isLeft || step.run.music === null ? step : after(step, next => playMusic(next, around.nowMs));
+}
+
+function advanced(run: FlowRun, event: RunEvent, around: RunSurroundings): RunStep {
   const unchanged: RunStep = { run, commands: [] };
   switch (event.type) {
     case 'begin':
@@ -90,6 +102,8 @@ export function advanceFlow(run: FlowRun, event: RunEvent, around: RunSurroundin
       return resumePlayback(pausePlayback(run, event.sinceMs), around.nowMs);
     case 'timer':
       return timerRanOut(run, event, around);
+    case 'parted':
+      return run.pausedMs === null ? hear(run, event, around) : held(run, event);
     case 'digit':
     case 'connectEnded':
       return run.pausedMs === null ? hear(run, event, around) : unchanged;
@@ -118,36 +132,50 @@ function afterItem({ run, commands, isDone }: PlaybackStep, around: RunSurroundi
 function after(first: RunStep, then: (run: FlowRun) => RunStep): RunStep {
   const next = then(first.run);
   const begun = [...(first.begun ?? []), ...(next.begun ?? [])];
-  return { ...next, commands: [...first.commands, ...next.commands], begun };
+  return { ...first, ...next, commands: [...first.commands, ...next.commands], begun };
 }
 
 function hear(run: FlowRun, event: FlowEvent, around: RunSurroundings): RunStep {
+  const turn = turnOf(run, event, around);
+  return turn === undefined ? { run, commands: [] } : take(run, turn, around);
+}
+
+/** What the step that runs says of an event; undefined: nothing. */
+function turnOf(run: FlowRun, event: FlowEvent, around: RunSurroundings): FlowTurn | undefined {
   const entry = run.entries[run.at];
   const action = entry && around.actions.get(entry.action);
-  const turn = entry && action?.hear?.(keysOf(entry), run.state, event, sceneOf(run, around));
-  return turn === undefined ? { run, commands: [] } : take(run, turn, around);
+  return entry && action?.hear?.(keysOf(entry), run.state, event, sceneOf(run, around));
+}
+
+/** True where the flow goes on with a caller whose other party has hung up; else the call is over. */
+export function wantsCallerBack(run: FlowRun, around: RunSurroundings): boolean {
+  return turnOf(run, { type: 'parted' }, around) !== undefined;
 }
 
 /** Begins a step, and those after it, until one waits. */
 function beginStep(run: FlowRun, at: number, around: RunSurroundings): RunStep {
   let step: RunStep = { run: at === run.at ? run : { ...run, at }, commands: [] };
   let begins = at;
-  for (let count = 0; count < mostSteps; count++) {
+  for (;;) {
     const entry = step.run.entries[begins];
     if (entry === undefined) return { ...step, ended: 'flow done' };
     const action = around.actions.get(entry.action);
     if (action === undefined) return { ...step, ended: `nobody has the action ${entry.action} any more` };
-    const begun = visited(step.run, begins);
+    const begun = visited(step.run, begins, around.nowMs);
+    if (begun.pace.steps > mostSteps) return { ...step, ended: inACircle(begins) };
     const turn = action.begin(keysOf(entry), sceneOf(begun, around));
     step = after(step, () => ({ ...applied(begun, turn, around.nowMs), begun: [begins] }));
     const answers = step.commands.some(command => command.do === 'answer');
     around = answers ? { ...around, answered: true } : around;
     const next = wayOn(step.run, turn);
     if (next === undefined || isOver(turn)) return step;
-    step = after(step, left);
+    step = after(step, done => left(done, around.nowMs));
     begins = next;
   }
-  return { ...step, ended: `its flow runs in a circle at step ${begins + 1}` };
+}
+
+function inACircle(at: number): string {
+  return `its flow runs in a circle at step ${at + 1}: more than ${mostSteps} steps in ${paceMs / 1000} s`;
 }
 
 /** What a step wants after something that it heard. */
@@ -155,7 +183,8 @@ function take(run: FlowRun, turn: FlowTurn, around: RunSurroundings): RunStep {
   const done = applied(run, turn, around.nowMs);
   const next = wayOn(done.run, turn);
   if (next === undefined || isOver(turn)) return done;
-  return after(after(done, left), after => beginStep(after, next, around));
+  const over = after(done, step => left(step, around.nowMs));
+  return after(over, step => beginStep(step, next, around));
 }
 
 function isOver({ commands = [] }: FlowTurn): boolean {
@@ -169,12 +198,14 @@ function wayOn({ entries, at }: FlowRun, { go, follow }: FlowTurn): number | und
   return go === 'next' ? at + 1 : entries.findIndex(({ label }) => label === go.label);
 }
 
-function visited(run: FlowRun, at: number): FlowRun {
-  return { ...run, at, state: null, visits: { ...run.visits, [at]: (run.visits[at] ?? 0) + 1 } };
+function visited(run: FlowRun, at: number, nowMs: number): FlowRun {
+  const { sinceMs, steps } = run.pace;
+  const pace = nowMs - sinceMs < paceMs ? { sinceMs, steps: steps + 1 } : { sinceMs: nowMs, steps: 1 };
+  return { ...run, at, pace, state: null, visits: { ...run.visits, [at]: (run.visits[at] ?? 0) + 1 } };
 }
 
 function applied(run: FlowRun, turn: FlowTurn, nowMs: number): RunStep {
-  const { state, variables, play, timer, ask, commands = [], follow } = turn;
+  const { state, variables, play, music, timer, ask, commands = [], follow } = turn;
   let next: FlowRun = { ...run, ...(state === undefined ? {} : { state }) };
   if (variables !== undefined) next = { ...next, variables: { ...next.variables, ...variables } };
   if (timer !== undefined) {
@@ -182,22 +213,24 @@ function applied(run: FlowRun, turn: FlowTurn, nowMs: number): RunStep {
     next = { ...next, timer: timer && { atMs: nowMs + seconds * 1000, forCaller } };
   }
   if (follow !== undefined) next = { ...next, entries: follow, visits: {} };
-  const heardFirst = play === undefined ? { run: next, commands: [] } : played(next, play, nowMs);
-  if (ask !== true) return { run: heardFirst.run, commands: [...commands, ...heardFirst.commands] };
-  const asking = heardFirst.run.serial + 1;
-  return {
-    run: { ...heardFirst.run, serial: asking, asking },
-    commands: [...commands, ...heardFirst.commands, { do: 'ask', asking }],
-  };
+  let step: RunStep = { run: next, commands };
+  if (music !== undefined) step = after(step, before => setMusic(before, music, nowMs));
+  if (play !== undefined) step = after(step, before => played(before, play, nowMs));
+  return ask === true ? after(step, asked) : step;
+}
+
+function asked(run: FlowRun): RunStep {
+  const asking = run.serial + 1;
+  return { run: { ...run, serial: asking, asking }, commands: [{ do: 'ask', asking }] };
 }
 
 function played(run: FlowRun, play: NonNullable<FlowTurn['play']>, nowMs: number): PlaybackStep {
-  return play === 'stop' ? stopPlayback(run) : startPlayback(run, play.items, play.times ?? 1, nowMs);
+  return play === 'stop' ? stopStep(run, nowMs) : startPlayback(run, play.items, play.times ?? 1, nowMs);
 }
 
 /** A step that is done leaves nothing behind. */
-function left(run: FlowRun): RunStep {
-  const { run: silent, commands } = stopPlayback(run);
+function left(run: FlowRun, nowMs: number): RunStep {
+  const { run: silent, commands } = stopStep(run, nowMs);
   return { run: { ...silent, timer: null, asking: null }, commands };
 }
 
@@ -241,7 +274,16 @@ function takenUp(run: FlowRun, blindSinceMs: number, nowMs: number): RunStep {
 export function sceneOf(run: FlowRun, { call, answered, nowMs }: Omit<RunSurroundings, 'actions'>): FlowScene {
   const variables = { ...callVariables(call, nowMs), ...run.variables };
   const visits = run.visits[run.at] ?? 0;
-  return { call, answered, nowMs, variables, visits, text: (text, encode) => fillText(text, variables, encode) };
+  const isOnHold = run.music !== null;
+  return {
+    call,
+    answered,
+    isOnHold,
+    nowMs,
+    variables,
+    visits,
+    text: (text, encode) => fillText(text, variables, encode),
+  };
 }
 
 /** The action's own keys. */

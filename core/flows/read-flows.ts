@@ -28,6 +28,17 @@ export function readFlows(
   return { named, problems };
 }
 
+/** Flows that no plugin's block names. A plugin may know one by itself, so this is no mistake. */
+export function unusedFlows({ flows, plugins }: Pick<HoldfastConfig, 'flows' | 'plugins'>): readonly string[] {
+  const named = new Set(plugins.flatMap(({ config }) => textsOf(config)));
+  return flows.flatMap(({ name }) => (named.has(name) ? [] : [`nothing in the config leads to the flow ${name}`]));
+}
+
+function textsOf(value: unknown): readonly string[] {
+  if (typeof value === 'string') return [value];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsOf) : [];
+}
+
 const wrongSound = (
   name: string,
   folder: string | undefined,

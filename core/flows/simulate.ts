@@ -3,8 +3,9 @@ import type { ConnectStep, IncomingCall } from '../calls/call-facts.js';
 import { HoldfastError } from '../errors.js';
 import type { FlowActions } from './action-registry.js';
 import type { ConnectOutcome, FlowEntry } from './flow-facts.js';
+import { stopPlayback } from './flow-playback.js';
 import { newFlowRun, type FlowRun } from './flow-run.js';
-import { advanceFlow, type RunCommand, type RunEvent, type RunStep } from './interpreter.js';
+import { advanceFlow, wantsCallerBack, type RunCommand, type RunEvent, type RunStep } from './interpreter.js';
 
 /** One thing that happens, as `--events` has it: a word, and what belongs to it behind a colon. */
 export interface ScriptedEvent {
@@ -35,7 +36,8 @@ export const eventWords: Readonly<Record<string, string>> = {
   'digits:12#': 'the caller presses these digits',
   played: 'what plays comes to its end',
   'wait:5': 'so many seconds pass',
-  answered: 'somebody answers the connect: the call is connected, and the simulation ends',
+  answered: 'somebody answers the connect',
+  left: 'whoever has answered hangs up',
   busy: 'the connect ends: its target is busy (486)',
   'no-answer': 'nobody answers in time (480)',
   declined: 'it is declined (603)',
@@ -111,6 +113,7 @@ class SimulatedCall {
   #nowMs: number;
   #answered = false;
   #connecting = false;
+  #connected = false;
 
   constructor(options: SimulationOptions) {
     this.#options = options;
@@ -123,7 +126,8 @@ class SimulatedCall {
     this.lines.push(`< ${word}${value === '' ? '' : ` ${value}`}`);
     const outcome = outcomes[word];
     if (word === 'hangup') this.end = 'the caller has hung up';
-    else if (word === 'answered' && this.#connecting) this.end = 'connected';
+    else if (word === 'answered' && this.#connecting) this.#connect();
+    else if (word === 'left' && this.#connected) this.#left();
     else if (outcome && this.#connecting) {
       this.#connecting = false;
       this.#tell({ type: 'connectEnded', outcome: outcome[0], sipStatus: outcome[1] });
@@ -137,12 +141,26 @@ class SimulatedCall {
   waitsFor(): string {
     const { playback, timer, asking } = this.run;
     if (this.#connecting) return 'waits for somebody to answer';
+    if (this.#connected) return 'connected';
     if (asking !== null) return 'waits for an answer to its question';
     const waits = [
       ...(playback === null ? [] : ['the end of what plays']),
       ...(timer === null ? [] : [`${Math.ceil((timer.atMs - this.#nowMs) / 1000)} s to pass`]),
     ];
     return `waits for ${waits.length === 0 ? 'nothing that could come' : waits.join(', or ')}`;
+  }
+
+  #connect(): void {
+    [this.#connecting, this.#connected, this.#answered] = [false, true, true];
+    this.run = { ...stopPlayback(this.run, this.#nowMs).run, music: null };
+  }
+
+  #left(): void {
+    this.#connected = false;
+    const { actions, call } = this.#options;
+    const wanted = wantsCallerBack(this.run, { actions, call, answered: true, nowMs: this.#nowMs });
+    if (wanted) this.#tell({ type: 'parted' });
+    else this.end = 'whoever has answered has hung up';
   }
 
   #answer(word: string, value: string, asking: number): void {
@@ -214,7 +232,7 @@ class SimulatedCall {
     if (command.do === 'ask') this.#asked(command.asking);
   }
 
-  /** Whom to connect to, and whom to notify, is known here as well as anywhere. */
+  /** Whom to connect to, whom to notify, and that something is recorded, is known here as well as anywhere. */
   #asked(asking: number): void {
     const action = this.run.entries[this.run.at]?.action;
     const target: ConnectStep = {
@@ -222,8 +240,10 @@ class SimulatedCall {
       targets: [{ uri: 'sip:target@simulation.invalid' }],
       strategy: 'in-order',
     };
+    if (action === 'transfer') this.#tell({ type: 'answer', asking, value: { steps: [target] } });
     if (action === 'connect') this.#tell({ type: 'answer', asking, value: [target] });
-    if (action === 'notify') this.#tell({ type: 'answer', asking, value: null });
+    if (action === 'notify' || action === 'record_stop') this.#tell({ type: 'answer', asking, value: null });
+    if (action === 'record_start') this.#tell({ type: 'answer', asking, value: 'simulated' });
   }
 }
 
@@ -233,6 +253,8 @@ function inWords(command: RunCommand, answered: boolean): string | undefined {
       return 'answers';
     case 'ring':
       return 'rings';
+    case 'mute':
+      return command.muted ? 'mutes the caller' : 'unmutes the caller';
     case 'hangup':
       return `${answered ? 'hangs up' : `refuses with ${command.sipStatus}`}: ${command.reason}`;
     case 'play':

@@ -1,7 +1,7 @@
 // Finds out before a start which of the farm's addresses others hold: some servers bind over each other without an error.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { HoldfastError } from '../errors.js';
-import { isAsterisk, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
+import { isAsterisk, ports, type FarmNode, type FarmPlan, type StreamPorts } from '../farm/farm-plan.js';
 import { commandOf } from './process-table.js';
 
 export interface NeededAddress {
@@ -22,7 +22,7 @@ interface BoundSocket {
 }
 
 /** The addresses that these nodes (the ones about to be started) will bind. RTP ports are left out: there are thousands. */
-export function nodeAddresses(nodes: readonly FarmNode[]): readonly NeededAddress[] {
+export function nodeAddresses(nodes: readonly FarmNode[], streams: StreamPorts = {}): readonly NeededAddress[] {
   return nodes.flatMap((node): NeededAddress[] => {
     const needs = (protocol: 'udp' | 'tcp', address: string, port: number): NeededAddress => ({
       protocol,
@@ -36,6 +36,9 @@ export function nodeAddresses(nodes: readonly FarmNode[]): readonly NeededAddres
       needs('udp', node.external ?? node.address, ports.sip),
       needs('udp', node.address, ports.sip),
       needs('udp', node.address, ports.rpc),
+      ...[streams.tcp, streams.tls].flatMap(port =>
+        port === undefined ? [] : [needs('tcp', node.external ?? node.address, port)],
+      ),
     ];
   });
 }
@@ -46,6 +49,9 @@ export function planAddresses(plan: FarmPlan): readonly NeededAddress[] {
     { protocol: 'udp', address: plan.daemonAddress, port: ports.hep, owner: 'daemon' },
     { protocol: 'udp', address: plan.publicVip, port: ports.sip, owner: 'public VIP' },
     { protocol: 'udp', address: plan.privateVip, port: ports.sip, owner: 'private VIP' },
+    ...[plan.streams.tcp, plan.streams.tls].flatMap((port): NeededAddress[] =>
+      port === undefined ? [] : [{ protocol: 'tcp', address: plan.publicVip, port, owner: 'public VIP' }],
+    ),
   ];
 }
 

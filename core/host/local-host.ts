@@ -19,6 +19,8 @@ const pollMs = 100;
 const logCheckMs = 60_000;
 /** SIGKILL takes effect at once, unless the process hangs in the kernel. */
 const killDeadlineMs = 5_000;
+/** How long after a server's end its session is swept. */
+const sweepAfterMs = 50;
 
 interface Running extends NodeProcess {
   /** Adopted from an earlier daemon: no exit event will come. */
@@ -260,9 +262,10 @@ export class LocalHost implements NodeHost {
   #noteEnd(node: string, running: Running, code: number | null, name: string | null): void {
     if (this.#running.get(node) !== running) return;
     this.#running.delete(node);
-    // A server whose leader was killed may leave children that hold its sockets.
-    sweep(running);
-    running.markEnded();
+    // Who hears of it has better things to do than to wait until all of /proc is read. What a server of an earlier daemon has left is in
+    // the way of its next start.
+    if (running.adopted) endRest(running);
+    else setTimeout(() => endRest(running), sweepAfterMs);
     const exit = { node, pid: running.pid, startTicks: running.startTicks, code, signal: name };
     for (const listener of [...this.#listeners]) {
       try {
@@ -305,6 +308,12 @@ export function serversRun(stateFolder: string): boolean {
   const some = host.running().length > 0;
   host.close();
   return some;
+}
+
+/** A server whose leader was killed may leave children that hold its sockets: it has ended when they have. */
+function endRest(running: Running): void {
+  sweep(running);
+  running.markEnded();
 }
 
 /** Sends SIGKILL to all that lives of a leader's session; returns how many there were. */

@@ -1,5 +1,5 @@
 // The nftables rules of the local balancer as text: per packet, stateless, no connection tracking. Pure.
-import { planFarm, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
+import { hasStreams, planFarm, ports, type FarmNode, type FarmPlan } from '../farm/farm-plan.js';
 
 /** `holdfast_127_40_0_0`: farms side by side have a table each. */
 export function tableName(subnet: string): string {
@@ -49,6 +49,8 @@ export function formatRuleset(
   const untracked = [
     `ip daddr { ${all.join(', ')} } udp dport ${ports.sip} notrack`,
     `ip saddr { ${all.join(', ')} } udp sport ${ports.sip} notrack`,
+    // Connections are tracked, which would have the kernel remember every RTP stream too.
+    ...(hasStreams(plan) ? ['saddr', 'daddr'].map(field => `ip ${field} ${plan.subnet} meta l4proto udp notrack`) : []),
   ];
   const balance = vipMembers(plan, members).flatMap(({ vip, addresses }) =>
     addresses.length === 0 ? [] : [`ip daddr ${vip} udp dport ${ports.sip} ip daddr set ${choice(addresses)}`],
@@ -64,6 +66,7 @@ export function formatRuleset(
     : [];
   // Any use of connection tracking makes the kernel put fragments together before this hook: their later parts have no port.
   const defragment = lan ? ['ct state untracked accept'] : [];
+  const streams = hasStreams(plan) ? connections(plan, members, possible) : undefined;
   const fence = ['ip saddr @fenced drop', 'ip daddr @fenced drop'];
   return [
     `add table ip ${table}`,
@@ -81,12 +84,41 @@ export function formatRuleset(
       ['type filter hook prerouting priority raw; policy accept;'],
       [...fence, ...guard, ...untracked, 'jump members', ...defragment],
     ),
+    ...(streams ?? []),
     '}',
     '',
   ].join('\n');
 }
 
-/** Round robin by packet; numgen refuses nothing, but one address needs no counter. */
+/**
+ * TCP by connection: the kernel remembers (conntrack) which instance has it, so one that exists stays where it is whatever becomes
+ * of the members. What an instance opens itself comes from the VIP too.
+ */
+function connections(plan: FarmPlan, members: readonly FarmNode[], possible: readonly FarmNode[]): readonly string[] {
+  const { publicVip, daemonAddress, streams } = plan;
+  const arriving = `ip daddr ${publicVip} tcp dport { ${[streams.tcp, streams.tls].filter(Boolean).join(', ')} }`;
+  const addresses = members.map(node => node.external ?? node.address);
+  const crowd =
+    streams.perSource === undefined
+      ? []
+      : [`${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`];
+  const spread = addresses.length === 0 ? [] : [`${arriving} dnat to ${choice(addresses)}`];
+  const own = possible.map(node => node.external ?? node.address).join(', ');
+  return [
+    `  set crowd { type ipv4_addr; size 65536; flags dynamic; }`,
+    ...['output', 'prerouting'].flatMap(hook => [
+      ...chain(`crowd_${hook}`, [`type filter hook ${hook} priority mangle; policy accept;`], crowd),
+      ...chain(`connect_${hook}`, [`type nat hook ${hook} priority -100; policy accept;`], spread),
+    ]),
+    ...chain(
+      'connect_out',
+      ['type nat hook postrouting priority srcnat; policy accept;'],
+      [`ip saddr { ${own} } meta l4proto tcp ip daddr != ${daemonAddress} snat to ${publicVip}`],
+    ),
+  ];
+}
+
+/** Round robin by packet, or by connection; numgen refuses nothing, but one address needs no counter. */
 function choice(addresses: readonly string[]): string {
   if (addresses.length === 1) return addresses[0] ?? '';
   return `numgen inc mod ${addresses.length} map { ${addresses.map((address, i) => `${i} : ${address}`).join(', ')} }`;

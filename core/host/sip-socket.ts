@@ -3,8 +3,8 @@ import { createSocket, type Socket } from 'node:dgram';
 import { HoldfastError } from '../errors.js';
 import type { Logger } from '../log.js';
 
-/** On a free port of `address`. `who` is named in the log where it cannot send. Throws ADDRESS_TAKEN. */
-export async function openSipSocket(address: string, who: string, log: Logger): Promise<Socket> {
+/** On `port` of `address`, 0: a free one. `who` is named in the log where it cannot send. Throws ADDRESS_TAKEN. */
+export async function openSipSocket(address: string, who: string, log: Logger, port = 0): Promise<Socket> {
   const socket = createSocket('udp4');
   await new Promise<void>((resolve, reject) => {
     socket.once('error', cause => {
@@ -14,7 +14,7 @@ export async function openSipSocket(address: string, who: string, log: Logger): 
         new HoldfastError('ADDRESS_TAKEN', `cannot send SIP from ${address}: ${cause.message}`, { cause, remedy }),
       );
     });
-    socket.bind(0, address, resolve);
+    socket.bind(port, address, resolve);
   });
   socket.removeAllListeners('error');
   socket.on('error', error => log.debug({ error }, `${who} could not send`));

@@ -43,6 +43,8 @@ export interface StatePaths {
   /** Owned by root, not by the nodes' users: what is in there decides which processes are signalled. */
   readonly processFolder: string;
   readonly nodeFolder: string;
+  /** The farm's own certificate for TLS, and the last one that worked. */
+  readonly certificateFolder: string;
 }
 
 export function statePaths(stateFolder: string): StatePaths {
@@ -55,6 +57,7 @@ export function statePaths(stateFolder: string): StatePaths {
     daemonLog: join(stateFolder, 'log', 'daemon.log'),
     processFolder: join(stateFolder, 'processes'),
     nodeFolder: join(stateFolder, 'nodes'),
+    certificateFolder: join(stateFolder, 'certificate'),
   };
 }
 

@@ -11,6 +11,7 @@ export interface CallInspectorOptions {
   readonly calls: () => readonly CallRecord[];
   /** SIP Call-ID of a leg that its record does not have yet. */
   readonly sipCallIdOf: (legId: string) => string | undefined;
+  readonly isOnHold: (callId: string, legId: string) => boolean;
   readonly conference: (id: string) => ShownCall['conference'];
   /** The CDR file, absolute. */
   readonly file: () => string;
@@ -115,6 +116,7 @@ export class CallInspector {
       ...legFacts(leg),
       sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
       state: leg.state,
+      onHold: this.#options.isOnHold(call.id, leg.id),
     }));
   }
 
@@ -162,7 +164,7 @@ const nothingKnown: Shown = {
 };
 
 const unknownLeg: ShownCall['legs'][number] = {
-  ...{ direction: 'inbound', peer: '', sipCallId: null, node: '', state: '', sipStatus: null },
+  ...{ direction: 'inbound', peer: '', sipCallId: null, node: '', state: '', onHold: false, sipStatus: null },
   ...{ startedAt: null, ringingAt: null, answeredAt: null, endedAt: null },
 };
 
@@ -192,7 +194,7 @@ function shownEnded(record: WrittenRecord): Shown {
     // A record of an earlier version names its dialogs only.
     legs:
       legs.length > 0
-        ? legs.map(leg => ({ ...leg, state: 'terminated' }))
+        ? legs.map(leg => ({ ...leg, state: 'terminated', onHold: false }))
         : sipCallIds.map((sipCallId, i) => ({ ...unknownLeg, direction: i === 0 ? 'inbound' : 'outbound', sipCallId })),
   };
 }

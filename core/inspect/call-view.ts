@@ -30,6 +30,8 @@ const shownLeg = z.object({
   sipCallId: z.string().nullable(),
   node: z.string(),
   state: z.string(),
+  /** By an operation. */
+  onHold: z.boolean().default(false),
   sipStatus: z.number().nullable(),
   startedAt: instant,
   ringingAt: instant,

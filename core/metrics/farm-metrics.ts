@@ -3,6 +3,7 @@ import { isLive, type CallRecord } from '../calls/call-record.js';
 import type { CallRecords } from '../cdr/call-records.js';
 import type { ConferenceRecord } from '../conferences/conference-record.js';
 import type { FarmNode, NodeState } from '../farm/farm-plan.js';
+import type { Overload } from '../overload/overload.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { TraceCounters } from '../trace/trace-protocol.js';
 import type { TrunkStatus } from '../trunks/trunk-statuses.js';
@@ -17,6 +18,7 @@ export interface FarmMetricsOptions {
   readonly conferences: () => readonly ConferenceRecord[];
   /** A Kamailio's own counters. */
   readonly edgeCounters: (node: string) => Promise<Readonly<Record<string, number>>>;
+  readonly overload: Pick<Overload, 'list' | 'lateness'>;
   readonly engineSessions: (node: string) => Promise<number>;
   readonly recoveries: () => readonly RecoveryRecord[];
   readonly trace: () => Promise<TraceCounters | undefined>;
@@ -62,6 +64,7 @@ export class FarmMetrics {
       ...this.#nodes(),
       ...edge,
       ...engines,
+      ...this.#overload(),
       ...this.#trunks(),
       ...this.#recoveries(),
       ...trace,
@@ -72,6 +75,7 @@ export class FarmMetrics {
 
   #trunks(): Metric[] {
     const trunks = this.#options.trunks();
+    const registered = trunks.flatMap(({ trunk, registration }) => (registration ? [{ trunk, ...registration }] : []));
     const asked = trunks.flatMap(({ trunk, gateways }) => gateways.map(one => ({ trunk, ...one })));
     return [
       {
@@ -89,6 +93,18 @@ export class FarmMetrics {
         samples: asked
           .filter(({ state }) => state !== 'unknown')
           .map(({ trunk, address, state }) => ({ labels: { trunk, gateway: address }, value: state === 'up' ? 1 : 0 })),
+      },
+      {
+        name: 'holdfast_trunk_registered',
+        type: 'gauge',
+        help: '1 while we are registered with a trunk, 0 while we are not. Only trunks that we register with.',
+        samples: registered.map(({ trunk, state }) => ({ labels: { trunk }, value: state === 'registered' ? 1 : 0 })),
+      },
+      {
+        name: 'holdfast_trunk_registration_failures_total',
+        type: 'counter',
+        help: 'Attempts to register with a trunk, or to refresh that, that have failed.',
+        samples: registered.map(({ trunk, failures }) => ({ labels: { trunk }, value: failures })),
       },
     ];
   }
@@ -113,6 +129,24 @@ export class FarmMetrics {
         samples: nodes
           .filter(({ farm }) => farm === 'call' || farm === 'conference')
           .map(({ name, farm }) => ({ labels: { node: name, farm }, value: channels.get(name) ?? 0 })),
+      },
+    ];
+  }
+
+  #overload(): Metric[] {
+    const { overload } = this.#options;
+    return [
+      {
+        name: 'holdfast_call_node_late_seconds',
+        type: 'gauge',
+        help: 'How long answers of a call node to the daemon took in the last second, the median.',
+        samples: [...overload.lateness()].map(([node, ms]) => ({ labels: { node }, value: ms / 1000 })),
+      },
+      {
+        name: 'holdfast_call_node_limit_calls_per_second',
+        type: 'gauge',
+        help: 'New calls that a call node takes per second. Only of nodes whose new calls are refused in part.',
+        samples: overload.list().map(({ node, callsPerSecond: value }) => ({ labels: { node }, value })),
       },
     ];
   }

@@ -85,7 +85,15 @@ const recover = z.union([
 ]);
 
 const schemas: { readonly [Name in HookName]: ZodType } = {
-  ...{ route, dial, redirect, refer: connectStep, place, recover, enter },
+  ...{
+    route,
+    dial,
+    redirect,
+    refer: z.union([connectStep, z.strictObject({ action: z.literal('join') })]),
+    place,
+    recover,
+    enter,
+  },
   room: roomPolicySchema,
 };
 

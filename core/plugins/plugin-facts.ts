@@ -33,14 +33,14 @@ export interface Directory {
   readonly flows: readonly string[];
   /** And of its webhooks. */
   readonly webhooks: readonly string[];
-  /** Gateways as `host:port`, best first. */
+  /** Gateways as `host:port`, with `;transport=tcp` or `;transport=tls` behind it where that is not UDP, best first. */
   readonly trunks: readonly { readonly name: string; readonly gateways: readonly string[] }[];
   readonly subscribers: readonly { readonly name: string; readonly displayName?: string }[];
 }
 
 /** Where a call to a trunk goes now. */
 export interface TrunkGateways {
-  /** `host:port` of the gateways that live, in the order in which one call tries them: by priority, and by chance and weight. */
+  /** The gateways that live, as the directory has them, in the order in which one call tries them: by priority, and by chance and weight. */
   gateways(trunk: string): readonly string[];
 }
 

@@ -8,7 +8,8 @@ import { connectSteps } from '../calls/connect-steps.js';
 import { flowActions, noServices, type FlowActions, type FlowServices } from '../flows/action-registry.js';
 import type { FlowAction } from '../flows/flow-facts.js';
 import type { NamedFlows } from '../flows/flows.js';
-import { readFlows } from '../flows/read-flows.js';
+import { foundRoute } from '../flows/flow-routes.js';
+import { readFlows, unusedFlows } from '../flows/read-flows.js';
 import type { Logger } from '../log.js';
 import {
   directory,
@@ -65,7 +66,7 @@ interface CheckedSet {
 }
 
 /** What flows need beside what plugins know. */
-export interface FlowSurroundings extends Omit<FlowServices, 'findTargets'> {
+export interface FlowSurroundings extends Omit<FlowServices, 'findTargets' | 'findRoute'> {
   /** Those of these steps that the call may have, or why it may have none. Default: all. */
   readonly admit?: (call: IncomingCall, steps: readonly ConnectStep[]) => readonly ConnectStep[] | RejectAnswer;
 }
@@ -108,11 +109,14 @@ export class PluginHost {
   /**
    * Loads every plugin of `config` and checks contract, config block and order, without running any setup. Throws
    * PLUGIN_NOT_FOUND, PLUGIN_INVALID, SERVICE_MISSING, or CONFIG_INVALID with every problem of every block. Gives what is
-   * deprecated, a sentence each.
+   * deprecated or not used, a sentence each.
    */
   async check(config: HoldfastConfig): Promise<readonly string[]> {
     const { checked } = await this.#checked(config);
-    return checked.flatMap(({ plugin, deprecations }) => deprecations.map(one => formatDeprecation(plugin.name, one)));
+    const deprecated = checked.flatMap(({ plugin, deprecations }) =>
+      deprecations.map(one => formatDeprecation(plugin.name, one)),
+    );
+    return [...deprecated, ...unusedFlows(config)];
   }
 
   /** The flows of `config` and the actions that they may have, checked as `check` does. */
@@ -296,12 +300,19 @@ export class PluginHost {
     const started: RunningPlugin[] = [];
     const contacts = (): Location | undefined => services.get(location.name) as Location | undefined;
     const gateways = services.get(trunkGateways.name) as TrunkGateways | undefined;
+    const admit = (call: IncomingCall, steps: readonly ConnectStep[]): readonly ConnectStep[] | RejectAnswer =>
+      this.#flowServices.admit?.(call, steps) ?? steps;
     const actions = flowActions(
       {
         ...this.#flowServices,
         findTargets: (wish, call) => {
           const found = connectSteps(wish, call.dialled, { directory: facts, location: contacts(), gateways });
-          return this.#flowServices.admit?.(call, found) ?? found;
+          return admit(call, found);
+        },
+        findRoute: async (call, dialled) => {
+          const asked = { ...call, dialled };
+          const answer = await this.ask('route', asked, call.id);
+          return foundRoute(answer, dialled, { flows, admit: steps => admit(asked, steps) });
         },
       },
       actionsOf(checked),

@@ -65,6 +65,8 @@ export type AriEvent = AriEventBase &
     | { readonly type: 'StasisEnd'; readonly channel: AriChannel }
     | { readonly type: 'ChannelStateChange'; readonly channel: AriChannel }
     | { readonly type: 'ChannelHold' | 'ChannelUnhold'; readonly channel: AriChannel }
+    /** Of a channel with `TALK_DETECT(set)`. */
+    | { readonly type: 'ChannelTalkingStarted' | 'ChannelTalkingFinished'; readonly channel: AriChannel }
     | { readonly type: 'ChannelHangupRequest'; readonly channel: AriChannel; readonly cause?: number }
     | {
         readonly type: 'ChannelDestroyed';
@@ -81,7 +83,17 @@ export type AriEvent = AriEventBase &
         /** What we said of it by `transfer_progress`; not there when it comes. */
         readonly state?: string;
         /** User part of its Refer-To. */
-        readonly refer_to: { readonly requested_destination: { readonly destination: string } };
+        readonly refer_to: {
+          readonly requested_destination: {
+            readonly destination: string;
+            /** Of a Refer-To with Replaces (RFC 3891): its Call-ID, and as `to` and `from` its tags. */
+            readonly protocol_id?: string;
+            readonly additional_protocol_params?: readonly {
+              readonly parameter_name: string;
+              readonly parameter_value: string;
+            }[];
+          };
+        };
         readonly referred_by: { readonly source_channel: AriChannel };
       }
     | {
@@ -166,6 +178,16 @@ export interface AriClient {
     sendDTMF(params: { channelId: string; dtmf: string }): Promise<void>;
     /** `offsetms`: where in a sound to begin. */
     play(params: { channelId: string; media: string; playbackId?: string; offsetms?: number }): Promise<{ id: string }>;
+    /** A channel of this id in `app`, on which is heard what the channel says (`in`), hears (`out`), or both. */
+    snoopChannelWithId(params: {
+      channelId: string;
+      snoopId: string;
+      spy: 'in' | 'out' | 'both';
+      app: string;
+      appArgs?: string;
+    }): Promise<void>;
+    /** What the channel says, into a file of this name in the Asterisk's spool. */
+    record(params: { channelId: string; name: string; format: string; ifExists: 'fail' }): Promise<void>;
   };
   readonly playbacks: {
     get(params: { playbackId: string }): Promise<{ id: string; state: string }>;
@@ -215,11 +237,19 @@ export interface AriSnapshot {
   readonly startupTime: string;
 }
 
+/** How long requests to one Asterisk took: the median, of so many. */
+export interface RequestDelay {
+  readonly requests: number;
+  readonly medianMs: number;
+}
+
 /** One Asterisk as core sees it: its operations, its events, and whether its event stream is open. */
 export interface AsteriskNode {
   readonly name: string;
   readonly ari: AriClient;
   readonly connected: boolean;
+  /** Of those that were answered since it was last asked, and of those that still wait. */
+  requestDelay(): RequestDelay;
   /** Starts to connect and goes on reconnecting without end until `close()`. */
   open(listener: AsteriskListener): void;
   close(): Promise<void>;

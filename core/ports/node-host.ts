@@ -14,8 +14,11 @@ export interface NodeFile {
   readonly reload?: FileReload;
 }
 
-/** `list-reload`: a Kamailio's lists and tables; `endpoint-reload`: an Asterisk's PJSIP objects. Calls are not touched. */
-export type FileReload = 'list-reload' | 'endpoint-reload';
+/**
+ * `list-reload`: a Kamailio's lists and tables; `certificate-reload`: what it shows to phones on TLS; `endpoint-reload`: an Asterisk's
+ * PJSIP objects. Calls are not touched.
+ */
+export type FileReload = 'list-reload' | 'certificate-reload' | 'endpoint-reload';
 
 /** How a node's process is started. */
 export interface ProcessSpec {

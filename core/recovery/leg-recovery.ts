@@ -36,6 +36,9 @@ type Happened =
 const pausesMs = [100, 100, 200, 200, 400, 400, 1000];
 /** How long one INVITE may go unanswered, seconds: it is sent again after 0.5, 1.5 and 3.5 s (RFC 3261 §17.1.1.2). */
 const answerSeconds = 8;
+/** The channel of an attempt that was refused leaves its name behind for some ms; one starved of CPU, for longer. */
+const lookAgainMs = 50;
+const mostLooks = 40;
 /** How often a node may fail to take the order before another is asked. */
 const ariAttempts = 2;
 
@@ -45,9 +48,13 @@ export class LegRecovery {
   #happened: (what: Happened) => void = () => undefined;
   #waiting: Promise<Happened> | undefined;
   #ariFailures = 0;
+  /** The last INVITE was answered, and not with a 2xx. */
+  #isRefused = false;
   /** True from the moment that something may have been sent. */
   begun = false;
   attempts = 0;
+  /** What its INVITEs were answered with, other than a 2xx, in order. */
+  readonly refusals: number[] = [];
   /** When the last INVITE was asked for, ms since 1970; 0 before. */
   invitedMs = 0;
   lastCseq = 0;
@@ -69,6 +76,8 @@ export class LegRecovery {
       if (happened.kind === 'up') return { result: 'recovered', reason: 'answered' };
       if (happened.kind === 'nodeDied') return this.#elsewhere(`${node} died too`);
       const { sipStatus } = happened;
+      this.#isRefused = true;
+      this.refusals.push(sipStatus);
       const verdict = judgeAnswer(sipStatus);
       if (verdict === 'gone') return { result: 'gone', reason: 'the far end had hung up', sipStatus };
       if (verdict === 'failed') return { result: 'failed', reason: `the far end answered ${sipStatus}`, sipStatus };
@@ -102,27 +111,27 @@ export class LegRecovery {
     this.attempts++;
     this.invitedMs = Date.now();
     const answered = this.#wait();
-    try {
-      await ari(node).channels.originate({
-        endpoint: this.#endpoint(),
-        context: recoveredContext,
-        extension: 's',
-        channelId: session.legId,
-        formats: 'ulaw',
-        timeout: answerSeconds,
-        variables: this.#variables(),
-      });
-    } catch (error) {
-      // It may be there already, from an order whose answer was lost: then what happens to it will be heard.
-      if (!(await this.#isThere(node, error))) return this.#notTaken(node, error);
+    const order = {
+      ...{ endpoint: this.#endpoint(), context: recoveredContext, extension: 's', channelId: session.legId },
+      ...{ formats: 'ulaw', timeout: answerSeconds, variables: this.#variables() },
+    };
+    for (let looks = 0; ; looks++) {
+      try {
+        await ari(node).channels.originate(order);
+        return await answered;
+      } catch (error) {
+        const isTaken = HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 409;
+        if (!isTaken || looks === mostLooks) return this.#notTaken(node, error);
+      }
+      // From an order whose answer was lost: then what happens to it will be heard. Else it is the channel of the last attempt,
+      // of whose end we have heard before Asterisk has forgotten its name.
+      if (!this.#isRefused && (await this.#isThere(node))) return answered;
+      await new Promise(resolve => setTimeout(resolve, lookAgainMs));
     }
-    return answered;
   }
 
-  async #isThere(node: string, error: unknown): Promise<boolean> {
-    const { session, ari } = this.#options;
-    if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) return false;
-    const found = ari(node).channels.get({ channelId: session.legId });
+  async #isThere(node: string): Promise<boolean> {
+    const found = this.#options.ari(node).channels.get({ channelId: this.#options.session.legId });
     return found.then(() => true).catch(() => false);
   }
 
@@ -135,6 +144,7 @@ export class LegRecovery {
 
   #elsewhere(reason: string): LegOutcome {
     this.begun = false;
+    this.#isRefused = false;
     return { result: 'again elsewhere', reason };
   }
 

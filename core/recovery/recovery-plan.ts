@@ -91,5 +91,7 @@ export function judgeAnswer(sipStatus: number): 'gone' | 'again' | 'failed' {
   if (sipStatus === 481) return 'gone';
   // 491: a re-INVITE of its own is under way (§14.1). 500 and 503 refuse this attempt, not the dialog (§14.2).
   if (sipStatus === 491 || sipStatus === 500 || sipStatus === 503) return 'again';
+  // The edge's word on a phone that has lost its connection (RFC 5626 §5.3.1): it may be on its way back.
+  if (sipStatus === 430) return 'again';
   return 'failed';
 }

@@ -115,7 +115,7 @@ export class RecoveryPlanner {
     const targets = nodes
       .up('call')
       .filter(node => node.name !== without)
-      .map(node => ({ node: node.name, channels: engine.legsOn(node.name) }));
+      .map(node => ({ node: node.name, channels: engine.liveLegsOn(node.name).length }));
     const groups = new Map<string, { key: string; sessions: number; wish: string | undefined; calls: string[] }>();
     for (const { call, legs, wish } of calls) {
       const key = conferences.mixedTogether(call.id) ?? call.id;

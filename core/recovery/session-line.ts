@@ -14,7 +14,7 @@ export interface SessionFacts {
   readonly death: NodeDeath;
   /** Where it is now, or was last tried. */
   readonly node: string | undefined;
-  readonly leg: Pick<LegRecovery, 'invitedMs' | 'attempts'>;
+  readonly leg: Pick<LegRecovery, 'invitedMs' | 'attempts' | 'refusals' | 'lastCseq'>;
   readonly outcome: LegOutcome;
   /** When it was up again, or given up; ms since 1970. */
   readonly upMs: number;
@@ -26,6 +26,7 @@ export function sessionLine({ session, death, node, leg, outcome, upMs }: Sessio
     ...{ call: session.callId, leg: session.legId, sipCallId: session.dialog?.callId, epoch: session.epoch },
     ...{ from: death.node, node, declared: since(death.declaredMs) },
     ...{ invited: leg.invitedMs ? since(leg.invitedMs) : null, done: since(upMs), attempts: leg.attempts },
+    ...(leg.refusals.length === 0 ? {} : { refusals: leg.refusals }),
   };
   const what = `session of ${session.legId} is`;
   return outcome.result === 'recovered'

@@ -14,8 +14,14 @@ const binding = z.object({
   pathHeader: z.string().default(''),
   /** How much the phone wants to be the one that is called, 0 to 1. */
   q: z.number().default(1),
-  /** `IP:port` that a phone behind NAT sends from. */
+  /** `IP:port` that a phone behind NAT, or on a connection, sends from. */
   flow: z.string().nullable().default(null),
+  /** The connection: `<tcp|tls>~<Kamailio>~<its start>~<number>`. */
+  connection: z.string().nullable().default(null),
+  /** Call-ID of its REGISTERs. */
+  callId: z.string().default(''),
+  /** Flows on connections that it had before, as the edge writes them, the latest last. */
+  before: z.array(z.string()).readonly().default([]),
   userAgent: z.string().default(''),
   /** ms since the epoch */
   expiresMs: z.number(),
@@ -23,6 +29,9 @@ const binding = z.object({
   node: z.string(),
 });
 export type Binding = z.infer<typeof binding>;
+
+/** As many as a phone may have had whose calls are still up. */
+const mostBefore = 8;
 
 const removal = z.object({ expiresMs: z.number() });
 
@@ -61,9 +70,10 @@ export class Bindings implements Location {
   /** Those that have not expired, the best first, and among equals the one that was registered last. */
   bound(subscriber: string): readonly Contact[] {
     const now = Date.now();
-    return [...(this.#keys.get(subscriber) ?? [])]
-      .flatMap(key => this.#bindings.get(key) ?? [])
-      .filter(one => one.expiresMs > now)
+    const all = this.#of(subscriber).filter(one => one.expiresMs > now);
+    const left = new Set(all.flatMap(({ before }) => before));
+    return all
+      .filter(one => !left.has(flowOf(one) ?? ''))
       .sort((a, b) => b.q - a.q || b.expiresMs - a.expiresMs)
       .map(({ contact, path, q }) => ({ uri: contact, q, ...(path.length === 0 ? {} : { path }) }));
   }
@@ -81,9 +91,18 @@ export class Bindings implements Location {
     return this.#removed.get(key);
   }
 
-  async put(one: Binding): Promise<void> {
-    const key = bindingKey(one.subscriber, one.contact);
+  /** Of every phone that came back by another connection: from which flow it moved to which. */
+  moves(): readonly { readonly from: string; readonly to: string }[] {
+    return this.list().flatMap(one => {
+      const to = flowOf(one);
+      return to === undefined ? [] : one.before.map(from => ({ from, to }));
+    });
+  }
+
+  async put(told: Omit<Binding, 'before'>): Promise<void> {
+    const key = bindingKey(told.subscriber, told.contact);
     const known = this.#bindings.get(key);
+    const one = { ...told, before: formerFlows(told, this.#of(told.subscriber)) };
     this.#note(key, one);
     // Both at once: what comes next for this key comes after both.
     await Promise.all([this.#table.put(key, one), this.#removed.delete(key) ? this.#removals.delete(key) : undefined]);
@@ -115,11 +134,38 @@ export class Bindings implements Location {
     }
   }
 
+  #of(subscriber: string): readonly Binding[] {
+    return [...(this.#keys.get(subscriber) ?? [])].flatMap(key => this.#bindings.get(key) ?? []);
+  }
+
   #note(key: string, one: Binding): void {
     this.#bindings.set(key, one);
     const keys = this.#keys.get(one.subscriber) ?? new Set();
     this.#keys.set(one.subscriber, keys.add(key));
   }
+}
+
+/** As the edge writes it; undefined for one that is not on a connection. */
+function flowOf({ flow, connection }: Pick<Binding, 'flow' | 'connection'>): string | undefined {
+  return flow === null || connection === null ? undefined : `${flow.replace(':', '~')}~${connection}`;
+}
+
+/**
+ * What the phone had before it came back by this connection. Its Contact may have the new port in it, and is another one then: it
+ * is the same phone where its REGISTERs have the same Call-ID.
+ */
+function formerFlows(one: Omit<Binding, 'before'>, bindings: readonly Binding[]): readonly string[] {
+  const now = flowOf(one);
+  const isIts = (other: Binding): boolean =>
+    other.contact === one.contact ||
+    (one.callId !== '' && other.callId === one.callId && placeOf(other.contact) === placeOf(one.contact));
+  const flows = bindings.filter(isIts).flatMap(other => [...other.before, flowOf(other) ?? []].flat());
+  return [...new Set(flows)].filter(flow => flow !== now).slice(-mostBefore);
+}
+
+/** A contact without its port and parameters. */
+function placeOf(contact: string): string {
+  return contact.replace(/^(sips?:(?:[^@]*@)?[^:;?]*).*$/s, '$1');
 }
 
 export function bindingKey(subscriber: string, contact: string): string {

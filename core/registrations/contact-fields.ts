@@ -13,8 +13,12 @@ export interface HeldContact {
   readonly path: readonly string[];
   /** RFC 3261 §20.10 */
   readonly q: number;
-  /** `IP:port` that its packets come from, of a phone behind NAT. */
+  /** `IP:port` that its packets come from, of a phone behind NAT or on a connection. */
   readonly flow: string | null;
+  /** Which connection that is: `<tcp|tls>~<Kamailio>~<its start>~<number>`. */
+  readonly connection: string | null;
+  /** Of its REGISTERs: a phone keeps it (RFC 3261 §10.2). */
+  readonly callId: string;
   readonly userAgent: string;
 }
 
@@ -35,8 +39,17 @@ export function readContact(fields: Fields): HeldContact | undefined {
     pathHeader: field('path'),
     path: entries.filter(leadsOn).map(entry => `<${parseNameAddr(entry).uri.replace(toldOnly, '')}>`),
     q: preference(uri, own?.get(contactsParameter)),
-    flow: own?.get(flowParameter)?.replace('~', ':') ?? null,
+    ...readFlow(own?.get(flowParameter)),
+    callId: field('call_id'),
     userAgent: field('user_agent'),
+  };
+}
+
+function readFlow(flow: string | undefined): Pick<HeldContact, 'flow' | 'connection'> {
+  const [address = '', port = '', ...connection] = flow?.split('~') ?? [];
+  return {
+    flow: flow === undefined ? null : `${address}:${port}`,
+    connection: connection.length === 0 ? null : connection.join('~'),
   };
 }
 

@@ -56,7 +56,9 @@ export class KeepAlive {
 
 /** Of the phones behind NAT those whose turn it is: each once in `seconds` ticks, spread over all of them. Pure. */
 export function due(bindings: readonly Binding[], tick: number, seconds: number): readonly Binding[] {
-  return bindings.filter(({ flow, contact }) => flow !== null && (tick + placeOf(contact)) % seconds === 0);
+  // A connection is kept open by TCP itself.
+  const silent = bindings.filter(({ flow, connection }) => flow !== null && connection === null);
+  return silent.filter(({ contact }) => (tick + placeOf(contact)) % seconds === 0);
 }
 
 function placeOf(contact: string): number {

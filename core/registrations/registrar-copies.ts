@@ -89,7 +89,7 @@ export class RegistrarCopies {
     if (status === 'Removed') return this.#forget({ subscriber, uri });
     const known = bindings.get(bindingKey(subscriber, uri));
     const expiresMs = Math.max(known?.expiresMs ?? 0, Math.ceil(Date.now() / 1000 + presumedSeconds()) * 1000);
-    const plain = { path: [], pathHeader: '', q: 1, flow: null, userAgent: '' };
+    const plain = { path: [], pathHeader: '', q: 1, flow: null, connection: null, callId: '', userAgent: '' };
     return this.#keep({ ...plain, ...known, subscriber, contact: uri, expiresMs, node: copy.node });
   }
 
@@ -129,7 +129,7 @@ export class RegistrarCopies {
     return this.#keep({ subscriber, contact: uri, ...known, node: copy.node });
   }
 
-  async #keep(binding: Binding): Promise<void> {
+  async #keep(binding: Omit<Binding, 'before'>): Promise<void> {
     await this.#options.bindings.put(binding);
     this.#tellAll({ subscriber: binding.subscriber, uri: binding.contact });
   }

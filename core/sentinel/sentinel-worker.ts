@@ -1,10 +1,11 @@
 // The sentinel's worker thread: asks every server for signs of life, and tells the main thread what it makes of them.
 import { parentPort, workerData } from 'node:worker_threads';
+import { ListeningClock } from './listening-clock.js';
 import type { FromSentinel, SentinelStart, ToSentinel } from './sentinel-protocol.js';
 import { Watch } from './watch.js';
 
 const processEveryMs = 20;
-/** A tick that comes later than this was not our servers' fault: what was not heard meanwhile does not count. */
+/** After a tick that comes later than this silence counts anew. */
 const lagMs = 100;
 
 const start = workerData as SentinelStart;
@@ -15,21 +16,18 @@ const send = (message: FromSentinel): void => port.postMessage(message);
 const watches = new Map<string, Watch>();
 const streams = new Map<string, boolean>();
 let silenceMs = 1_000;
-let tickedMs = performance.now();
+const clock = new ListeningClock(processEveryMs);
 
 /** Before anybody is judged: after a pause of ours messages may be delivered before the timer is. */
 function noteLag(): void {
-  const now = performance.now();
-  const lateMs = now - tickedMs - processEveryMs;
+  const lateMs = clock.turn();
   if (lateMs <= lagMs) return;
-  tickedMs = now;
   for (const watch of watches.values()) watch.restart();
   send({ kind: 'lagged', ms: Math.round(lateMs) });
 }
 
 function tick(): void {
   noteLag();
-  tickedMs = performance.now();
   for (const watch of watches.values()) {
     watch.lookAtProcess();
     watch.askInTurn();
@@ -50,7 +48,10 @@ port.on('message', (message: ToSentinel) => {
   switch (message.kind) {
     case 'watch': {
       watches.get(message.node.name)?.close();
-      watches.set(message.node.name, new Watch(message.node, start.address, streams.get(message.node.name) ?? false));
+      watches.set(
+        message.node.name,
+        new Watch(message.node, start.address, streams.get(message.node.name) ?? false, clock),
+      );
       break;
     }
     case 'unwatch':

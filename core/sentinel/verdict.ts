@@ -21,6 +21,8 @@ export interface Signs {
   readonly listeningSinceMs: number;
   /** When the process was started, perhaps by an earlier daemon. */
   readonly startedMs: number;
+  /** How long it was kept waiting for a CPU since it fell silent: asked only of one that would be dead. */
+  readonly starvedMs: () => number;
 }
 
 export interface Verdict {
@@ -32,13 +34,15 @@ export interface Verdict {
 const hesitationMs = 500;
 /** How long a server may take to start before its silence means anything, ms. */
 const startMs = 30_000;
+/** However long it waits for a CPU, a server that is silent for so many times the limit is of no use. */
+const patience = 5;
 
 /**
  * A process that is gone is dead, and so is one none of whose voices anybody serves. Silence is death only when *all* voices are
- * silent for `silenceMs` of our own listening; a server that answers with one of them is suspect, however long.
+ * silent for `silenceMs` of our own listening, in which it could have answered; a server that answers with one of them is suspect, however long.
  */
-export function judge({ processGone, voices, ...times }: Signs, nowMs: number, silenceMs: number): Verdict {
-  const { listeningSinceMs, startedMs } = times;
+export function judge(signs: Signs, nowMs: number, silenceMs: number): Verdict {
+  const { processGone, voices, listeningSinceMs, startedMs } = signs;
   const names = voices.map(voice => voice.name).join(' and ');
   if (processGone) return { health: 'dead', reason: 'its process is gone' };
   const starts = voices.every(voice => voice.answeredMs === 0) && nowMs - startedMs < startMs;
@@ -46,8 +50,13 @@ export function judge({ processGone, voices, ...times }: Signs, nowMs: number, s
   if (voices.every(voice => isClosed(voice, listeningSinceMs)))
     return { health: 'dead', reason: `nobody serves ${names} there` };
   const silentMs = ({ answeredMs }: VoiceSigns): number => nowMs - Math.max(answeredMs, listeningSinceMs);
-  if (voices.every(voice => silentMs(voice) >= silenceMs))
-    return { health: 'dead', reason: `silent on ${names} for ${silenceMs} ms` };
+  const allSilentMs = Math.min(...voices.map(silentMs));
+  if (allSilentMs >= silenceMs) {
+    const starvedMs = allSilentMs < patience * silenceMs ? Math.round(signs.starvedMs()) : 0;
+    if (allSilentMs < silenceMs + starvedMs)
+      return { health: 'suspect', reason: `silent on ${names}, and waiting for a CPU: ${starvedMs} ms so far` };
+    return { health: 'dead', reason: `silent on ${names} for ${Math.round(allSilentMs)} ms` };
+  }
   const mute = voices.find(voice => voice.answeredMs === 0);
   if (mute) return { health: 'suspect', reason: `${mute.name} has not answered yet` };
   if (voices.some(voice => voice.streamOpen === false))

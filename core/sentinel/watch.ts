@@ -1,8 +1,10 @@
 // Watches one server: its process and its voices. For the sentinel's thread.
 import { readFileSync } from 'node:fs';
+import { CpuWait } from '../host/cpu-wait.js';
 import { ProcessEye } from '../host/process-table.js';
 import type { Voice } from '../ports/voices.js';
 import { askerOf, type Asker } from './askers.js';
+import type { ListeningClock } from './listening-clock.js';
 import { judge, type VoiceSigns, type Verdict } from './verdict.js';
 import type { WatchedNode } from './sentinel-protocol.js';
 
@@ -18,20 +20,27 @@ export class Watch {
   readonly node: WatchedNode;
   readonly #eye: ProcessEye;
   readonly #ears: readonly Ear[];
-  readonly #openedMs = performance.now();
+  readonly #clock: ListeningClock;
+  readonly #openedMs: number;
+  readonly #openedAtMs = Date.now();
   readonly #startedMs: number;
-  #listeningSinceMs = this.#openedMs;
+  #listeningSinceMs: number;
+  /** Kept while it is silent. */
+  #cpuWait: CpuWait | undefined;
   #processGone = false;
   #said: Verdict['health'] | undefined;
   /** When the process was last seen, ms since 1970. */
   #seenMs = Date.now();
 
   /** `from` is the address that asks. */
-  constructor(node: WatchedNode, from: string, streamOpen: boolean) {
+  constructor(node: WatchedNode, from: string, streamOpen: boolean, clock: ListeningClock) {
     this.node = node;
+    this.#clock = clock;
+    this.#openedMs = clock.nowMs;
+    this.#listeningSinceMs = this.#openedMs;
     this.#eye = new ProcessEye(node);
     this.#startedMs = this.#openedMs - ageMs(node.startTicks);
-    this.#ears = node.voices.map(voice => new Ear(voice, from, streamOpen));
+    this.#ears = node.voices.map(voice => new Ear(voice, from, streamOpen, clock));
   }
 
   set streamOpen(open: boolean) {
@@ -40,7 +49,7 @@ export class Watch {
 
   /** We did not listen ourselves: silence counts anew from now. */
   restart(): void {
-    this.#listeningSinceMs = performance.now();
+    this.#listeningSinceMs = this.#clock.nowMs;
   }
 
   lookAtProcess(): void {
@@ -50,29 +59,39 @@ export class Watch {
 
   /** Asks every voice whose turn it is. */
   askInTurn(): void {
-    const nowMs = performance.now();
+    const { nowMs } = this.#clock;
     for (const ear of this.#ears) if (ear.isDue(nowMs)) ear.ask(nowMs);
   }
 
   askAll(): void {
-    const nowMs = performance.now();
+    const { nowMs } = this.#clock;
     for (const ear of this.#ears) ear.ask(nowMs);
   }
 
   /** The verdict, where it is another one than last time. */
   judge(silenceMs: number): NewVerdict | undefined {
-    const nowMs = performance.now();
+    const { nowMs } = this.#clock;
     const voices = this.#ears.map(ear => ear.signs);
     const [processGone, listeningSinceMs, startedMs] = [this.#processGone, this.#listeningSinceMs, this.#startedMs];
-    const verdict = judge({ processGone, voices, listeningSinceMs, startedMs }, nowMs, silenceMs);
+    const lastMs = Math.max(this.#openedMs, ...voices.map(voice => voice.answeredMs));
+    this.#noteSilence(nowMs - Math.max(lastMs, listeningSinceMs), silenceMs);
+    const starvedMs = (): number => this.#cpuWait?.ms ?? 0;
+    const verdict = judge({ processGone, voices, listeningSinceMs, startedMs, starvedMs }, nowMs, silenceMs);
     if (verdict.health === this.#said) return undefined;
     // A thread that was started anew must not take healthy nodes' calls away while it gets to know them.
     const isFirst = this.#said === undefined && nowMs - this.#openedMs < firstWordMs;
     if (isFirst && verdict.health === 'suspect') return undefined;
     this.#said = verdict.health;
-    const lastMs = Math.max(this.#openedMs, ...voices.map(voice => voice.answeredMs));
-    const firstSignMs = processGone ? this.#seenMs : Date.now() - (nowMs - lastMs);
+    const firstSignMs = processGone
+      ? this.#seenMs
+      : Math.max(this.#openedAtMs, ...this.#ears.map(ear => ear.heardAtMs));
     return { ...verdict, firstSignMs, processGone };
+  }
+
+  /** What it waits for a CPU at the beginning of a silence is not known: looking costs some ms, and most silences are short. */
+  #noteSilence(silentMs: number, silenceMs: number): void {
+    if (silentMs < silenceMs / 3) this.#cpuWait = undefined;
+    else this.#cpuWait ??= new CpuWait(this.node.pid);
   }
 
   close(): void {
@@ -89,14 +108,23 @@ class Ear {
   #answeredMs = 0;
   #refusedMs = 0;
   #askedMs = 0;
+  #heardAtMs = 0;
 
-  constructor(voice: Voice, from: string, streamOpen: boolean) {
+  constructor(voice: Voice, from: string, streamOpen: boolean, clock: ListeningClock) {
     this.#voice = voice;
     this.streamOpen = streamOpen;
     this.#asker = askerOf(voice, from, {
-      answered: () => (this.#answeredMs = performance.now()),
-      refused: () => (this.#refusedMs = performance.now()),
+      answered: () => {
+        this.#answeredMs = clock.nowMs;
+        this.#heardAtMs = Date.now();
+      },
+      refused: () => (this.#refusedMs = clock.nowMs),
     });
+  }
+
+  /** When it last answered, ms since 1970. */
+  get heardAtMs(): number {
+    return this.#heardAtMs;
   }
 
   get signs(): VoiceSigns {

@@ -1,4 +1,4 @@
-// The store on LMDB: embedded, one folder, nothing to set up; a resolved write outlives the daemon's process.
+// The store on LMDB with a journal before it: one folder, nothing to set up; a resolved write outlives the daemon's process.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
@@ -7,12 +7,13 @@ import { fileURLToPath } from 'node:url';
 import { open, type RootDatabase } from 'lmdb';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import { RecordStore, type RawRecord, type RawStore } from './record-table.js';
-import type { Store, StoreWrite } from './store.js';
+import { Journal, type Change } from './journal.js';
+import { JournaledStore, type Database } from './journaled-store.js';
+import { RecordStore, type RawRecord } from './record-table.js';
+import type { Store } from './store.js';
 
-/** What stands under one LMDB key: the record's own key too, because a long one is stored under its hash. */
-type Stored = readonly [key: string, value: unknown];
-type Lmdb = RootDatabase<Stored, Buffer>;
+/** What stands under one LMDB key is JSON of the record's own key and value: a long key is stored under its hash. */
+type Lmdb = RootDatabase<string, Buffer>;
 
 /** LMDB takes keys of at most 1978 bytes: a longer one is cut here (keeping the order and prefixes) and hashed. */
 const mostKeyBytes = 1500;
@@ -20,6 +21,7 @@ const mostKeyBytes = 1500;
 /** Opens (or makes) the store in the folder `path`. Throws STORE_FAILED when it cannot be opened. */
 export function openLmdbStore(path: string, log: Logger): Store {
   probe(path);
+  const failed = (error: unknown): HoldfastError => storeFailed(path, 'a write failed', error);
   try {
     // Calls and registrations are nobody's business but the daemon's.
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -27,15 +29,21 @@ export function openLmdbStore(path: string, log: Logger): Store {
     const database: Lmdb = open({
       path,
       keyEncoding: 'binary',
-      encoding: 'json',
+      encoding: 'string',
       useVersions: true,
       // With it, lmdb-js opens a batch of its own per event turn and drops its promise: a full disk would then end the
       // daemon as an unhandled rejection.
       eventTurnBatching: false,
     });
-    let lastVersion = 0;
-    for (const { version } of database.getRange({ versions: true })) lastVersion = Math.max(lastVersion, version ?? 0);
-    return new RecordStore(new LmdbRawStore(database, path), log, lastVersion);
+    const journal = Journal.open(path);
+    const written = [...database.getRange({ versions: true }).map(({ version }) => version ?? 0)];
+    const versions = [...written, ...journal.left.map(({ version }) => version)];
+    const raw = new JournaledStore(journal, new LmdbDatabase(database, path), { log, failed });
+    return new RecordStore(
+      raw,
+      log,
+      versions.reduce((last, version) => Math.max(last, version), 0),
+    );
   } catch (error) {
     throw storeFailed(path, 'cannot be opened', error);
   }
@@ -52,7 +60,7 @@ function probe(path: string): void {
   throw storeFailed(path, 'cannot be read', new Error(`${cause} (MDB_CORRUPTED)`));
 }
 
-class LmdbRawStore implements RawStore {
+class LmdbDatabase implements Database {
   readonly #database: Lmdb;
   readonly #path: string;
 
@@ -64,7 +72,7 @@ class LmdbRawStore implements RawStore {
   read(table: string, key: string): RawRecord | undefined {
     try {
       const entry = this.#database.getEntry(lmdbKey(table, key));
-      return entry === undefined ? undefined : { key, value: entry.value[1], version: entry.version ?? 0 };
+      return entry === undefined ? undefined : recordOf(entry.value, entry.version);
     } catch (error) {
       throw storeFailed(this.#path, `${table}/${key} cannot be read`, error);
     }
@@ -74,7 +82,8 @@ class LmdbRawStore implements RawStore {
     const range = keyRange(table, prefix);
     try {
       for (const { value, version } of this.#database.getRange({ ...range, versions: true, snapshot: false })) {
-        if (value[0].startsWith(prefix)) yield { key: value[0], value: value[1], version: version ?? 0 };
+        const record = recordOf(value, version);
+        if (record.key.startsWith(prefix)) yield record;
       }
     } catch (error) {
       throw storeFailed(this.#path, `${table} cannot be read`, error);
@@ -93,19 +102,19 @@ class LmdbRawStore implements RawStore {
     const { start, end } = keyRange(table, '');
     try {
       const [last] = this.#database.getRange({ start: end, end: start, reverse: true, limit: 1 });
-      return last?.value[0];
+      return last && recordOf(last.value, 0).key;
     } catch (error) {
       throw storeFailed(this.#path, `${table} cannot be read`, error);
     }
   }
 
-  async commit(writes: readonly StoreWrite[], version: number): Promise<boolean> {
+  async apply(changes: Iterable<Change>): Promise<void> {
+    const writes: Promise<boolean>[] = [];
     try {
-      const outcomes: Promise<boolean>[] = [];
-      this.#underConditions(writes, outcomes, () => {
-        for (const write of writes) outcomes.push(this.#write(write, version));
+      await this.#database.batch(() => {
+        for (const change of changes) writes.push(this.#write(change));
       });
-      return (await Promise.all(outcomes)).every(held => held);
+      await Promise.all(writes);
     } catch (error) {
       throw storeFailed(this.#path, 'a write failed', await commitCause(error));
     }
@@ -115,28 +124,15 @@ class LmdbRawStore implements RawStore {
     await this.#database.close();
   }
 
-  /** LMDB checks nested conditions in its own write transaction; a condition that fails skips all that is inside it. */
-  #underConditions(writes: readonly StoreWrite[], outcomes: Promise<boolean>[], action: () => void): void {
-    const index = writes.findIndex(write => write.ifVersion !== undefined);
-    const write = writes[index];
-    if (write?.ifVersion === undefined) {
-      if (outcomes.length > 0 || writes.length === 0) action();
-      else outcomes.push(this.#database.batch(action));
-      return;
-    }
-    const rest = (): void => this.#underConditions(writes.slice(index + 1), outcomes, action);
-    const key = lmdbKey(write.table, write.key);
-    outcomes.push(
-      write.ifVersion === 0
-        ? this.#database.ifNoExists(key, rest)
-        : this.#database.ifVersion(key, write.ifVersion, rest),
-    );
-  }
-
-  #write({ table, key, value }: StoreWrite, version: number): Promise<boolean> {
+  #write({ table, key, version, isDeleted, text }: Change): Promise<boolean> {
     const at = lmdbKey(table, key);
-    return value === undefined ? this.#database.remove(at) : this.#database.put(at, [key, value], version);
+    return isDeleted ? this.#database.remove(at) : this.#database.put(at, text, version);
   }
+}
+
+function recordOf(text: string, version = 0): RawRecord {
+  const [key, value] = JSON.parse(text) as [key: string, value: unknown];
+  return { key, value, version };
 }
 
 /** lmdb-js rejects with an error whose `commitError` is a promise that rejects with the true one. */

@@ -24,15 +24,15 @@ class MemoryRawStore implements RawStore {
     }
   }
 
-  count(table: string): number {
+  async count(table: string): Promise<number> {
     return this.#tables.get(table)?.size ?? 0;
   }
 
-  lastKey(table: string): string | undefined {
+  async lastKey(table: string): Promise<string | undefined> {
     return [...this.scan(table, '')].at(-1)?.key;
   }
 
-  async commit(writes: readonly StoreWrite[], version: number): Promise<boolean> {
+  commit(writes: readonly StoreWrite[], version: number): boolean {
     const holds = writes.every(({ table, key, ifVersion }) => {
       const present = this.#tables.get(table)?.get(key)?.version ?? 0;
       return ifVersion === undefined || ifVersion === present;

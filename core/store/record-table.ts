@@ -16,10 +16,10 @@ export interface RawRecord {
 export interface RawStore {
   read(table: string, key: string): RawRecord | undefined;
   scan(table: string, prefix: string): Iterable<RawRecord>;
-  count(table: string): number;
-  lastKey(table: string): string | undefined;
-  /** All or nothing; false when a condition did not hold. Resolves after the commit, in commit order. */
-  commit(writes: readonly StoreWrite[], version: number): Promise<boolean>;
+  count(table: string): Promise<number>;
+  lastKey(table: string): Promise<string | undefined>;
+  /** All or nothing, before it returns; false when a condition did not hold. */
+  commit(writes: readonly StoreWrite[], version: number): boolean;
   close(): Promise<void>;
 }
 
@@ -63,7 +63,7 @@ export class RecordStore implements Store {
     if (writes.length === 0) return this.#lastVersion;
     const version = ++this.#lastVersion;
     const startMs = performance.now();
-    const held = await this.#raw.commit(writes, version);
+    const held = this.#raw.commit(writes, version);
     this.#commits.emit('commit', performance.now() - startMs);
     if (!held) {
       const places = writes.map(write => `${write.table}/${write.key}`).join(', ');
@@ -75,7 +75,8 @@ export class RecordStore implements Store {
 
   async counts(wanted: (table: string) => boolean): Promise<ReadonlyMap<string, number>> {
     const names = [...this.#tables].filter(wanted).sort();
-    return new Map(names.map(name => [name, this.#raw.count(name)]));
+    const counted = names.map(async name => [name, await this.#raw.count(name)] as const);
+    return new Map(await Promise.all(counted));
   }
 
   onCommit(listener: (ms: number) => void): () => void {

@@ -5,7 +5,7 @@ import type { Stray, SweptPlace } from './sweep.js';
 
 /** What the calls have on a node: ids of channels and of bridges. */
 export interface Holdings {
-  /** Legs of calls, and inner legs on their call node. */
+  /** Legs of calls, inner legs on their call node, and channels that listen for a recording. */
   readonly channels: ReadonlySet<string>;
   /** On a conference node: inner legs by the number that they dialled. */
   readonly dialled: ReadonlySet<string>;
@@ -43,7 +43,7 @@ export function asteriskPlace(options: AsteriskPlaceOptions): SweptPlace {
 }
 
 /** Only what a call can have: Asterisk makes channels of its own too, e.g. to play something to a bridge. */
-const ofCalls = /^(PJSIP|Local)\//;
+const ofCalls = /^(PJSIP|Local|Snoop)\//;
 
 export function strayChannels(channels: readonly AriChannel[], holdings: Holdings): AriChannel[] {
   return channels.filter(channel => ofCalls.test(channel.name) && !isHeld(channel, holdings));

@@ -20,6 +20,7 @@ import { isEmergency } from '../numbers/emergency.js';
 import { readNumber, writeNumber, type NumberRules } from '../numbers/phone-number.js';
 import {
   forbidden,
+  notTheirs,
   ownerName,
   tooMany,
   type AdmittedAnswer,
@@ -37,6 +38,8 @@ export interface AdmissionRules {
   limitsOf(owner: Owner): CallLimits | undefined;
   /** How numbers are written on a trunk. */
   numbersOf(trunk: string): NumberRules;
+  /** Numbers that calls of a trunk may come from, or how they begin; none: any. */
+  identitiesOf(trunk: string): readonly string[];
 }
 
 export interface AdmissionOptions {
@@ -91,7 +94,9 @@ export class Admission {
   }
 
   /** Whoever asks for a transfer must be one who may call there. */
-  referred({ call, by, dialled }: Referral, answer: ReferAnswer | undefined): ReferAnswer | undefined {
+  referred({ call, by, dialled, consulted }: Referral, answer: ReferAnswer | undefined): ReferAnswer | undefined {
+    // Both are in calls that were admitted.
+    if (answer?.action === 'join' || consulted) return answer;
     const targets = answer ? this.#callable({ id: call.id, dialled }, answer.targets, [ownerOf(by)]) : [];
     return answer === undefined || targets.length === 0 ? undefined : { ...answer, targets };
   }
@@ -133,7 +138,16 @@ export class Admission {
   }
 
   #refusesSource(call: IncomingCall): Refusal | undefined {
-    return this.#refusesNow(call.source, 'from', call.id);
+    return this.#refusesCaller(call) ?? this.#refusesNow(call.source, 'from', call.id);
+  }
+
+  /** A subscriber's caller was looked at by the edge. */
+  #refusesCaller({ source, callerNumber }: IncomingCall): Refusal | undefined {
+    if (source.kind !== 'trunk') return undefined;
+    const identities = this.#rules().identitiesOf(source.trunk);
+    const { e164 } = calledNumber(callerNumber, this.#rules().numbersOf(source.trunk));
+    const isTheirs = identities.some(prefix => callerNumber.startsWith(prefix) || e164?.startsWith(prefix));
+    return identities.length === 0 || isTheirs ? undefined : notTheirs(source, callerNumber);
   }
 
   /** Whom it will connect to is not known yet. */

@@ -10,7 +10,7 @@ export interface CallLimits extends DestinationRules {
 }
 
 /** Key of the config that refused a call, for its record and the metrics. */
-export type LimitName = 'callsAtOnce' | 'callsPerSecond' | 'destinations';
+export type LimitName = 'callsAtOnce' | 'callsPerSecond' | 'destinations' | 'identities';
 
 /** A refusal by one of them. */
 export interface Refusal extends RejectAnswer {
@@ -42,4 +42,9 @@ export function tooMany(owner: Owner, limit: 'callsAtOnce' | 'callsPerSecond', m
 /** Of a destination. */
 export function forbidden(owner: Owner, number: string, why: string): Refusal {
   return { reject: 403, reason: `${ownerName(owner)} may not call ${number}: ${why}`, limit: 'destinations' };
+}
+
+/** Of a caller. */
+export function notTheirs(owner: Owner, number: string): Refusal {
+  return { reject: 403, reason: `${ownerName(owner)} may not call as ${number || 'nobody'}`, limit: 'identities' };
 }

@@ -1,20 +1,26 @@
 // The gateways of a trunk: which there are after DNS, which live, and in which order a call tries them. Pure.
+import { transportOf, withTransport, type GatewayTls } from './gateway-transport.js';
 
 /** As the config has it. */
 export interface GatewayConfig {
-  /** `host:port`. */
+  /** `host:port`, with `;transport=tcp` or `;transport=tls` behind it. */
   readonly address: string;
+  /** By which the edge knows one that is reached by a connection; undefined for UDP. */
+  readonly id?: string;
+  readonly tls?: GatewayTls;
   /** Lower is tried first (RFC 2782). */
   readonly priority: number;
   /** Share of the calls among those of one priority. */
   readonly weight: number;
-  /** A name without a port: its SRV records are looked for (RFC 3263 §4.2). */
+  /** Of a name without a port: that of its SRV records (RFC 3263 §4.2), `_sip._udp.NAME`. */
   readonly srv?: string;
 }
 
 /** One of them, where SRV records say that a name is several. */
 export interface Gateway {
   readonly address: string;
+  readonly id?: string;
+  readonly tls?: GatewayTls;
   /** Of the config and, within it, of the SRV record. */
   readonly priority: readonly [number, number];
   readonly weight: number;
@@ -32,11 +38,13 @@ export function gatewaysOf(
   config: readonly GatewayConfig[],
   recordsOf: (srv: string) => readonly SrvRecord[],
 ): readonly Gateway[] {
-  return config.flatMap(({ address, priority, weight, srv }) => {
+  return config.flatMap(({ address, id, tls, priority, weight, srv }) => {
+    const known = { ...(id === undefined ? {} : { id }), ...(tls === undefined ? {} : { tls }) };
     const records = srv === undefined ? [] : recordsOf(srv);
-    if (records.length === 0) return [{ address, priority: [priority, 0] as const, weight }];
+    if (records.length === 0) return [{ address, ...known, priority: [priority, 0] as const, weight }];
     return records.map(one => ({
-      address: `${one.name}:${one.port}`,
+      address: withTransport(`${one.name}:${one.port}`, transportOf(address)),
+      ...known,
       priority: [priority, one.priority] as const,
       weight: one.weight,
     }));

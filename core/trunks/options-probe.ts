@@ -38,11 +38,11 @@ export class OptionsProbe {
   }
 
   /** The status of the final answer; null where none comes in time. */
-  ask(gateway: string): Promise<number | null> {
+  ask(gateway: string, path: readonly string[] = []): Promise<number | null> {
     const socket = this.#socket;
     if (!socket) return Promise.resolve(null);
     const token = randomBytes(8).toString('hex');
-    const message = this.#message(gateway, token, socket.address().port);
+    const message = this.#message(gateway, path, token, socket.address().port);
     return new Promise(resolve => {
       const timers = sendAtMs.map(ms =>
         setTimeout(() => this.#socket?.send(message, ports.sip, this.#options.privateVip), ms),
@@ -64,13 +64,13 @@ export class OptionsProbe {
     if (status > 0 && token !== undefined) this.#waiting.get(token)?.(status);
   }
 
-  #message(gateway: string, token: string, port: number): string {
+  #message(gateway: string, path: readonly string[], token: string, port: number): string {
     const { address, privateVip } = this.#options;
     const domain = this.#options.domain();
     return [
       `OPTIONS sip:${gateway} SIP/2.0`,
       `Via: SIP/2.0/UDP ${address}:${port};branch=z9hG4bK${token};rport`,
-      `Route: <sip:${privateVip}:${ports.sip};lr>`,
+      ...[`<sip:${privateVip}:${ports.sip};lr>`, ...path].map(route => `Route: ${route}`),
       'Max-Forwards: 70',
       `From: <sip:holdfast@${domain}>;tag=${token}`,
       `To: <sip:${gateway}>`,

@@ -1,18 +1,21 @@
 // Keeps what is known of every gateway: its SRV records, and whether it answers; and says where a call to a trunk goes.
-import { resolveSrv } from 'node:dns/promises';
 import type { TrunkConfig } from '../config/holdfast-config.js';
-import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { TrunkGateways as Service } from '../plugin-api.js';
 import { afterCallFailed, afterProbe, newHealth, type GatewayHealth } from './gateway-health.js';
-import { gatewaysOf, orderFor, type Gateway, type SrvRecord } from './gateway-list.js';
+import { gatewaysOf, orderFor, type Gateway } from './gateway-list.js';
+import { transportOf, type GatewayTls, type Transport } from './gateway-transport.js';
+import type { SrvRecords } from './srv-records.js';
 
 export interface TrunkGatewaysOptions {
   readonly trunks: () => readonly TrunkConfig[];
   /** The SIP status that a gateway answers OPTIONS with; null: none in time. */
-  readonly ask: (gateway: string) => Promise<number | null>;
-  /** Default: the machine's DNS. */
-  readonly resolve?: (name: string) => Promise<readonly SrvRecord[]>;
+  readonly ask: (gateway: string, path: readonly string[]) => Promise<number | null>;
+  /** To a gateway that has a connection. */
+  readonly routeTo: (id: string, transport: Transport) => string;
+  /** Why one that has a connection cannot be reached, in words; undefined where it can. */
+  readonly trouble: (gateway: string, tls: GatewayTls | undefined) => Promise<string | undefined>;
+  readonly srv: SrvRecords;
   readonly log: Logger;
 }
 
@@ -22,15 +25,11 @@ export interface GatewayStatus extends Gateway {
 }
 
 const tickMs = 250;
-/** DNS tells no time to live of SRV records here. */
-const resolveEveryMs = 60_000;
 
 export class TrunkGateways implements Service {
   readonly #options: TrunkGatewaysOptions;
   readonly #health = new Map<string, GatewayHealth>();
   readonly #asking = new Set<string>();
-  readonly #records = new Map<string, readonly SrvRecord[]>();
-  readonly #resolveAtMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: TrunkGatewaysOptions) {
@@ -52,10 +51,16 @@ export class TrunkGateways implements Service {
     return orderFor(alive.length > 0 ? alive : all, Math.random).map(({ address }) => address);
   }
 
+  /** The Route by which the edge sends a call to one that has a connection; none for others. */
+  readonly pathTo = (trunk: string, gateway: string): readonly string[] => {
+    const { id, address } = this.list(trunk).find(one => one.address === gateway) ?? {};
+    return id === undefined || address === undefined ? [] : [this.#options.routeTo(id, transportOf(address))];
+  };
+
   /** Bound, as it is handed around. */
   readonly list = (trunk: string): readonly GatewayStatus[] => {
     const config = this.#options.trunks().find(({ name }) => name === trunk);
-    const gateways = gatewaysOf(config?.gateways ?? [], srv => this.#records.get(srv) ?? []);
+    const gateways = gatewaysOf(config?.gateways ?? [], this.#options.srv.of);
     return gateways.map(one => ({ ...one, health: this.#health.get(one.address) ?? newHealth(0) }));
   };
 
@@ -69,7 +74,7 @@ export class TrunkGateways implements Service {
   tick(nowMs: number): void {
     const known = new Set<string>();
     for (const { name, gateways, probeSeconds } of this.#options.trunks()) {
-      for (const { srv } of gateways) if (srv !== undefined) this.#resolve(srv, nowMs);
+      for (const { srv } of gateways) if (srv !== undefined) void this.#options.srv.refresh(srv, nowMs);
       if (probeSeconds === 0) continue;
       for (const { address, health } of this.list(name)) {
         known.add(address);
@@ -83,35 +88,25 @@ export class TrunkGateways implements Service {
   async #ask(trunk: string, gateway: string, everySeconds: number): Promise<void> {
     if (this.#asking.has(gateway)) return;
     this.#asking.add(gateway);
-    const sipStatus = await this.#options.ask(gateway).finally(() => this.#asking.delete(gateway));
+    const sipStatus = await this.#options
+      .ask(gateway, this.pathTo(trunk, gateway))
+      .finally(() => this.#asking.delete(gateway));
     const before = this.#health.get(gateway);
     if (!before) return;
     const after = afterProbe(before, sipStatus, Date.now(), { everySeconds });
     this.#health.set(gateway, after);
     if (after.state === before.state) return;
-    const why = sipStatus === null ? 'it does not answer OPTIONS' : `it answers OPTIONS with ${sipStatus}`;
+    const why = after.state === 'down' ? await this.#why(trunk, gateway, sipStatus) : '';
     const fields = { trunk, gateway, state: after.state, sipStatus };
     if (after.state === 'down') this.#options.log.warn(fields, `gateway ${gateway} of ${trunk} is down: ${why}`);
     else this.#options.log.info(fields, `gateway ${gateway} of ${trunk} is ${after.state}`);
   }
 
-  /** What was known stays where DNS fails. */
-  #resolve(srv: string, nowMs: number): void {
-    if ((this.#resolveAtMs.get(srv) ?? 0) > nowMs) return;
-    this.#resolveAtMs.set(srv, nowMs + resolveEveryMs);
-    const { resolve = resolveSrv, log } = this.#options;
-    resolve(`_sip._udp.${srv}`).then(
-      records => this.#records.set(srv, records),
-      (error: unknown) => {
-        if (isNone(error)) this.#records.delete(srv);
-        else log.warn({ name: srv, error }, `SRV records of ${srv} are not known: ${messageOf(error)}`);
-      },
-    );
+  async #why(trunk: string, gateway: string, sipStatus: number | null): Promise<string> {
+    if (sipStatus !== null) return `it answers OPTIONS with ${sipStatus}`;
+    const silence = 'it does not answer OPTIONS';
+    const known = this.list(trunk).find(({ address }) => address === gateway);
+    if (known?.id === undefined) return silence;
+    return (await this.#options.trouble(gateway, known.tls)) ?? silence;
   }
-}
-
-/** The name has none. */
-function isNone(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return code === 'ENODATA' || code === 'ENOTFOUND';
 }

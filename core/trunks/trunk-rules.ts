@@ -32,6 +32,7 @@ export function admissionRules(config: RulesConfig): AdmissionRules {
       owner.kind === 'trunk'
         ? trunks.get(owner.trunk)?.limits
         : (subscribers.get(owner.subscriber)?.limits ?? config.subscriberLimits),
+    identitiesOf: trunk => trunks.get(trunk)?.identities ?? [],
     numbersOf: trunk => trunks.get(trunk)?.numbers ?? { format: 'as-is' },
   };
 }

@@ -18,6 +18,21 @@ const sound = z
   .regex(/^(tone:(join|leave)|sound:\/[^\s?*]+)$/, 'must be tone:join, tone:leave, or sound:/PATH without its ending')
   .nullable();
 
+const activeSpeaker = z
+  .union([
+    z.boolean(),
+    z.strictObject({
+      silenceMs: z.int().min(200).max(10_000).default(1_000).describe('Who is quieter for so long has stopped, ms.'),
+      level: z
+        .int()
+        .min(1)
+        .max(32_767)
+        .default(256)
+        .describe('Speech is as loud as this, or louder: the mean magnitude of 16-bit samples.'),
+    }),
+  ])
+  .transform(wanted => (wanted === true ? { silenceMs: 1_000, level: 256 } : wanted === false ? null : wanted));
+
 const room = z.strictObject({
   room: z
     .union([text, z.array(text).min(1)])
@@ -43,6 +58,7 @@ const room = z.strictObject({
     .describe('last-moderator-leaves hangs up the others then, too.'),
   joinSound: sound.optional().describe('What all hear when somebody joins: tone:join, or sound:/PATH.'),
   leaveSound: sound.optional().describe('What all hear when somebody leaves: tone:leave, or sound:/PATH.'),
+  activeSpeaker: activeSpeaker.optional().describe('Whether it is told and shown who speaks, and when somebody does.'),
 });
 
 export const rooms = z

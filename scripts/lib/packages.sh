@@ -2,11 +2,11 @@
 
 # What the farm runs. kamailio-tls-modules holds crypto.so; no kernel module of rtpengine is used.
 FARM_PACKAGES='kamailio kamailio-extra-modules kamailio-tls-modules kamailio-utils-modules rtpengine-daemon nftables iproute2
-  procps ca-certificates libedit2 libjansson4 libxml2 libsqlite3-0 libsrtp2-1 libssl3 libcap2 libuuid1 libcap2-bin'
+  procps ca-certificates openssl libedit2 libjansson4 libxml2 libsqlite3-0 libsrtp2-1 libssl3 libcap2 libuuid1 libcap2-bin'
 # What Asterisk is compiled with; wanted only while there is no build.
 BUILD_PACKAGES='build-essential dpkg-dev autoconf automake pkg-config bzip2 xz-utils patch debian-archive-keyring libedit-dev
   uuid-dev libjansson-dev libxml2-dev libsqlite3-dev libssl-dev libsrtp2-dev libcap-dev'
-TEST_PACKAGES='sip-tester tcpdump baresip-core linphone-cli systemd zsh mandoc groff-base debootstrap'
+TEST_PACKAGES='sip-tester tcpdump dnsmasq-base baresip-core linphone-cli systemd zsh mandoc groff-base debootstrap'
 # Units that Debian enables when it installs the packages above; the farm runs processes of its own.
 PACKAGE_UNITS='kamailio:kamailio.service rtpengine-daemon:rtpengine-daemon.service rtpengine-daemon:ngcp-rtpengine-daemon.service'
 

@@ -10,6 +10,7 @@ import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { Sipp } from '../harness/sipp.js';
 import { waitFor } from '../harness/wait-for.js';
 
 describe('a farm under attack', () => {
@@ -196,4 +197,43 @@ describe('a farm under attack', () => {
     await call.hangup();
     await farm.idle();
   });
+
+  test(
+    'who sends more calls than the nodes take is refused, an honest trunk is not, and it ends by itself',
+    { timeout: 120_000 },
+    async () => {
+      const usual = await readFile(farm.configFile, 'utf8');
+      await farm.reload(`${usual}\noverload: { callsPerSecond: 3 }\n`);
+      const refused = async (): Promise<number> => counter('refused.overload');
+      const uas = await Sipp.uas({ address: farm.host(208) });
+      const calls = (host: number, rate: number, seconds: number, lenient: boolean): Promise<Sipp> =>
+        Sipp.uac({
+          ...{ address: farm.host(host), target: { address: farm.host(100), port: 5060 }, service: '70001' },
+          ...{ rate, calls: rate * seconds, holdMs: 500, lenient },
+        });
+      const honest = await calls(201, 1, 16, true);
+      await waitFor('the honest calls to be usual', async () => (await farm.status()).calls.active > 0);
+      const flood = await calls(202, 20, 10, false);
+      const limited = async (): Promise<boolean> =>
+        (await farm.status()).overload.some(one => one.callsPerSecond === 3);
+      await waitFor('it to be shown', limited, { deadlineMs: 30_000 });
+      const loud = await flood.finished();
+      assert.ok(loud.successful > 0 && loud.successful < 180, `${loud.successful} of ${loud.total} passed`);
+      assert.match(loud.errors, /SIP\/2\.0 503 Overloaded[^]*?\r?\nRetry-After: [2-5]\r?\n/);
+      assert.ok((await refused()) >= 20, `${await refused()} refused`);
+      const { total, successful, errors } = await honest.finished();
+      assert.equal(successful, total, errors.slice(0, 2_000));
+      await waitFor('it to end', async () => (await farm.status()).overload.length === 0, { deadlineMs: 30_000 });
+      const log = await readFile(join(farm.state, 'log/daemon.log'), 'utf8');
+      const lines = log.split('\n').filter(line => line.includes('takes all new calls again'));
+      assert.ok(
+        lines.length > 0 && lines.every(line => !line.includes(`of trunk:lab@${farm.host(201)}`)),
+        lines.join(),
+      );
+      assert.ok(lines.some(line => line.includes(`of trunk:lab@${farm.host(202)}`)));
+      await uas.stop();
+      await farm.idle();
+      assert.deepEqual(await allPids(), pids, 'no process was restarted');
+    },
+  );
 });

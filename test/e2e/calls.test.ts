@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
-import { leftovers } from '../harness/leftovers.js';
 import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { Sipp } from '../harness/sipp.js';
@@ -66,10 +66,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await farm.down();
     });
     afterEach(async () => {
-      await farm.idle();
-      await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-        describe: async () => (await leftovers(farm)).join('\n'),
-      });
+      await nothingLeft(farm);
     });
 
     const answer = async (call: IncomingCall): Promise<void> => {
@@ -103,7 +100,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       onBob = call => call.ring();
       const call = await alice.invite(farm.uri('73001'));
       assert.equal(await call.rejected(), 480);
-      assert.ok(isCancelled(bob));
+      await waitFor('the callee to be cancelled', () => isCancelled(bob));
     });
 
     test('the next target is tried when the first one fails', async () => {

@@ -52,27 +52,13 @@ describe('a farm whose daemon dies', () => {
     const text = await readFile(join(farm.state, 'cdr.jsonl'), 'utf8').catch(() => '');
     return text.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Cdr]));
   };
-  const killDaemon = async (): Promise<number> => {
-    const { pid } = (await farm.status()).daemon;
-    process.kill(pid, 'SIGKILL');
-    return pid;
-  };
-  const daemonBack = (before: number): Promise<unknown> =>
-    waitFor(
-      'another daemon to be ready',
-      async () => {
-        const status = await farm.status();
-        return status.ready && status.daemon.pid !== before;
-      },
-      { deadlineMs: 20_000, everyMs: 200 },
-    );
 
   test('50 calls go on when it is killed, and both sides still hang up each other', { timeout: 120_000 }, async () => {
     const calls = await place(50);
     const talking = calls.slice(0, 5);
-    const before = await killDaemon();
+    const before = await farm.killDaemon();
     for (const call of talking) call.audio.resetReport();
-    await daemonBack(before);
+    await farm.daemonAfter(before);
     for (const call of talking) {
       const { packets, largestGapMs } = call.audio.report();
       assert.ok(packets > 20, `RTP went on while the daemon was away: ${packets} packets`);
@@ -106,9 +92,9 @@ describe('a farm whose daemon dies', () => {
     async () => {
       const [call] = await place(1);
       assert.ok(call);
-      const before = await killDaemon();
+      const before = await farm.killDaemon();
       await call.hangup();
-      await daemonBack(before);
+      await farm.daemonAfter(before);
       const callee = bob.calls.at(-1);
       assert.ok(callee);
       await callee.ended();

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { ReloadPlanReport } from '../../core/control/operations.js';
+import type { ReloadPlanReport } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import { projectRoot } from '../harness/project-root.js';

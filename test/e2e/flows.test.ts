@@ -1,6 +1,6 @@
 // Call flows on a whole farm: what callers hear, press and are connected to, also over the deaths of their node and of the daemon.
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
+import { caseFlows, caseRoutes, flowCases, openCaseServer, runCases } from '../harness/flow-cases.js';
+import type { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
-import { isTone, ToneSource } from '../harness/tone.js';
+import { isTone, sharesOf, ToneSource } from '../harness/tone.js';
 import { waitFor } from '../harness/wait-for.js';
-import { formatWav, wavRate } from '../harness/wav.js';
+import { formatWav, wavHeaderBytes, wavRate } from '../harness/wav.js';
 
 /** Every sound is a tone, or tones one after the other: [Hz, seconds]. */
 const sounds: Readonly<Record<string, readonly (readonly [hz: number, seconds: number])[]>> = {
@@ -22,7 +24,8 @@ const sounds: Readonly<Record<string, readonly (readonly [hz: number, seconds: n
   announcement: [
     [400, 2],
     [600, 2.5],
-    [800, 4],
+    // Longer than a daemon takes to be there again on a slow machine.
+    [800, 30],
   ],
   music: [[1500, 2]],
 };
@@ -42,7 +45,7 @@ const places = {
 const place = (label: keyof typeof places): string =>
   `- { action: play, label: ${label}, items: { tone: '${places[label]}', seconds: 4 } }\n    - { action: hangup }`;
 
-const configOf = (folder: string, port: number, closedPort: number): string => `
+const configOf = (folder: string, port: number, closedPort: number, cases: string): string => `
 farm: { subnet: 127.40.0.0/24 }
 domain: holdfast.test
 trunks: { lab: { sources: [.200-.207], gateways: [.208:5060] } }
@@ -97,6 +100,24 @@ flows:
   announcement:
     - { action: play, items: announcement }
     ${place('silent')}
+  recorded:
+    - { action: record_start, webhook: crm }
+    - { action: play, items: music, times: 0, interruptible: true }
+    - { action: record_stop }
+    - { action: record_start, sides: caller, webhook: crm }
+    - { action: play, items: music, times: 0 }
+${cases}
+  desk:
+    - { action: hold, music: music }
+    - { action: connect, to: [{ trunk: lab, number: '70001' }], onHangup: quiet }
+    - { action: hangup }
+    - { action: mute, label: quiet }
+    - { action: connect, to: [{ trunk: lab, number: '70001' }], onHangup: handover }
+    - { action: hangup }
+    - { action: unmute, label: handover }
+    - { action: transfer, to: '70002', onFailed: moved }
+    - { action: hangup }
+    - { action: transfer, label: moved, to: '9400' }
 plugins:
   transcoding-policy: { default: [G722, PCMA, PCMU] }
   conference:
@@ -110,6 +131,9 @@ plugins:
       - { dial: 93xx, flow: follow }
       - { dial: '9400', flow: connect }
       - { dial: '9500', flow: announcement }
+      - { dial: '9600', flow: recorded }
+      - { dial: '9700', flow: desk }${caseRoutes}
+      - { dial: '70002', to: [{ trunk: lab }] }
   registrar:
   session-recovery:
 `;
@@ -154,10 +178,12 @@ async function openServer(): Promise<Server> {
 
 describe('flows', () => {
   let farm: Farm;
+  let config: string;
   let alice: SipEndpoint;
   let bob: SipEndpoint;
   let folder: string;
   let server: Server;
+  let cases: Awaited<ReturnType<typeof openCaseServer>>;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'holdfast-sounds-'));
@@ -171,14 +197,18 @@ describe('flows', () => {
     const closed = await openServer();
     const ports = [server, closed].map(one => (one.address() as AddressInfo).port);
     await new Promise(resolve => closed.close(resolve));
-    farm = await Farm.up({ config: configOf(folder, ports[0] ?? 0, ports[1] ?? 0) });
+    cases = await openCaseServer();
+    config = configOf(folder, ports[0] ?? 0, ports[1] ?? 0, caseFlows(cases.ports));
+    farm = await Farm.up({ config });
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
     await Promise.allSettled([alice.close(), bob.close()]);
-    server.closeAllConnections();
-    server.close();
+    for (const one of [server, cases.server]) {
+      one.closeAllConnections();
+      one.close();
+    }
     await farm.down();
     await rm(folder, { recursive: true, force: true });
   });
@@ -268,6 +298,16 @@ describe('flows', () => {
     },
   );
 
+  test(
+    'four dozen callers in menus and fetches: each call ends where its flow says',
+    { timeout: 180_000 },
+    async () => {
+      const outcomes = await runCases(farm, alice, { calls: 3 * flowCases.length, atOnce: 12 });
+      const wrong = outcomes.filter(({ flowCase, ended, wrong }) => ended !== flowCase.ends || wrong !== undefined);
+      assert.deepEqual([outcomes.length, wrong], [3 * flowCases.length, []]);
+    },
+  );
+
   test('a caller hears music until somebody answers, and goes on where nobody does', { timeout: 60_000 }, async () => {
     const arriving = bob.incoming(10_000);
     const call = await dial('9400');
@@ -287,6 +327,88 @@ describe('flows', () => {
     await isAt(other, 'busy');
     await other.hangup();
   });
+
+  const isSilent = (callee: IncomingCall): boolean =>
+    callee.audio.heard() === undefined && callee.audio.report().packets > 50;
+  const hearsSilence = async (callee: IncomingCall): Promise<void> => {
+    await waitFor('silence', () => isSilent(callee), {
+      deadlineMs: 10_000,
+      describe: () => JSON.stringify([callee.audio.heard(), callee.audio.report()]),
+    });
+  };
+  /** Bob answers whoever calls him next once `before` is done, and sends this tone. */
+  const answers = async (hz: number, before: () => Promise<unknown>): Promise<IncomingCall> => {
+    const arriving = bob.incoming(10_000);
+    await before();
+    const callee = await (await arriving).answer();
+    callee.audio.sendTone(hz);
+    return callee;
+  };
+
+  test(
+    'a caller goes on when the other one hangs up: muted, over the deaths of their node and of the daemon, and handed over to other numbers',
+    { timeout: 150_000 },
+    async () => {
+      const arriving = bob.incoming(10_000);
+      const call = await dial('9700');
+      call.audio.sendTone(440);
+      const first = await arriving;
+      await call.audio.hears(1500);
+      await first.answer();
+      first.audio.sendTone(660);
+      await Promise.all([call.audio.hears(660), first.audio.hears(440)]);
+
+      const second = await answers(670, () => first.hangup());
+      await call.audio.hears(670);
+      await hearsSilence(second);
+      const [{ legs } = { legs: [] }] = await farm.calls();
+      process.kill(await farm.pid(legs[0]?.node ?? ''), 'SIGKILL');
+      const areBack = (): boolean => [call, second].every(one => one.reinvites.length === 1);
+      await waitFor('both to be re-INVITEd', areBack, { deadlineMs: 15_000 });
+      await call.audio.hears(670);
+      second.audio.resetReport();
+      await hearsSilence(second);
+
+      // Nobody sees them hang up; the next daemon finds the caller alone.
+      const refused = bob.incoming(40_000);
+      process.kill((await farm.status()).daemon.pid, 'SIGKILL');
+      await second.hangup();
+      const third = await refused;
+      assert.match(third.invite.requestUri, /^sip:70002@/);
+      const last = await answers(680, () => third.reject(603));
+      await Promise.all([call.audio.hears(680), last.audio.hears(440)]);
+      await last.hangup();
+      assert.equal((await call.ended(10_000)).by, 'them');
+      await farm.whole();
+    },
+  );
+
+  test(
+    'and so does one who is mixed on the conference farm, in one conference after the other',
+    { timeout: 90_000 },
+    async () => {
+      await farm.reload(config.replace('  conference:\n', '  conference: { twoParty: conference-farm }\n'));
+      let call: OutgoingCall | undefined;
+      const first = await answers(660, async () => (call = await dial('9700')));
+      assert.ok(call);
+      call.audio.sendTone(440);
+      await Promise.all([call.audio.hears(660), first.audio.hears(440)]);
+      const second = await answers(670, () => first.hangup());
+      await call.audio.hears(670);
+      await hearsSilence(second);
+      const arriving = bob.incoming(10_000);
+      await second.hangup();
+      const third = await arriving;
+      const last = await answers(680, () => third.reject(603));
+      await Promise.all([call.audio.hears(680), last.audio.hears(440)]);
+      const [conference] = await farm.json<readonly { node: string }[]>('conferences');
+      assert.match(conference?.node ?? '', /^conference-/);
+      await last.hangup();
+      assert.equal((await call.ended(10_000)).by, 'them');
+      assert.equal(call.reinvites.length, 0);
+      await farm.reload(config);
+    },
+  );
 
   /** Three callers on one node: in an announcement, in a menu with a digit, and in one without. */
   const three = async (): Promise<readonly [OutgoingCall, OutgoingCall, OutgoingCall]> => {
@@ -314,9 +436,72 @@ describe('flows', () => {
     assert.ok(!again, 'it did not begin again');
     await started.audio.sendDigits('2');
     await isAt(started, 'twelve');
-    await Promise.all([isAt(waiting, 'silent', 15_000), isAt(announced, 'silent', 15_000)]);
+    await isAt(waiting, 'silent', 15_000);
     for (const call of [announced, started, waiting]) if (call.state === 'confirmed') await call.hangup();
   };
+
+  /** Kills the daemon, and waits for the next one. */
+  /** Octets that this segment has on its node. */
+  const writtenOn = async (node: string, segment: string): Promise<number> => {
+    const file = join(farm.state, 'nodes', node, 'spool/recording', `${segment}.wav`);
+    return (await stat(file).catch(() => undefined))?.size ?? 0;
+  };
+  /** Its node has written so many seconds of it. */
+  const recorded = (node: string, segment: string, seconds: number): Promise<unknown> =>
+    waitFor(`${segment} on ${node}`, async () => (await writtenOn(node, segment)) > 2 * wavRate * seconds, {
+      deadlineMs: 20_000,
+    });
+  /** Which of these tones are in a whole second of it, wherever that is. */
+  const tonesIn = async (file: string, tones: readonly number[]): Promise<number[]> => {
+    const wav = await readFile(file);
+    const samples = new Int16Array(new Uint8Array(wav.subarray(wavHeaderBytes)).buffer);
+    const seconds = Array.from({ length: Math.floor(samples.length / wavRate) }, (_, i) =>
+      sharesOf(tones, samples.subarray(i * wavRate, (i + 1) * wavRate), wavRate),
+    );
+    return tones.filter((_, tone) => seconds.some(shares => (shares[tone] ?? 0) > 0.1));
+  };
+  const recordings = async (): Promise<string[]> => (await readdir(join(farm.state, 'recordings'))).sort();
+
+  test(
+    'a call is recorded from step to step, over the deaths of its node and of the daemon',
+    { timeout: 120_000 },
+    async () => {
+      const call = await dial('9600');
+      call.audio.sendTone(440);
+      await call.audio.hears(1500);
+      const [name = ''] = await recordings();
+      const { node = '' } = (await farm.calls())[0]?.legs[0] ?? {};
+      // What its node has not written yet dies with it: about two seconds.
+      await recorded(node, `${name}-1`, 2);
+      process.kill(await farm.pid(node), 'SIGKILL');
+      await waitFor('the caller to be re-INVITEd', () => call.reinvites.length === 1, { deadlineMs: 15_000 });
+      await call.audio.hears(1500);
+      // The other one, or its own again where that one was silent for a moment.
+      const { node: other = '' } = (await farm.calls())[0]?.legs[0] ?? {};
+      await recorded(other, `${name}-2`, 2);
+      await call.audio.sendDigits('1');
+      await waitFor('the second recording', async () => (await recordings()).length === 2, { deadlineMs: 15_000 });
+      const second = (await recordings())[1] ?? '';
+      await recorded(other, `${second}-1`, 1);
+      await farm.daemonAfter(await farm.killDaemon());
+      const before = await writtenOn(other, `${second}-1`);
+      await recorded(other, `${second}-1`, before / wavRate / 2 + 1);
+      await call.hangup();
+      const isTold = (): boolean => notices.filter(({ event }) => event === 'recording.done').length === 2;
+      await waitFor('both to be done', isTold, { deadlineMs: 20_000 });
+      const inFolder = (recording: string, segment: number): string =>
+        join(farm.state, 'recordings', recording, `${recording}-${segment}.wav`);
+      const both = [440, 1500];
+      assert.deepEqual(await tonesIn(inFolder(name, 1), both), both);
+      assert.deepEqual(await tonesIn(inFolder(name, 2), both), both);
+      assert.deepEqual(await tonesIn(inFolder(second, 1), both), [440]);
+      assert.deepEqual((await readdir(join(farm.state, 'recordings', second))).sort(), [
+        `${second}-1.wav`,
+        'recording.jsonl',
+      ]);
+      await farm.whole();
+    },
+  );
 
   test('their node dies: each carries on where it was', { timeout: 90_000 }, async () => {
     const callers = await three();
@@ -329,13 +514,7 @@ describe('flows', () => {
 
   test('the daemon dies: each carries on where it was', { timeout: 90_000 }, async () => {
     const callers = await three();
-    const { pid } = (await farm.status()).daemon;
-    process.kill(pid, 'SIGKILL');
-    const another = async (): Promise<boolean> => {
-      const { ready, daemon } = await farm.status();
-      return ready && daemon.pid !== pid;
-    };
-    await waitFor('the next daemon', another, { deadlineMs: 30_000, everyMs: 100 });
+    await farm.daemonAfter(await farm.killDaemon());
     await carryOn(callers);
   });
 

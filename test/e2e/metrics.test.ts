@@ -19,8 +19,13 @@ describe('a scrape', () => {
 
   before(async () => {
     const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
-    const probed = config.replace('trunks:\n', "trunks:\n  probed: { gateways: ['.208:5060'], probeSeconds: 5 }\n");
-    farm = await Farm.up({ config: `${probed}\nmetrics: { listen: '.2:9464' }\n` });
+    const more = [
+      "  probed: { gateways: ['.208:5060'], probeSeconds: 5 }",
+      // Nobody is there: its metric is 0.
+      "  provider: { gateways: ['.209:5060'], register: {}, credentials: { username: us, secret: a-secret } }",
+    ];
+    const trunks = config.replace('trunks:\n', `trunks:\n${more.join('\n')}\n`);
+    farm = await Farm.up({ config: `${trunks}\nmetrics: { listen: '.2:9464' }\n` });
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
   });
@@ -77,7 +82,7 @@ describe('a scrape', () => {
     const names = new Set([...found.keys()].map(name => name.replace(/\{.*$/, '').replace(/_(bucket|sum|count)$/, '')));
     const documented = await read('docs/metrics.md');
     // Labels begin to be when there is something to count.
-    const onlyWhenTheyCount = /_(refused|limited|lost|failures)_|webhook/;
+    const onlyWhenTheyCount = /_(refused|limited|limit|lost|failures)_|webhook/;
     assert.deepEqual(
       namesIn(documented.slice(0, documented.indexOf('## What to be woken for'))).filter(
         name => !names.has(name) && !onlyWhenTheyCount.test(name),

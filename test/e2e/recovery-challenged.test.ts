@@ -1,4 +1,4 @@
-// A gateway challenges the re-INVITE by which a call is recovered: with the trunk's credentials it is answered, without it ends.
+// How gateways have their calls back: challenges to our re-INVITE are answered with the trunk's credentials, and emergency calls are first.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
 import { challenging, type ReinviteBehaviour } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const realm = 'carrier.example';
 const ours = { username: 'us', password: 'ours' };
@@ -20,13 +21,17 @@ async function config(): Promise<string> {
     `carrier: { sources: [.207], gateways: [.207:5060], credentials: { username: us, secret: ours } }`,
     `other: { sources: [.206], gateways: [.206:5060] }`,
   ];
-  return text
-    .replace('.200-.207', '.200-.205')
-    .replace('trunks:\n', `trunks:\n${trunks.map(trunk => `  ${trunk}\n`).join('')}`)
-    .replace(
-      '    routes:\n',
-      '    routes:\n      - { dial: 75xxx, to: [{ trunk: carrier }] }\n      - { dial: 76xxx, to: [{ trunk: other }] }\n',
-    );
+  return (
+    text
+      .replace('.200-.207', '.200-.205')
+      .replace('trunks:\n', `trunks:\n${trunks.map(trunk => `  ${trunk}\n`).join('')}`)
+      .replace(
+        '    routes:\n',
+        '    routes:\n      - { dial: 75xxx, to: [{ trunk: carrier }] }\n      - { dial: [76xxx, "112"], to: [{ trunk: other }] }\n',
+      )
+      // Slow enough that an order can be seen.
+      .replace('  session-recovery:', '  session-recovery: { recoveryPerSecond: 5 }')
+  );
 }
 
 describe('a call node dies, and a gateway challenges our re-INVITE', () => {
@@ -87,6 +92,34 @@ describe('a call node dies, and a gateway challenges our re-INVITE', () => {
     pair.caller.onReinvite = 'answer';
     await pair.holdAndResume();
     await pair.hangup('caller');
+  });
+
+  test('an emergency call is recovered before those that were there before it', { timeout: 90_000 }, async () => {
+    const ordinary: PhonePair[] = [];
+    const nodeOf = async (pair: PhonePair): Promise<string> => pair.node(farm);
+    // Whichever node the emergency call is on, two others are there.
+    const fewest = async (): Promise<number> => {
+      const nodes = await Promise.all(ordinary.map(nodeOf));
+      return Math.min(...['call-1', 'call-2'].map(node => nodes.filter(one => one === node).length));
+    };
+    while ((await fewest()) < 2) ordinary.push(await PhonePair.call(farm, phone, other, '76001'));
+    const emergency = await PhonePair.call(farm, phone, other, '112');
+    const node = await emergency.node(farm);
+    const there = await Promise.all(ordinary.map(async pair => ((await nodeOf(pair)) === node ? [pair] : [])));
+    const pairs = [...there.flat(), emergency];
+    const order: PhonePair[] = [];
+    await kill(node);
+    await waitFor(
+      'all to be back',
+      () => {
+        const isBack = (pair: PhonePair): boolean => pair.reinvites.every(count => count > 0);
+        order.push(...pairs.filter(pair => isBack(pair) && !order.includes(pair)));
+        return order.length === pairs.length;
+      },
+      { deadlineMs: 30_000, everyMs: 10 },
+    );
+    assert.equal(order[0], emergency, `${order.indexOf(emergency)} of ${order.length} were back before it`);
+    await Promise.all([...ordinary, emergency].map(pair => pair.hangup('caller')));
   });
 
   const refusals: readonly (readonly [string, () => Promise<PhonePair>, ReinviteBehaviour])[] = [

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -26,22 +26,10 @@ describe('calls go on', () => {
   afterEach(async () => {
     await farm.idle(20_000);
     await farm.whole();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 25_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 
   const daemonPid = async (): Promise<number> => (await farm.status()).daemon.pid;
-  const otherDaemon = (than: number): Promise<unknown> =>
-    waitFor(
-      'the next daemon',
-      async () => {
-        const { ready, daemon } = await farm.status();
-        return ready && daemon.pid !== than;
-      },
-      { deadlineMs: 30_000, everyMs: 200 },
-    );
   const whole = async (pair: PhonePair): Promise<void> => {
     await pair.soundsAgain();
     await pair.holdAndResume();
@@ -55,7 +43,7 @@ describe('calls go on', () => {
     process.kill(daemon, 'SIGKILL');
     // While it is away the phones go on, and change what a recovery has to know.
     await pair.holdAndResume();
-    await otherDaemon(daemon);
+    await farm.daemonAfter(daemon);
     await pair.hear();
     await waitFor('the dialogs to be known again', async () => {
       const plan = await farm.json<{ sessions: { action: string; reason: string }[] }>('recovery', 'plan', node);
@@ -80,7 +68,7 @@ describe('calls go on', () => {
     await new Promise(resolve => setTimeout(resolve, 1_500));
     process.kill(daemon, 'SIGKILL');
     process.kill(pid, 'SIGKILL');
-    await otherDaemon(daemon);
+    await farm.daemonAfter(daemon);
     await pair.reinvited(reinvites, 30_000);
     await whole(pair);
   });
@@ -99,7 +87,7 @@ describe('calls go on', () => {
         if (isLater)
           await waitFor('a re-INVITE', () => pair.caller.reinvites.length > (reinvites[0] ?? 0), { everyMs: 1 });
         process.kill(daemon, 'SIGKILL');
-        await otherDaemon(daemon);
+        await farm.daemonAfter(daemon);
         await waitFor('a re-INVITE', () => pair.caller.reinvites.length > (reinvites[0] ?? 0), { deadlineMs: 30_000 });
         await pair.soundsAgain();
       }
@@ -128,7 +116,7 @@ describe('calls go on', () => {
     };
     await new Promise(resolve => setTimeout(resolve, 1_500));
     process.kill(pid, 'SIGKILL');
-    await otherDaemon(daemon);
+    await farm.daemonAfter(daemon);
     for (const pair of pairs) await whole(pair);
   });
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Farm } from '../harness/farm.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
-import { leftovers } from '../harness/leftovers.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { LadderRow } from '../harness/sip-ladder.js';
@@ -31,10 +31,7 @@ describe('a call node dies, and', () => {
     await farm.idle(20_000);
     await farm.whole();
     // What a phone ended that we could not tell of, the sweep finds at its second look.
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 25_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 
   const kill = async (pair: PhonePair): Promise<void> => {

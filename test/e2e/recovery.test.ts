@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
 import { parseSdp } from '../harness/sdp.js';
@@ -33,11 +33,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await farm.down();
     });
     afterEach(async () => {
-      await farm.idle();
-      await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-        deadlineMs: 15_000,
-        describe: async () => (await leftovers(farm)).join('\n'),
-      });
+      await nothingLeft(farm);
       await farm.whole();
     });
 
@@ -149,11 +145,7 @@ describe('a conference node dies', () => {
       [0, 0, 0, 0],
     );
     for (const pair of pairs) await pair.hangup('callee');
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      deadlineMs: 15_000,
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });
 

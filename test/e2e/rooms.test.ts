@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { RoomStatus } from '../../core/control/operations.js';
+import type { RoomStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
@@ -12,7 +12,7 @@ import { leftovers, withAri } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
-import { sharesOf } from '../harness/tone.js';
+import { firstHeard, sharesOf } from '../harness/tone.js';
 import { waitFor } from '../harness/wait-for.js';
 import { wavHeaderBytes, wavRate } from '../harness/wav.js';
 
@@ -30,6 +30,8 @@ const rooms = `
         joinSound: tone:join
       - { room: '8200', maxParticipants: 1, maxSeconds: 4 }
       - { room: '8300', others: 403 }
+      - { room: [8500, 8501], joinSound: tone:join, leaveSound: tone:leave }
+      - { room: '8502', activeSpeaker: { silenceMs: 300 } }
 `;
 
 interface Party {
@@ -95,6 +97,30 @@ async function hearsSilence(call: OutgoingCall): Promise<void> {
 
 async function bridges(): Promise<string[]> {
   return (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
+}
+
+interface RoomBridge {
+  readonly node: string;
+  readonly id: string;
+  /** Channels of phones in it, not of recorders and announcers. */
+  readonly phones: number;
+}
+
+/** Of rooms, on all conference nodes, as their Asterisks have them. */
+async function roomBridges(): Promise<RoomBridge[]> {
+  const { nodes } = await farm.status();
+  const here = nodes.filter(one => one.farm === 'conference' && one.pid !== null);
+  const found = here.map(({ name, address }) =>
+    withAri(farm, name, address, async ari => {
+      const [bridges, channels] = await Promise.all([ari.bridges.list(), ari.channels.list()]);
+      const phones = new Set(channels.filter(one => one.name.startsWith('PJSIP/')).map(({ id }) => id));
+      return bridges.map(one => ({
+        ...{ node: name, id: one.id },
+        phones: one.channels.filter(channel => phones.has(channel)).length,
+      }));
+    }),
+  );
+  return (await Promise.all(found)).flat().filter(({ id }) => id.startsWith('room-'));
 }
 
 async function kill(node: string): Promise<void> {
@@ -188,13 +214,7 @@ describe('a room of five parties', () => {
 
   test('the daemon dies: what was ordered still holds, and can be taken back', { timeout: 60_000 }, async () => {
     const before = await ordered();
-    const { daemon } = await farm.status();
-    process.kill(daemon.pid, 'SIGKILL');
-    const isBack = async (): Promise<boolean> => {
-      const status = await farm.status();
-      return status.ready && status.daemon.pid !== daemon.pid;
-    };
-    await waitFor('the next daemon', isBack, { deadlineMs: 30_000, everyMs: 200 });
+    await farm.daemonAfter(await farm.killDaemon());
     assert.deepEqual(await ordered(), before);
     await heardAsOrdered([0], [2]);
     await farm.json('conference', 'unmute', '8001', await idOf(0));
@@ -251,13 +271,26 @@ describe('a room of five parties', () => {
   );
 });
 
+interface ToldEvent {
+  readonly seq: number;
+  readonly type: string;
+  readonly callerNumber?: string;
+}
+
+/** All that is kept. */
+async function events(): Promise<ToldEvent[]> {
+  const { stdout } = await farm.cli(['events']);
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as ToldEvent);
+}
+
 describe('the event stream', () => {
   test('has all that happened to the room and its calls, each once, over the death of the daemon', async () => {
-    const { stdout } = await farm.cli(['events']);
-    const lines = stdout.trimEnd().split('\n');
-    const events = lines.map(line => JSON.parse(line) as { readonly seq: number; readonly type: string });
-    assert.ok(events.every(({ seq }, i) => i === 0 || seq > (events[i - 1]?.seq ?? 0)));
-    const count = (wanted: string): number => events.filter(({ type }) => type === wanted).length;
+    const all = await events();
+    assert.ok(all.every(({ seq }, i) => i === 0 || seq > (all[i - 1]?.seq ?? 0)));
+    const count = (wanted: string): number => all.filter(({ type }) => type === wanted).length;
     const expected = {
       created: 1,
       joined: 5,
@@ -272,6 +305,7 @@ describe('the event stream', () => {
     for (const [what, times] of Object.entries(expected)) assert.equal(count(`conference.${what}`), times, what);
     assert.deepEqual([count('recording.started'), count('recording.done')], [1, 1]);
     assert.deepEqual([count('call.started'), count('call.answered'), count('call.ended')], [6, 5, 6]);
+    assert.equal(count('conference.startedSpeaking'), 0, 'nobody asked who speaks');
   });
 });
 
@@ -314,23 +348,103 @@ describe('a room of the config', () => {
   );
 
   test(
+    'says with a sound who comes and goes: to those who hear the room, and to nobody else',
+    { timeout: 60_000 },
+    async () => {
+      const [low, high] = [523.25, 783.99];
+      const enterSilently = async (i: number, name: string): Promise<OutgoingCall> => {
+        const { call } = await enter(i, name);
+        call.audio.sendTone(0);
+        return call;
+      };
+      /** What a party hears from now on: when each tone comes first. */
+      const listen = (call: OutgoingCall): ((hz: number) => number | undefined) => {
+        const captured = call.audio.capture();
+        return hz => firstHeard(hz, captured(), 8_000);
+      };
+      const hears = (what: string, at: ReturnType<typeof listen>, first: number, second: number): Promise<unknown> =>
+        waitFor(what, () => (at(first) ?? Infinity) < (at(second) ?? -Infinity), { deadlineMs: 15_000 });
+
+      const [one, elsewhere] = [await enterSilently(0, '8500'), await enterSilently(1, '8501')];
+      const [atOne, atElsewhere] = [listen(one), listen(elsewhere)];
+      const other = await enterSilently(2, '8500');
+      await hears('the sound of the second', atOne, low, high);
+      await farm.json('conference', 'deafen', '8500', await idOf(0, '8500'));
+      other.audio.resetReport();
+      await waitFor('a second, in which one sound is enough', () => other.audio.report().packets > 55, {
+        deadlineMs: 15_000,
+      });
+      const [atDeaf, atOther] = [listen(one), listen(other)];
+      const third = await enterSilently(3, '8500');
+      await hears('the sound of the third', atOther, low, high);
+      const atOtherThen = listen(other);
+      await third.hangup();
+      await hears('the sound of its leaving', atOtherThen, high, low);
+      for (const { audio } of [one, elsewhere]) {
+        audio.resetReport();
+        await waitFor('what would come late', () => audio.report().packets > 25, { deadlineMs: 15_000 });
+      }
+      assert.deepEqual([atDeaf(low), atDeaf(high)], [undefined, undefined], 'one who is deaf');
+      assert.deepEqual([atElsewhere(low), atElsewhere(high)], [undefined, undefined], 'one in another room');
+      await Promise.all([one, elsewhere, other].map(call => call.hangup()));
+    },
+  );
+
+  test(
+    'tells who speaks: not of one who is muted, and again when its nodes or the daemon have died',
+    { timeout: 90_000 },
+    async () => {
+      const before = await events();
+      const speaking = async (): Promise<string> => {
+        const { participants } = await room('8502');
+        return participants
+          .filter(one => one.speaking)
+          .map(one => one.callerNumber)
+          .sort()
+          .join();
+      };
+      const is = (wanted: string): Promise<unknown> =>
+        waitFor(`${wanted} to speak`, async () => (await speaking()) === wanted, {
+          deadlineMs: 20_000,
+          describe: speaking,
+        });
+      const [first, second] = [await enter(0, '8502'), await enter(1, '8502')];
+      await is('700,701');
+      first.call.audio.sendTone(0);
+      await is('701');
+      await farm.json('conference', 'mute', '8502', await idOf(1, '8502'));
+      await is('');
+      await farm.json('conference', 'unmute', '8502', await idOf(1, '8502'));
+      await is('701');
+      await kill((await room('8502')).node);
+      first.call.audio.sendTone(first.hz);
+      second.call.audio.sendTone(0);
+      await is('700');
+      await farm.whole();
+      const died = await farm.killDaemon();
+      first.call.audio.sendTone(0);
+      second.call.audio.sendTone(second.hz);
+      await farm.daemonAfter(died);
+      await is('701');
+      await Promise.all([first, second].map(({ call }) => call.hangup()));
+      const told = (await events()).slice(before.length).filter(({ type }) => /Speaking$/.test(type));
+      const of = (number: string): string[] =>
+        told.filter(one => one.callerNumber === number).map(({ type }) => type.replace('conference.', ''));
+      const [started, stopped] = ['startedSpeaking', 'stoppedSpeaking'];
+      assert.deepEqual(of('700'), [started, stopped, started, stopped]);
+      assert.deepEqual(of('701'), [started, stopped, started, stopped, started, stopped]);
+    },
+  );
+
+  test(
     'thirty come at once, and come again when its node dies: one bridge, thirty in it',
     { timeout: 120_000 },
     async () => {
       const silent = await SipEndpoint.open({ address: farm.host(205), user: '710', codecs: ['PCMU'], sends: false });
+      phones.push(silent);
       const calls = await Promise.all(Array.from({ length: 30 }, () => silent.invite(farm.uri('8400'))));
       await Promise.all(calls.map(call => call.answered(30_000)));
-      const inBridges = async (): Promise<string> => {
-        const { nodes } = await farm.status();
-        const here = nodes.filter(one => one.farm === 'conference' && one.pid !== null);
-        const found = await Promise.all(
-          here.map(({ name, address }) => withAri(farm, name, address, ari => ari.bridges.list())),
-        );
-        return found
-          .flat()
-          .map(one => `${one.id} ${one.channels.length}`)
-          .join();
-      };
+      const inBridges = async (): Promise<string> => (await roomBridges()).map(one => `${one.id} ${one.phones}`).join();
       const all = async (): Promise<boolean> => (await inBridges()) === 'room-8400 30';
       await waitFor('thirty in one bridge', all, { deadlineMs: 20_000, describe: inBridges });
       const { node } = await room('8400');
@@ -341,7 +455,6 @@ describe('a room of the config', () => {
       assert.equal(await inBridges(), 'room-8400 30');
       await farm.json('conference', 'end', '8400');
       await Promise.all(calls.map(call => call.ended(20_000)));
-      await silent.close();
     },
   );
 });

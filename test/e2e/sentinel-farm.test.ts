@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeStatus } from '../../core/control/operations.js';
+import type { NodeStatus } from '../../core/control/views.js';
 import { isRunning, readProcess, sessionOf } from '../../core/host/process-table.js';
 import { tableName } from '../../core/host/nft-ruleset.js';
 import { Farm } from '../harness/farm.js';

@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
-import { leftovers } from '../harness/leftovers.js';
 import type { InviteOptions, OutgoingCall } from '../harness/outgoing-call.js';
 import { projectRoot } from '../harness/project-root.js';
 import { parseSdp } from '../harness/sdp.js';
@@ -508,9 +508,6 @@ describe('signalling: methods, statuses and headers', () => {
   });
 
   test('of all these calls nothing is left', async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });

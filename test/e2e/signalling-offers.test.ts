@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
-import { leftovers } from '../harness/leftovers.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
 import { firstOffers, inCall, refusedOffers } from '../harness/scenarios/offers.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SippParty } from '../harness/sipp-party.js';
 import { audioSdp, SippScenario } from '../harness/sipp-scenario.js';
 import { signallingConfig } from '../harness/signalling-config.js';
-import { waitFor } from '../harness/wait-for.js';
 
 describe('Offers and answers', () => {
   let farm: Farm;
@@ -175,9 +174,6 @@ describe('Offers and answers', () => {
   });
 
   test('nothing is left of all these calls', async () => {
-    await farm.idle();
-    await waitFor('nothing to be left', async () => (await leftovers(farm)).length === 0, {
-      describe: async () => (await leftovers(farm)).join('\n'),
-    });
+    await nothingLeft(farm);
   });
 });

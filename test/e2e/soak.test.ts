@@ -3,11 +3,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { soak } from '../bench/soak/soak.js';
+import { fewFiles, soak } from '../bench/soak/soak.js';
 import { projectRoot } from '../harness/project-root.js';
-
-/** More than a process that has just started has open, as connections come and go. */
-const fewFiles = 20;
 
 test('calls under kills leave nothing behind, and each has one record', { timeout: 400_000 }, async t => {
   const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');

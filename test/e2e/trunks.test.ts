@@ -4,12 +4,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/calls/call-facts.js';
-import type { TrunkStatus } from '../../core/control/operations.js';
+import type { TrunkStatus } from '../../core/control/views.js';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { projectRoot } from '../harness/project-root.js';
+import { Provider } from '../harness/provider.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -21,6 +22,12 @@ const trunks = `
   shared: { gateways: [{ address: .212, priority: 1, weight: 1 }, { address: .214, priority: 1, weight: 2 }], probeSeconds: 0 }
   dying: { gateways: [.215, .211], probeSeconds: 1 }
   small: { gateways: [.211], limits: { callsAtOnce: 1, block: ['+49177'] } }
+  provider:
+    gateways: [.216]
+    credentials: { username: us, secret: 'a, "secret"; \\one' }
+    register: { domain: provider.example, user: '4930901820' }
+    numbers: { format: international }
+  branch: { login: { username: branch, secret: branch-secret }, identities: ['+49305'], numbers: { format: national } }
   german:
     sources: [.203]
     gateways: [.211]
@@ -34,8 +41,9 @@ const routes = `
       - { dial: 63xxx, to: [{ trunk: shared }] }
       - { dial: 64xxx, to: [{ trunk: dying }] }
       - { dial: ['65.', '112'], to: [{ trunk: small, strip: 0 }] }
-      - { dial: '+49.', from: { trunks: [german] }, to: [{ trunk: small }] }
+      - { dial: '+49.', from: { trunks: [german, provider, branch] }, to: [{ trunk: small }] }
       - { dial: '66.', to: [{ trunk: german, strip: 2 }] }
+      - { dial: '68.', to: [{ trunk: provider, strip: 2 }] }
       - { dial: '67.', to: [{ table: prefixes.csv }] }
 `;
 
@@ -52,6 +60,8 @@ describe('trunks', () => {
   let farm: Farm;
   let alice: SipEndpoint;
   let carrier: SipEndpoint;
+  let provider: Provider;
+  let usual: string;
   const gateways = new Map<number, SipEndpoint>();
   const open: SipEndpoint[] = [];
 
@@ -76,7 +86,11 @@ describe('trunks', () => {
   before(async () => {
     farm = await Farm.up({ config: (await config()).replace('{ table: prefixes.csv }', '{ trunk: lab }') });
     await writeFile(join(farm.state, 'prefixes.csv'), 'prefix,trunks\n67,failing\n6799,silent|small\n');
-    await farm.reload(await config());
+    const account = { username: 'us', password: 'a, "secret"; \\one' };
+    provider = await Provider.open(farm.host(216), 'provider.example', account, 'SHA-256');
+    open.push(provider.endpoint);
+    usual = await config();
+    await farm.reload(usual);
     [alice, carrier] = await Promise.all([endpoint(200), endpoint(203)]);
     await gateway(210, call => call.reject(503));
     await gateway(211, async call => {
@@ -191,6 +205,127 @@ describe('trunks', () => {
     await inbound.answered();
     const { dialled, callerNumber } = await over(inbound);
     assert.deepEqual([dialled, callerNumber], ['+493023456789', '+4917712345678']);
+  });
+
+  describe('that we register with', () => {
+    const registration = async (): Promise<TrunkStatus['registration'] | undefined> =>
+      (await farm.json<TrunkStatus[]>('trunks')).find(({ trunk }) => trunk === 'provider')?.registration;
+    const registered = async (): Promise<void> => {
+      const isIt = async (): Promise<boolean> => (await registration())?.state === 'registered';
+      await waitFor('the registration', isIt, { deadlineMs: 60_000, describe: () => provider.endpoint.ladder.print() });
+    };
+    /** Our Contact there is one and the same. */
+    const oneBinding = (): void => {
+      assert.equal(provider.contacts.length, 1, provider.contacts.join(' '));
+      assert.equal(new Set(provider.registers.map(({ callId }) => callId)).size, 1);
+      const cseqs = provider.registers.map(({ cseq }) => cseq);
+      assert.ok(
+        cseqs.every((cseq, i) => i === 0 || cseq >= (cseqs[i - 1] ?? 0)),
+        cseqs.join(' '),
+      );
+    };
+
+    test('its challenge is answered, and nothing of the inside is told', async () => {
+      await registered();
+      oneBinding();
+      const last = provider.registers.at(-1)?.toString() ?? '';
+      assert.match(last, /^REGISTER sip:provider\.example SIP/);
+      for (const inside of [1, 2, 11, 21, 31, 101]) {
+        const address = farm.host(inside).replaceAll('.', '\\.');
+        assert.doesNotMatch(last, new RegExp(`${address}(?!\\d)|X-Holdfast`), last);
+      }
+      assert.equal(provider.registers.at(-1)?.all('Via').length, 1);
+    });
+
+    test('its calls come by our Contact, for the number that was dialled', async () => {
+      const call = await provider.call('004930901821');
+      await call.answered();
+      const { dialled, source } = await over(call);
+      assert.deepEqual([dialled, source], ['+4930901821', { kind: 'trunk', trunk: 'provider' }]);
+      const forwarded = await provider.call('0049555', [
+        ['P-Called-Party-ID', '"x" <sip:004930901822@provider.example>'],
+      ]);
+      await forwarded.answered();
+      assert.equal((await over(forwarded)).dialled, '+4930901822');
+      const guess = await provider.call('004930901821', [], `sip:4930901820@${farm.host(100)};line=${'0'.repeat(32)}`);
+      assert.equal(await guess.rejected(), 407);
+    });
+
+    test('our calls to it show its own domain', async () => {
+      provider.endpoint.onInvite(async call => {
+        await call.answer();
+      });
+      const call = await alice.invite(farm.uri('68004930555'));
+      await call.answered();
+      await over(call);
+      const isInvite = (message: SipMessage): boolean => message.isRequest && message.method === 'INVITE';
+      const invite = await provider.endpoint.received('our INVITE', isInvite);
+      assert.match(invite.requestUri, /^sip:004930555@/);
+      assert.match(invite.get('From'), /@provider\.example>/);
+    });
+
+    test('it goes on over the deaths of daemon and Kamailio, and is refreshed where it was', async () => {
+      const before = provider.registers.length;
+      const [daemon, kamailio] = [(await farm.status()).daemon.pid, await farm.pid('kamailio-1')];
+      for (const pid of [daemon, kamailio]) process.kill(pid, 'SIGKILL');
+      provider.manner.nonceUses = 1;
+      await farm.daemonAfter(daemon);
+      await farm.whole();
+      assert.equal((await registration())?.state, 'registered');
+      const call = await provider.call('004930901821');
+      await call.answered();
+      await over(call);
+      assert.equal(provider.registers.length, before);
+      // Refreshed at once, as it wants another time now; the nonces of this provider are good for one.
+      provider.manner.minSeconds = 700;
+      const changed = usual.replace("user: '4930901820'", "user: '4930901820', expiresSeconds: 650");
+      await farm.reload(changed);
+      await waitFor('the refresh', () => provider.registers.some(one => one.get('Expires') === '700'));
+      await waitFor('it to be taken', async () => (await registration())?.error === null);
+      oneBinding();
+    });
+
+    test('a provider that is in trouble, and one that refuses us, are told of', async () => {
+      provider.manner.refuses = 403;
+      await farm.reload(usual.replace("user: '4930901820'", "user: '4930901820', expiresSeconds: 660"));
+      await waitFor('the refusal', async () => (await registration())?.sipStatus === 403);
+      const { state, error, until } = (await registration()) ?? {};
+      assert.deepEqual([state, error], ['registered', '403 Unspecified']);
+      assert.ok(until);
+      provider.manner.refuses = undefined;
+      await farm.reload(usual);
+      await waitFor('it to be refreshed', async () => (await registration())?.error === null);
+    });
+
+    test('that the config has no more is ended there, and told as events', async () => {
+      await farm.reload(usual.replace(/register: \{ domain: provider.*/, 'probeSeconds: 0'));
+      await waitFor('the end', () => provider.contacts.length === 0);
+      await farm.reload(usual);
+      await registered();
+      const { stdout } = await farm.cli(['events', '--json']);
+      const told = stdout.split('\n').flatMap(line => /"type":"(trunk\.\w+)"/.exec(line)?.slice(1) ?? []);
+      assert.deepEqual(told, ['trunk.registered', 'trunk.unregistered', 'trunk.registered']);
+    });
+  });
+
+  test('a trunk from anywhere by user and password, with callers that are its own', async () => {
+    const branch = await endpoint(217);
+    const credentials = { username: 'branch', password: 'branch-secret' };
+    const from = `<sip:030512@${farm.host(217)}>;tag=c1`;
+    const wrong = await branch.invite(farm.uri('03023456789'), {
+      from,
+      credentials: { ...credentials, password: 'x' },
+    });
+    assert.equal(await wrong.rejected(), 407);
+    const stranger = await branch.invite(farm.uri('03023456789'), { credentials });
+    assert.equal(await stranger.rejected(), 403);
+    const { reason, limit } = await recordOf(farm, stranger.callId);
+    assert.deepEqual([reason, limit], ['trunk branch may not call as test', 'identities']);
+    const call = await branch.invite(farm.uri('03023456789'), { from, credentials });
+    await call.answered();
+    const record = await over(call);
+    assert.deepEqual(record.source, { kind: 'trunk', trunk: 'branch' });
+    assert.deepEqual([record.dialled, record.callerNumber], ['+493023456789', '+4930512']);
   });
 
   test('what is blocked is refused with 403: satellites for everybody, a prefix of one trunk', async () => {

@@ -29,7 +29,13 @@ interface BaresipResponse {
   readonly token: string;
 }
 
+export interface BaresipOptions extends PhoneOptions {
+  /** SRTP as baresip's accounts name it: offered in RTP/AVP (RFC 8643), or as RTP/SAVP. Default none. */
+  readonly mediaenc?: 'srtp' | 'srtp-mand';
+}
+
 export class Baresip extends DebianPhone {
+  readonly #isSecure: boolean;
   readonly #socket: Socket;
   readonly #tap: RtpTap;
   readonly #events: BaresipEvent[] = [];
@@ -37,8 +43,9 @@ export class Baresip extends DebianPhone {
   #commands = 0;
   #callId = '';
 
-  private constructor(options: PhoneOptions, process: PhoneProcess, tap: RtpTap, socket: Socket) {
+  private constructor(options: BaresipOptions, process: PhoneProcess, tap: RtpTap, socket: Socket) {
     super(options, process);
+    this.#isSecure = options.mediaenc !== undefined;
     this.#tap = tap;
     this.#socket = socket;
     const messages = new Netstrings(text => this.#take(JSON.parse(text) as BaresipEvent | BaresipResponse));
@@ -47,7 +54,7 @@ export class Baresip extends DebianPhone {
   }
 
   /** Starts one, and resolves when it is registered. */
-  static async start(options: PhoneOptions): Promise<Baresip> {
+  static async start(options: BaresipOptions): Promise<Baresip> {
     const folder = await PhoneProcess.folder('baresip');
     const from = 2 * randomInt(5_000, 9_900);
     const rtpPorts = { from, to: from + 19 };
@@ -78,13 +85,18 @@ export class Baresip extends DebianPhone {
     return this.#events.filter(({ type, param }) => type === 'CALL_REMOTE_SDP' && param === 'offer').length;
   }
 
-  /** What arrives at it. */
+  /** What arrives at it, of RTP. */
   get audio(): RtpMeter {
     return this.#tap.meter;
   }
 
-  async hears(hz: number, deadlineMs = 5000): Promise<void> {
-    await this.audio.hears(hz, this.user, deadlineMs);
+  async hears(hz: number, deadlineMs = 15_000): Promise<void> {
+    if (!this.#isSecure) await this.audio.hears(hz, this.user, deadlineMs);
+    await this.plays();
+  }
+
+  /** Waits until it has played more than it has so far: of SRTP, what its key fits. */
+  async plays(): Promise<void> {
     const decoded = await this.#decodedSeconds();
     const more = async (): Promise<boolean> => (await this.#decodedSeconds()) > decoded;
     await this.until(`${this.user} to play what comes in`, more);
@@ -170,9 +182,9 @@ async function controlSocket(address: string): Promise<Socket> {
   });
 }
 
-function config({ address, hz }: PhoneOptions, folder: string, { from, to }: PortRange): string {
+function config({ address, hz, tls }: PhoneOptions, folder: string, { from, to }: PortRange): string {
   return `sip_listen ${address}:5060
-net_interface ${address}
+${tls === undefined ? '' : `sip_cafile ${tls.trusts}\n`}net_interface ${address}
 audio_source ausine,${hz}
 ausrc_srate ${toneRate}
 ausrc_channels 2
@@ -182,6 +194,7 @@ ctrl_tcp_listen ${address}:${controlPort}
 statmode_default off
 module_path /usr/lib/baresip/modules
 module g711.so
+module srtp.so
 module ausine.so
 module_tmp account.so
 module_app menu.so
@@ -189,7 +202,10 @@ module_app ctrl_tcp.so
 `;
 }
 
-function account({ user, domain, secret, farm }: PhoneOptions): string {
-  const proxy = `sip:${farm.host(100)}:5060`;
-  return `<sip:${user}@${domain}>;auth_pass=${secret};outbound="${proxy}";regint=300;audio_codecs=PCMA,PCMU\n`;
+function account({ user, domain, secret, farm, tls, mediaenc }: BaresipOptions): string {
+  const transport = tls === undefined ? '' : ';transport=tls';
+  const proxy = `sip:${farm.host(100)}:${tls === undefined ? 5060 : 5061}${transport}`;
+  const secured = mediaenc === undefined ? '' : `;mediaenc=${mediaenc}`;
+  return `<sip:${user}@${domain}${transport}>;auth_pass=${secret};outbound="${proxy}";regint=300;audio_codecs=PCMA,PCMU${secured}
+`;
 }

@@ -24,6 +24,7 @@ export function callDetailRecord(callId: string, change: Partial<CallDetailRecor
     limit: null,
     nodes: ['call-1'],
     recoveries: 0,
+    transfers: [],
     legs: [],
     ...change,
   };

@@ -1,4 +1,4 @@
-// A bare Debian 12 in a folder, entered by chroot in namespaces of its own: a machine without a network, to install on.
+// A bare Debian 12 in a folder, started in namespaces of its own by its systemd: a machine without a network, to install on.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -29,11 +29,19 @@ mount -t tmpfs -o mode=755 tmpfs "$1/run"
 mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
 for node in null zero full random urandom tty; do mount --bind /dev/$node "$1/dev/$node"; done`;
 
-/** Its first process waits for all that have lost their parent. */
-const firstProcess = `set -e
+/** Its first process is its systemd, which finds what systemd.io/CONTAINER_INTERFACE wants: its own root, /sys and control groups. */
+const boot = `set -e
 ${mounts}
+cd "$1"
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mkdir -p dev/shm dev/pts .outside
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -sf pts/ptmx dev/ptmx
 ip link set lo up
-exec chroot "$1" env -i ${environment.join(' ')} bash -c 'trap "exit 0" TERM; echo up; while :; do sleep 1 & wait $!; done'`;
+pivot_root . .outside
+umount --lazy .outside
+exec env -i container=test ${environment.join(' ')} /lib/systemd/systemd --log-target=console`;
 
 export class DebianMachine {
   readonly root: string;
@@ -63,13 +71,14 @@ export class DebianMachine {
   }
 
   async start(): Promise<void> {
-    const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--uts', '--ipc', '--net'];
-    const args = ['bash', '-c', firstProcess, 'bash', this.root, join(cache, 'archives')];
+    const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--uts', '--ipc', '--net', '--cgroup'];
+    const args = ['bash', '-c', boot, 'bash', this.root, join(cache, 'archives')];
     this.#process = spawn('unshare', [...namespaces, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     process.once('exit', () => this.#process?.kill('SIGKILL'));
     for (const stream of [this.#process.stdout, this.#process.stderr])
       stream?.on('data', (chunk: Buffer) => (this.#said += chunk.toString()));
-    await waitFor('the machine to start', () => this.#said.includes('up'), { describe: () => this.#said });
+    const isUp = async (): Promise<boolean> => (await this.run('systemctl is-system-running')).stdout === 'running\n';
+    await waitFor('the machine to start', isUp, { deadlineMs: 60_000, everyMs: 200, describe: () => this.#said });
   }
 
   /** On the started machine, as root. */

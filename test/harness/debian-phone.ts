@@ -10,6 +10,8 @@ export interface PhoneOptions {
   readonly user: string;
   readonly secret: string;
   readonly domain: string;
+  /** By UDP where there is none; `trusts` is the file of the certificate that it wants to be shown. */
+  readonly tls?: { readonly trusts: string };
   /** What its user says, all the time. */
   readonly hz: number;
 }
@@ -56,12 +58,12 @@ export abstract class DebianPhone {
   }
 
   /** Waits until its call stands so. */
-  async is(state: PhoneState, deadlineMs = 10_000): Promise<void> {
+  async is(state: PhoneState, deadlineMs = 20_000): Promise<void> {
     await this.until(`${this.user} to be ${state}`, () => this.#state === state, deadlineMs);
   }
 
   async hasDigits(digits: string): Promise<void> {
-    await this.until(`digits ${digits} at ${this.user}`, () => this.#digits === digits, 5000);
+    await this.until(`digits ${digits} at ${this.user}`, () => this.#digits === digits);
   }
 
   protected enter(state: PhoneState): void {
@@ -73,7 +75,7 @@ export abstract class DebianPhone {
     this.#digits += digit;
   }
 
-  protected async until<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 5000) {
+  protected async until<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 15_000) {
     return waitFor(what, condition, { deadlineMs, describe: () => `${this.#state}, ${this.#digits}\n${this.story()}` });
   }
 }

@@ -1,7 +1,7 @@
 // `holdfast demo call`: two phones with audio call each other through the running farm, and the way of each message is told.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { FarmStatus } from '../../core/control/operations.js';
+import type { FarmStatus } from '../../core/control/views.js';
 import type { DemoCall, DemoMessage, DemoOptions, DemoReport } from '../../core/cli/composition.js';
 import { subnetAddress } from '../../core/farm/farm-plan.js';
 import { statePaths } from '../../core/host/state-folder.js';

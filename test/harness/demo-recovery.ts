@@ -1,7 +1,7 @@
 // `holdfast demo recovery`: calls with audio, the death of their node, and what the phones noticed of it, in order of time.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { FarmStatus } from '../../core/control/operations.js';
+import type { FarmStatus } from '../../core/control/views.js';
 import type { DemoOptions, DemoStep, RecoveryDemoReport } from '../../core/cli/composition.js';
 import { HoldfastError } from '../../core/errors.js';
 import { subnetAddress } from '../../core/farm/farm-plan.js';

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { CallStatus, FarmStatus, RegistrationStatus } from '../../core/control/operations.js';
+import type { CallStatus, FarmStatus, RegistrationStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { freeSubnet, type Subnet } from './free-subnet.js';
 import { projectRoot } from './project-root.js';
@@ -159,8 +159,24 @@ export class Farm {
     await waitFor('the farm to be whole', isWhole, { deadlineMs, everyMs: 200, describe });
   }
 
+  /** Kills the daemon with -9. Gives its pid, for `daemonAfter`. */
+  async killDaemon(): Promise<number> {
+    const { pid } = (await this.status()).daemon;
+    process.kill(pid, 'SIGKILL');
+    return pid;
+  }
+
+  /** Waits until another daemon than this one is ready. */
+  async daemonAfter(pid: number): Promise<void> {
+    const another = async (): Promise<boolean> => {
+      const status = await this.status().catch(() => undefined);
+      return status?.ready === true && status.daemon.pid !== pid;
+    };
+    await waitFor('the next daemon', another, { deadlineMs: 60_000, everyMs: 100 });
+  }
+
   /** Waits until no call is left. */
-  async idle(deadlineMs = 10_000): Promise<void> {
+  async idle(deadlineMs = 20_000): Promise<void> {
     const none = async (): Promise<boolean> => (await this.status()).calls.active === 0;
     const describe = async (): Promise<string> => JSON.stringify(await this.calls(), undefined, 1);
     await waitFor('all calls to be over', none, { deadlineMs, everyMs: 200, describe });

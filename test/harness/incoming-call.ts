@@ -60,7 +60,7 @@ export class IncomingCall extends SipCall {
   }
 
   /** 200. Resolves when the ACK is there. */
-  async answer(media: MediaOptions = {}, deadlineMs = 10_000): Promise<this> {
+  async answer(media: MediaOptions = {}, deadlineMs = 20_000): Promise<this> {
     this.#succeed(media);
     return this.confirmed(deadlineMs);
   }
@@ -73,7 +73,7 @@ export class IncomingCall extends SipCall {
   }
 
   /** Waits for a CANCEL. */
-  async cancelled(deadlineMs = 5000): Promise<SipMessage> {
+  async cancelled(deadlineMs = 15_000): Promise<SipMessage> {
     return this.waitFor('CANCEL', () => this.#cancel, deadlineMs);
   }
 

@@ -91,7 +91,7 @@ export class Linphone extends DebianPhone {
     this.process.write(digit);
   }
 
-  async hears(hz: number, deadlineMs = 5000): Promise<void> {
+  async hears(hz: number, deadlineMs = 15_000): Promise<void> {
     const since = await this.#recording.length();
     let last: Heard | undefined;
     const check = async (): Promise<boolean> => isTone((last = await this.#recording.heard(since)), hz);

@@ -11,6 +11,7 @@ import {
   type SdpCodec,
   type SdpModel,
 } from './sdp.js';
+import { newMaster, type SrtpKey } from './srtp.js';
 
 export interface MediaOptions {
   /** In order of preference. Default PCMA. */
@@ -23,7 +24,20 @@ export interface MediaOptions {
   /** Whole media sections of an offer beside the audio: `m=` lines with what belongs to them. Default none. */
   readonly before?: readonly string[];
   readonly after?: readonly string[];
+  /** What is offered: RTP, SRTP, or RTP that may be SRTP (RFC 8643). Whoever offers no SRTP takes none. Default rtp. */
+  readonly security?: Security;
+  /** Sequence number of the first packet. Default any. */
+  readonly firstSequence?: number;
 }
+
+export type Security = keyof typeof transports;
+
+const transports = {
+  rtp: 'RTP/AVP',
+  optional: 'RTP/AVP',
+  srtp: 'RTP/SAVP',
+  'srtp with feedback': 'RTP/SAVPF',
+} as const;
 
 /** What the other side may do to us, seen from our side. */
 const mirrored: Readonly<Record<Direction, Direction>> = {
@@ -39,7 +53,8 @@ export class MediaSession {
   #version = 0;
   #local: SdpModel | undefined;
   #remote: SdpAudio | undefined;
-  #options: Required<MediaOptions>;
+  #options: Required<Omit<MediaOptions, 'firstSequence'>>;
+  readonly #master = newMaster();
 
   private constructor(stream: RtpStream, options: MediaOptions) {
     this.stream = stream;
@@ -50,12 +65,13 @@ export class MediaSession {
       sends: true,
       before: [],
       after: [],
+      security: 'rtp',
       ...options,
     };
   }
 
   static async open(address: string, options: MediaOptions = {}): Promise<MediaSession> {
-    return new MediaSession(await RtpStream.open(address), options);
+    return new MediaSession(await RtpStream.open(address, options.firstSequence), options);
   }
 
   /** The audio stream that the other side described last. */
@@ -68,10 +84,20 @@ export class MediaSession {
     return this.#local?.direction;
   }
 
+  /** From the next description on. */
+  prefers(change: MediaOptions): void {
+    this.#options = { ...this.#options, ...change };
+  }
+
   offer(change: MediaOptions = {}): string {
     this.#options = { ...this.#options, ...change };
-    const { codecs, direction, telephoneEvent, before, after } = this.#options;
-    return this.#describe({ direction, codecs: offeredCodecs(codecs, telephoneEvent), before, after });
+    const { codecs, direction, telephoneEvent, before, after, security } = this.#options;
+    const audio = { direction, codecs: offeredCodecs(codecs, telephoneEvent), transport: transports[security] };
+    return this.#describe({
+      ...audio,
+      ...{ before, after },
+      ...(security === 'rtp' ? {} : { key: this.#key() }),
+    });
   }
 
   /** Answers with the first offered codec that we speak, under the offer's number; throws where there is none. */
@@ -86,7 +112,11 @@ export class MediaSession {
     const at = session.media.findIndex(line => line.startsWith('audio '));
     const refused = session.media.flatMap((line, i) => (i === at ? [] : [{ at: i, line }]));
     const direction = narrow(mirrored[audio.direction], this.#options.direction);
-    const text = this.#describe({ direction, codecs: event ? [codec, event] : [codec], refused });
+    const key = this.#keyFor(audio);
+    const text = this.#describe({
+      ...{ direction, codecs: event ? [codec, event] : [codec], refused, transport: audio.transport },
+      ...(key ? { key } : {}),
+    });
     this.#agree(audio);
     return text;
   }
@@ -102,8 +132,19 @@ export class MediaSession {
     this.stream.close();
   }
 
+  #key(tag = 1, suite: SrtpKey['suite'] = 'AES_CM_128_HMAC_SHA1_80'): SrtpKey {
+    return { tag, suite, master: this.#master };
+  }
+
+  /** Ours, for the first of the offered keys; throws where SRTP is asked of a phone that has none. */
+  #keyFor({ transport, keys: [offered] }: SdpAudio): SrtpKey | undefined {
+    if (this.#options.security !== 'rtp' && offered) return this.#key(offered.tag, offered.suite);
+    if (transport !== 'RTP/AVP') throw new Error(`${transport} is offered to a phone without SRTP`);
+    return undefined;
+  }
+
   /** The version rises with every change, and only then (RFC 3264 §8). */
-  #describe(media: Pick<SdpModel, 'direction' | 'codecs' | 'refused' | 'before' | 'after'>): string {
+  #describe(media: Omit<SdpModel, 'id' | 'version' | 'address' | 'port'>): string {
     const { address, port } = this.stream;
     const same = { id: this.#id, version: this.#version, address, port, ...media };
     const changed = !this.#local || formatSdp(same) !== formatSdp(this.#local);
@@ -125,6 +166,8 @@ export class MediaSession {
       telephoneEvent: pickEvent(remote.codecs, codec.clockRate)?.payloadType,
       receivesTelephoneEvent: local.filter(({ name }) => name === 'telephone-event').map(item => item.payloadType),
     };
+    const theirs = remote.keys.find(({ tag }) => tag === this.#local?.key?.tag);
+    this.stream.secure(this.#local?.key, theirs);
     this.stream.agree(agreement);
     const direction = narrow(mirrored[remote.direction], this.#local?.direction ?? 'sendrecv');
     const maySend = remote.port !== 0 && (direction === 'sendrecv' || direction === 'sendonly');

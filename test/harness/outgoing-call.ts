@@ -61,24 +61,24 @@ export class OutgoingCall extends SipCall {
   }
 
   /** Waits for a 180. */
-  async ringing(deadlineMs = 5000): Promise<SipMessage> {
+  async ringing(deadlineMs = 15_000): Promise<SipMessage> {
     return this.waitFor('180', () => this.#provisional.find(({ status }) => status === 180), deadlineMs);
   }
 
   /** Waits for a provisional response with SDP. */
-  async earlyMedia(deadlineMs = 5000): Promise<SipMessage> {
+  async earlyMedia(deadlineMs = 15_000): Promise<SipMessage> {
     return this.waitFor('a 18x with SDP', () => this.#provisional.find(({ body }) => body !== ''), deadlineMs);
   }
 
   /** Waits for the 2xx; a refusal fails at once. */
-  async answered(deadlineMs = 10_000): Promise<SipMessage> {
+  async answered(deadlineMs = 20_000): Promise<SipMessage> {
     const final = await this.waitFor('200 to INVITE', () => this.#final, deadlineMs);
     if (final.status < 300) return final;
     throw new Error(`the call was refused: ${final.startLine}\n${this.ladder()}`);
   }
 
   /** Waits for a final response that is no 2xx, and gives its status. */
-  async rejected(deadlineMs = 10_000): Promise<number> {
+  async rejected(deadlineMs = 20_000): Promise<number> {
     const final = await this.waitFor('the call to be refused', () => this.#final, deadlineMs);
     if (final.status >= 300) return final.status;
     throw new Error(`the call was answered\n${this.ladder()}`);
@@ -88,7 +88,7 @@ export class OutgoingCall extends SipCall {
    * Sends CANCEL, once there is a provisional response (§9.1), and waits for the INVITE's final response. A 2xx that
    * crossed it is acknowledged and hung up, as a phone does; its status is given all the same.
    */
-  async cancel(headers: readonly Header[] = [], deadlineMs = 5000): Promise<number> {
+  async cancel(headers: readonly Header[] = [], deadlineMs = 15_000): Promise<number> {
     await this.waitFor('a response to INVITE', () => this.#final ?? this.#provisional[0], deadlineMs);
     if (!this.#final) this.#sendCancel(headers);
     const final = await this.waitFor('the final response to a cancelled INVITE', () => this.#final, deadlineMs);

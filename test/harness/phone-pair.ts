@@ -38,6 +38,11 @@ export class PhonePair {
     return pair;
   }
 
+  /** Two phones that are in a call already. */
+  static of(caller: OutgoingCall, callee: IncomingCall): PhonePair {
+    return new PhonePair(caller, callee);
+  }
+
   get calls(): readonly SipCall[] {
     return [this.caller, this.callee];
   }
@@ -51,12 +56,12 @@ export class PhonePair {
   }
 
   /** Each hears the other's tone, and nobody else's. */
-  async hear(deadlineMs = 5000): Promise<void> {
+  async hear(deadlineMs = 15_000): Promise<void> {
     await Promise.all([this.caller.audio.hears(calleeHz, deadlineMs), this.callee.audio.hears(callerHz, deadlineMs)]);
   }
 
   /** Both have had a re-INVITE since they had `before` of them. */
-  async reinvited(before: readonly number[], deadlineMs = 10_000): Promise<void> {
+  async reinvited(before: readonly number[], deadlineMs = 20_000): Promise<void> {
     await waitFor(
       'both phones to be re-INVITEd',
       () => this.calls.every((call, i) => call.reinvites.length > (before[i] ?? 0)),

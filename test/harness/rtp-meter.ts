@@ -28,6 +28,7 @@ export class RtpMeter {
   #events = new Set<string>();
   #sources = new Set<string>();
   #ssrcs = new Set<number>();
+  #captured: Int16Array[] | undefined;
   #audio: { readonly atMs: number; readonly samples: Int16Array; readonly sampleRate: number }[] = [];
 
   packet(packet: RtpPacket, source: string, isEvent: boolean): void {
@@ -45,6 +46,14 @@ export class RtpMeter {
     const atMs = performance.now();
     this.#audio.push({ atMs, samples, sampleRate });
     if (this.#audio.length > 50) this.#audio.shift();
+    this.#captured?.push(samples);
+  }
+
+  /** Keeps all audio from now on: what is short is not missed, however late it is looked at. Gives what there is by then. */
+  capture(): () => Int16Array {
+    const captured: Int16Array[] = [];
+    this.#captured = captured;
+    return () => Int16Array.from(captured.flatMap(samples => [...samples]));
   }
 
   heard(): Heard | undefined {
@@ -53,7 +62,7 @@ export class RtpMeter {
   }
 
   /** Waits until this tone is heard, clean and within 10 Hz. */
-  async hears(hz: number, where: string, deadlineMs = 5000): Promise<Heard> {
+  async hears(hz: number, where: string, deadlineMs = 15_000): Promise<Heard> {
     const check = (): Heard | undefined => {
       const heard = this.heard();
       return isTone(heard, hz) ? heard : undefined;
@@ -67,7 +76,7 @@ export class RtpMeter {
     present: readonly number[],
     absent: readonly number[],
     where: string,
-    deadlineMs = 5000,
+    deadlineMs = 15_000,
   ): Promise<void> {
     const shares = (tones: readonly number[]): number[] => {
       const recent = this.#recent();

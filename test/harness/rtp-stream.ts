@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto';
 import { openCodec, type AudioCodec, type CodecName } from './audio-codec.js';
 import { RtpMeter, type RtpReport } from './rtp-meter.js';
 import { decodeRtp, encodeRtp, encodeTelephoneEvent } from './rtp-packet.js';
+import { SrtpReceiver, SrtpSender, type SrtpKey } from './srtp.js';
 import { ToneSource, type Heard } from './tone.js';
 import { waitFor } from './wait-for.js';
 
@@ -34,13 +35,17 @@ export class RtpStream {
   #digits: DigitInProgress[] = [];
   #timer: NodeJS.Timeout | undefined;
   #nextMs = 0;
-  #sequence = randomInt(2 ** 16);
+  #sequence: number;
+  #sender: SrtpSender | undefined;
+  #receiver: SrtpReceiver | undefined;
   #timestamp = randomInt(2 ** 31);
   readonly #ssrc = randomInt(1, 2 ** 32);
   #sent = 0;
+  #isClosed = false;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, sequence: number) {
     this.#socket = socket;
+    this.#sequence = sequence;
     const { address, port } = socket.address();
     this.address = address;
     this.port = port;
@@ -50,7 +55,7 @@ export class RtpStream {
   }
 
   /** Binds an even port (RFC 3550 §11) of the address. */
-  static async open(address: string): Promise<RtpStream> {
+  static async open(address: string, firstSequence = randomInt(2 ** 16)): Promise<RtpStream> {
     for (let attempt = 0; ; attempt++) {
       const socket = createSocket('udp4');
       try {
@@ -59,7 +64,7 @@ export class RtpStream {
           socket.bind(2 * randomInt(15_000, 30_000), address, resolve);
         });
         socket.removeAllListeners('error');
-        return new RtpStream(socket);
+        return new RtpStream(socket, firstSequence);
       } catch (error) {
         socket.close();
         if (attempt === 20) throw error;
@@ -83,6 +88,38 @@ export class RtpStream {
       this.#encoder = openCodec(agreement.codec);
     }
     this.#agreement = agreement;
+  }
+
+  /** SRTP where there are two keys, RTP where not. */
+  secure(ours: SrtpKey | undefined, theirs: SrtpKey | undefined): void {
+    if (!ours || !theirs) {
+      this.#sender = this.#receiver = undefined;
+      return;
+    }
+    this.#sender ??= new SrtpSender(ours);
+    this.#sender.rekey(ours);
+    this.#receiver ??= new SrtpReceiver(theirs);
+    this.#receiver.rekey(theirs);
+  }
+
+  /** Packets that came in and were not of the key agreed on. */
+  get unauthentic(): number {
+    return this.#receiver?.refused ?? 0;
+  }
+
+  /** Undefined where what comes in is RTP. */
+  get remoteKey(): SrtpKey | undefined {
+    return this.#receiver?.key;
+  }
+
+  /** Of what comes in, by SSRC. */
+  get rollovers(): readonly number[] {
+    return this.#receiver?.rollovers ?? [];
+  }
+
+  /** Sequence number of the next packet. */
+  get sequence(): number {
+    return this.#sequence;
   }
 
   /** Sends from now on: silence, until there is a tone. */
@@ -109,7 +146,9 @@ export class RtpStream {
     if (this.#agreement?.telephoneEvent === undefined) throw new Error('telephone-event was not agreed on');
     this.start();
     for (const digit of digits) this.#digits.push({ digit, packets: 0, timestamp: 0 });
-    await waitFor(`digits ${digits} to be sent`, () => this.#digits.length === 0, { deadlineMs: digits.length * 400 });
+    await waitFor(`digits ${digits} to be sent`, () => this.#digits.length === 0, {
+      deadlineMs: 2_000 + digits.length * 400,
+    });
   }
 
   report(): RtpReport {
@@ -120,22 +159,29 @@ export class RtpStream {
     this.#meter.reset();
   }
 
+  /** Keeps all audio from now on; see RtpMeter. */
+  capture(): () => Int16Array {
+    return this.#meter.capture();
+  }
+
   /** The tone in the last 200 ms; undefined for silence, or when nothing came in that time. */
   heard(): Heard | undefined {
     return this.#meter.heard();
   }
 
   /** Waits until this tone is heard, clean and within 10 Hz. */
-  async hears(hz: number, deadlineMs = 5000): Promise<Heard> {
+  async hears(hz: number, deadlineMs = 15_000): Promise<Heard> {
     return this.#meter.hears(hz, `${this.address}:${this.port}`, deadlineMs);
   }
 
   /** Waits until some tones are heard together, and some are not. */
-  async hearsMix(present: readonly number[], absent: readonly number[], deadlineMs = 5000): Promise<void> {
+  async hearsMix(present: readonly number[], absent: readonly number[], deadlineMs = 15_000): Promise<void> {
     await this.#meter.hearsMix(present, absent, `${this.address}:${this.port}`, deadlineMs);
   }
 
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.stop();
     this.#encoder?.close();
     for (const decoder of this.#decoders.values()) decoder.close();
@@ -177,13 +223,15 @@ export class RtpStream {
     // Port 0 or 0.0.0.0: the other side takes no audio.
     if (remote.port === 0 || remote.address === '0.0.0.0') return;
     const packet = { payloadType, marker, sequence: this.#sequence, timestamp, ssrc: this.#ssrc, payload };
-    this.#socket.send(encodeRtp(packet), remote.port, remote.address);
+    const plain = encodeRtp(packet);
+    this.#socket.send(this.#sender?.protect(plain) ?? plain, remote.port, remote.address);
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#sent++;
   }
 
   #onMessage(data: Buffer, from: RemoteInfo): void {
-    const packet = decodeRtp(data);
+    const plain = this.#receiver && decodeRtp(data) ? this.#receiver.unprotect(data) : data;
+    const packet = plain && decodeRtp(plain);
     if (!packet) return;
     const isEvent = this.#agreement?.receivesTelephoneEvent.includes(packet.payloadType) ?? false;
     this.#meter.packet(packet, `${from.address}:${from.port}`, isEvent);

@@ -1,5 +1,6 @@
 // Session descriptions of a test endpoint: one audio stream, RFC 3264 offers and answers. Pure.
 import { codecs as codecFacts, type CodecName } from './audio-codec.js';
+import { formatKey, parseKey, type SrtpKey } from './srtp.js';
 
 export type Direction = 'sendrecv' | 'sendonly' | 'recvonly' | 'inactive';
 
@@ -15,6 +16,10 @@ export interface SdpAudio {
   readonly port: number;
   readonly direction: Direction;
   readonly codecs: readonly SdpCodec[];
+  /** e.g. `RTP/AVP` */
+  readonly transport: string;
+  /** Of the suites that we know, in their order. */
+  readonly keys: readonly SrtpKey[];
 }
 
 export interface SdpSession {
@@ -51,7 +56,7 @@ export function parseSdp(text: string): SdpSession {
 }
 
 function parseAudio(section: readonly string[], head: readonly string[]): SdpAudio {
-  const [, port = '0', , ...payloadTypes] = section[0]?.slice(2).trim().split(/\s+/) ?? [];
+  const [, port = '0', transport = '', ...payloadTypes] = section[0]?.slice(2).trim().split(/\s+/) ?? [];
   const connection = value(section, 'c=') ?? value(head, 'c=') ?? '';
   const direction = (lines: readonly string[]): Direction | undefined =>
     lines.map(line => /^a=(sendrecv|sendonly|recvonly|inactive)\s*$/.exec(line)?.[1]).find(Boolean) as
@@ -60,6 +65,8 @@ function parseAudio(section: readonly string[], head: readonly string[]): SdpAud
     address: connection.split(' ')[2]?.trim() ?? '',
     port: Number(port),
     direction: direction(section) ?? direction(head) ?? 'sendrecv',
+    transport,
+    keys: section.flatMap(line => parseKey(line) ?? []),
     codecs: payloadTypes.map(text => {
       const payloadType = Number(text);
       const rtpmap = value(section, `a=rtpmap:${text} `) ?? staticCodecs[payloadType] ?? 'unknown/0';
@@ -85,6 +92,9 @@ export interface SdpModel {
   readonly port: number;
   readonly direction: Direction;
   readonly codecs: readonly SdpCodec[];
+  /** Default RTP/AVP. */
+  readonly transport?: string;
+  readonly key?: SrtpKey;
   /** m= lines of the offer that are refused, by their place; the audio stream takes the first free one. */
   readonly refused?: readonly { readonly at: number; readonly line: string }[];
   /** Of an offer: lines of other streams. */
@@ -93,14 +103,15 @@ export interface SdpModel {
 }
 
 export function formatSdp(model: SdpModel): string {
-  const { address, port, direction, codecs, refused = [] } = model;
+  const { address, port, direction, codecs, transport = 'RTP/AVP', key, refused = [] } = model;
   const maps = codecs.flatMap(({ payloadType, name, clockRate }) => [
     `a=rtpmap:${payloadType} ${name}/${clockRate}${name === 'opus' ? '/2' : ''}`,
     ...(name === 'telephone-event' ? [`a=fmtp:${payloadType} 0-16`] : []),
   ]);
   const audio = [
-    `m=audio ${port} RTP/AVP ${codecs.map(({ payloadType }) => payloadType).join(' ')}`,
+    `m=audio ${port} ${transport} ${codecs.map(({ payloadType }) => payloadType).join(' ')}`,
     ...maps,
+    ...(key ? [formatKey(key)] : []),
     'a=ptime:20',
     `a=${direction}`,
   ];

@@ -127,19 +127,19 @@ export abstract class SipCall {
   }
 
   /** Waits until the call has ended by a BYE of either side. */
-  async ended(deadlineMs = 5000): Promise<CallEnd> {
+  async ended(deadlineMs = 15_000): Promise<CallEnd> {
     return this.waitFor('the call to end', () => this.#end, deadlineMs);
   }
 
   /** Waits until the call is up; one that was, and has ended since, counts. One that ended before fails at once. */
-  async confirmed(deadlineMs = 5000): Promise<this> {
+  async confirmed(deadlineMs = 15_000): Promise<this> {
     const decided = (): boolean => this.#wasConfirmed || this.#state === 'terminated';
     await this.waitFor('the call to be up', decided, deadlineMs);
     if (!this.#wasConfirmed) throw new Error(`the call ended before it was up\n${this.ladder()}`);
     return this;
   }
 
-  async waitFor<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 5000) {
+  async waitFor<T>(what: string, condition: () => T | Promise<T>, deadlineMs = 15_000) {
     return waitFor(what, condition, { deadlineMs, everyMs: 5, describe: () => this.ladder() });
   }
 

@@ -1,6 +1,5 @@
-// A small SIP user agent on one UDP address, scripted by a test: real transactions and dialogs (RFC 3261), real audio.
+// A small SIP user agent on one UDP address, or on a connection to a proxy, scripted by a test: real transactions and dialogs (RFC 3261), real audio.
 import { randomBytes } from 'node:crypto';
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { IncomingCall } from './incoming-call.js';
 import { MediaSession, type MediaOptions } from './media-session.js';
 import { OutgoingCall, type InviteOptions } from './outgoing-call.js';
@@ -9,6 +8,8 @@ import { answerChallenge, challengesOf, type Credentials } from './sip-digest.js
 import { SipLadder, type LadderRow } from './sip-ladder.js';
 import { hostPortOf, parameter, SipMessage, type Header, type HostPort } from './sip-message.js';
 import { ClientTransaction, ServerTransaction } from './sip-transaction.js';
+import { openListener, type ListenerOptions } from './sip-listener.js';
+import { openConnection, openUdp, type ConnectionOptions, type SipWire } from './sip-wire.js';
 import { timeoutStatus, type ResponseExtra, type SipTransport } from './sip-transport.js';
 import { waitFor } from './wait-for.js';
 
@@ -16,11 +17,17 @@ export interface EndpointOptions extends MediaOptions {
   readonly address: string;
   /** Default 5060. */
   readonly port?: number;
+  /** One connection for all it sends, instead of UDP: `port` is what the kernel gives. */
+  readonly connection?: ConnectionOptions;
+  /** Takes connections at its port, and opens some, as a server does. */
+  readonly listens?: ListenerOptions;
   /** User part of From and Contact. Default `test`. */
   readonly user?: string;
   /** Host part of From. Default: the address. */
   readonly domain?: string;
   readonly credentials?: Credentials;
+  /** Methods outside of calls that are answered 200. Default: OPTIONS. */
+  readonly accepts?: readonly string[];
   /** Changes each message's text before it is sent: compact names, folded headers, other bodies. */
   readonly writes?: (text: string) => string;
 }
@@ -33,6 +40,7 @@ export interface RequestOptions {
   readonly credentials?: Credentials;
 }
 
+type RequestHandler = (request: SipMessage) => { readonly status: number; readonly extra?: ResponseExtra } | undefined;
 type InviteHandler = (call: IncomingCall) => void | Promise<void>;
 
 const reasons: Readonly<Record<number, string>> = {
@@ -56,33 +64,64 @@ const reasons: Readonly<Record<number, string>> = {
 
 export class SipEndpoint implements SipTransport {
   readonly address: string;
-  readonly port: number;
   readonly ladder = new SipLadder();
   readonly #options: EndpointOptions;
-  readonly #socket: Socket;
+  #wire: SipWire | undefined;
   readonly #clients = new Map<string, ClientTransaction>();
   readonly #servers = new Map<string, ServerTransaction>();
   readonly #calls = new Set<SipCall>();
   readonly #failures: unknown[] = [];
   readonly #losses: ((row: Omit<LadderRow, 'atMs'>) => boolean)[] = [];
+  #answers: RequestHandler = ({ method }) => ({
+    status: (this.#options.accepts ?? ['OPTIONS']).includes(method) ? 200 : 501,
+  });
   #handler: InviteHandler = call => call.reject(480);
 
-  private constructor(socket: Socket, options: EndpointOptions) {
-    this.#socket = socket;
+  private constructor(options: EndpointOptions) {
     this.#options = options;
-    ({ address: this.address, port: this.port } = socket.address());
-    socket.on('message', (data, from) => this.#onDatagram(data, from));
-    socket.on('error', error => this.#failures.push(error));
+    this.address = options.address;
   }
 
   static async open(options: EndpointOptions): Promise<SipEndpoint> {
-    const socket = createSocket({ type: 'udp4', recvBufferSize: 1 << 20 });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.bind(options.port ?? 5060, options.address, resolve);
-    });
-    socket.removeAllListeners('error');
-    return new SipEndpoint(socket, options);
+    const endpoint = new SipEndpoint(options);
+    await endpoint.connect();
+    return endpoint;
+  }
+
+  /** Opens its socket; a new connection where it had one, as a phone does that lost it. */
+  async connect(): Promise<void> {
+    const { address, port = 5060, connection, listens } = this.#options;
+    const take = (data: Buffer, from: HostPort): void => this.#onMessage(data, from);
+    await this.disconnect();
+    this.#wire = connection
+      ? await openConnection(address, connection, take)
+      : listens
+        ? await openListener({ address, port }, listens, take)
+        : await openUdp({ address, port }, take, error => this.#failures.push(error));
+  }
+
+  /** Without a word to anybody. */
+  async disconnect(): Promise<void> {
+    await this.#wire?.close();
+    this.#wire = undefined;
+  }
+
+  /** Its connection has been ended by the other side. */
+  get isDisconnected(): boolean {
+    return this.#wire?.ended?.() ?? true;
+  }
+
+  get port(): number {
+    return this.#open.port;
+  }
+
+  get #open(): SipWire {
+    if (!this.#wire) throw new Error(`the endpoint at ${this.address} is not connected`);
+    return this.#wire;
+  }
+
+  get #reliable(): boolean {
+    return this.#options.connection !== undefined || this.#options.listens !== undefined;
   }
 
   get uri(): string {
@@ -90,7 +129,9 @@ export class SipEndpoint implements SipTransport {
   }
 
   get contact(): string {
-    return `<sip:${this.#user}@${this.address}:${this.port}>`;
+    const { transport } = this.#open;
+    const parameter = transport === 'UDP' ? '' : `;transport=${transport.toLowerCase()}`;
+    return `<sip:${this.#user}@${this.address}:${this.port}${parameter}>`;
   }
 
   /** Calls placed and received, the first one first. */
@@ -124,8 +165,13 @@ export class SipEndpoint implements SipTransport {
     this.#handler = handler;
   }
 
+  /** How requests outside of calls are answered from now on; undefined: not at all. */
+  onRequest(handler: RequestHandler): void {
+    this.#answers = handler;
+  }
+
   /** Waits for the next call that nobody has taken: `const call = await bob.incoming()`. Call it before the INVITE comes. */
-  async incoming(deadlineMs = 5000): Promise<IncomingCall> {
+  async incoming(deadlineMs = 15_000): Promise<IncomingCall> {
     let arrived: IncomingCall | undefined;
     this.onInvite(call => {
       arrived ??= call;
@@ -164,13 +210,11 @@ export class SipEndpoint implements SipTransport {
 
   /** Sends these very bytes. */
   async sendRaw(data: string | Buffer, to: HostPort): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#socket.send(data, to.port, to.address, error => (error ? reject(error) : resolve()));
-    });
+    await this.#open.send(data, to);
   }
 
   /** Waits for a message that was received and fulfils this, at any time so far or from now on. */
-  async received(what: string, test: (message: SipMessage) => boolean, deadlineMs = 5000): Promise<SipMessage> {
+  async received(what: string, test: (message: SipMessage) => boolean, deadlineMs = 15_000): Promise<SipMessage> {
     const find = (): SipMessage | undefined =>
       this.ladder.rows().find(row => row.direction === 'received' && test(row.message))?.message;
     return waitFor(what, find, { deadlineMs, everyMs: 5, describe: () => this.ladder.print() });
@@ -185,7 +229,7 @@ export class SipEndpoint implements SipTransport {
   async close(): Promise<void> {
     for (const call of this.#calls) call.close();
     for (const transaction of [...this.#clients.values(), ...this.#servers.values()]) transaction.stop();
-    await new Promise<void>(resolve => this.#socket.close(resolve));
+    await this.disconnect();
     if (this.#failures.length > 0) {
       const why = this.#failures.map(failure => (failure instanceof Error ? failure.message : String(failure)));
       throw new AggregateError(this.#failures, `failed at ${this.address}:${this.port}: ${why.join('; ')}`);
@@ -212,6 +256,7 @@ export class SipEndpoint implements SipTransport {
       send: message => this.#send(message, to),
       onResponse,
       onTimeout: () => onResponse(timeout),
+      reliable: this.#reliable,
     });
     this.#clients.set(`${branch} ${request.method}`, transaction);
     return transaction;
@@ -242,7 +287,10 @@ export class SipEndpoint implements SipTransport {
 
   /** The endpoint's own choice of media, where a call makes none. */
   #media(over: MediaOptions): MediaOptions {
-    const { codecs, direction, telephoneEvent, sends, before, after } = { ...this.#options, ...over };
+    const { codecs, direction, telephoneEvent, sends, before, after, security, firstSequence } = {
+      ...this.#options,
+      ...over,
+    };
     return {
       ...(before && { before }),
       ...(after && { after }),
@@ -250,6 +298,8 @@ export class SipEndpoint implements SipTransport {
       ...(direction && { direction }),
       ...(telephoneEvent === undefined ? {} : { telephoneEvent }),
       ...(sends === undefined ? {} : { sends }),
+      ...(security && { security }),
+      ...(firstSequence === undefined ? {} : { firstSequence }),
     };
   }
 
@@ -296,7 +346,7 @@ export class SipEndpoint implements SipTransport {
   }
 
   #withVia(request: SipMessage, branch: string): SipMessage {
-    const via = `SIP/2.0/UDP ${this.address}:${this.port};branch=${branch};rport`;
+    const via = `SIP/2.0/${this.#open.transport} ${this.address}:${this.port};branch=${branch};rport`;
     return new SipMessage(request.startLine, [['Via', via], ...request.headers], request.body);
   }
 
@@ -304,7 +354,8 @@ export class SipEndpoint implements SipTransport {
     if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return;
     this.ladder.add('sent', to, message);
     const { writes = (text: string): string => text } = this.#options;
-    this.#socket.send(writes(message.toString()), to.port, to.address);
+    // A message that a lost connection swallowed is repeated by nobody; over UDP the next one is on its way already.
+    this.#wire?.send(writes(message.toString()), to).catch(() => undefined);
   }
 
   #isLost(row: Omit<LadderRow, 'atMs'>): boolean {
@@ -313,7 +364,7 @@ export class SipEndpoint implements SipTransport {
     return at >= 0;
   }
 
-  #onDatagram(data: Buffer, { address, port }: RemoteInfo): void {
+  #onMessage(data: Buffer, { address, port }: HostPort): void {
     const message = SipMessage.parse(data);
     const peer = { address, port };
     if (!message || this.#isLost({ direction: 'received', peer, message, retransmission: false })) return;
@@ -342,11 +393,12 @@ export class SipEndpoint implements SipTransport {
     }
     // §18.2.2: to the sent-by of the topmost Via, or to the source where rport asks for it (RFC 3581).
     const via = request.get('Via');
-    const sentBy = /^SIP\/2\.0\/UDP\s+(\S+?)(?::(\d+))?\s*(?:;|$)/i.exec(via);
+    const sentBy = /^SIP\/2\.0\/[A-Z]+\s+(\S+?)(?::(\d+))?\s*(?:;|$)/i.exec(via);
     const rport = /;\s*rport\b/i.test(via);
-    const to = { address: peer.address, port: rport ? peer.port : Number(sentBy?.[2] ?? 5060) };
+    const to = { address: peer.address, port: rport || this.#reliable ? peer.port : Number(sentBy?.[2] ?? 5060) };
     const transaction = new ServerTransaction(rport ? markReceived(request, peer) : request, {
       send: message => this.#send(message, to),
+      reliable: this.#reliable,
     });
     this.#servers.set(key, transaction);
     const respond = (status: number): void =>
@@ -356,7 +408,13 @@ export class SipEndpoint implements SipTransport {
     else if (call) call.receive(transaction);
     else if (request.toTag !== '') respond(481);
     else if (request.method === 'INVITE') this.#onInvite(transaction, respond);
-    else respond(request.method === 'OPTIONS' ? 200 : 501);
+    else this.#onOther(transaction);
+  }
+
+  #onOther(transaction: ServerTransaction): void {
+    const answer = this.#answers(transaction.request);
+    if (answer !== undefined)
+      transaction.respond(this.response(transaction, answer.status, { toTag: token(), ...answer.extra }));
   }
 
   #onCancel(transaction: ServerTransaction, respond: (status: number) => void): void {

@@ -1,4 +1,4 @@
-// Client and server transactions over UDP (RFC 3261 §17), with the retransmissions that make a test endpoint a real one.
+// Client and server transactions (RFC 3261 §17), with the retransmissions that make a test endpoint a real one.
 import { SipMessage } from './sip-message.js';
 
 export const t1Ms = 500;
@@ -33,6 +33,8 @@ export interface ClientTransactionUser {
   readonly onResponse: (response: SipMessage) => void;
   /** Timer B or F: no final response in 32 s. */
   readonly onTimeout: () => void;
+  /** Over TCP nothing is sent again. */
+  readonly reliable?: boolean;
 }
 
 export class ClientTransaction {
@@ -47,7 +49,7 @@ export class ClientTransaction {
     this.#user = user;
     user.send(request);
     const isInvite = request.method === 'INVITE';
-    this.#retransmission.start(() => user.send(request), isInvite ? timeoutMs : t2Ms);
+    if (user.reliable !== true) this.#retransmission.start(() => user.send(request), isInvite ? timeoutMs : t2Ms);
     this.#timeout = setTimeout(() => this.#onTimeout(), timeoutMs);
   }
 
@@ -95,6 +97,8 @@ export interface ServerTransactionUser {
   readonly send: (message: SipMessage) => void;
   /** Timer H: a final response to INVITE that nobody acknowledged in 32 s. */
   readonly onTimeout?: () => void;
+  /** Over TCP only a 2xx to INVITE is repeated: what is after the proxy may lose it. */
+  readonly reliable?: boolean;
 }
 
 export class ServerTransaction {
@@ -125,7 +129,8 @@ export class ServerTransaction {
     this.#last = response;
     this.#user.send(response);
     if (response.status < 200 || this.request.method !== 'INVITE') return;
-    this.#retransmission.start(() => this.#user.send(response), t2Ms);
+    const again = this.#user.reliable !== true || response.status < 300;
+    if (again) this.#retransmission.start(() => this.#user.send(response), t2Ms);
     this.#timeout = setTimeout(() => {
       this.stop();
       this.#user.onTimeout?.();

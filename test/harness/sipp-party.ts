@@ -17,7 +17,7 @@ export interface PartyOptions {
   readonly host: number | FarNetwork;
   /** Default 5060. */
   readonly port?: number;
-  /** Default 15 s. */
+  /** Default 30 s. */
   readonly deadlineMs?: number;
   /** True: a message that the scenario does not expect is passed over. Default false. */
   readonly lenient?: boolean;
@@ -56,7 +56,7 @@ export class SippParty {
   }
 
   /** Waits until the scenario has come to this mark. */
-  async reaches(mark: string, deadlineMs = 10_000): Promise<void> {
+  async reaches(mark: string, deadlineMs = 20_000): Promise<void> {
     const isThere = async (): Promise<boolean> => (await this.#sipp.marks()).includes(mark);
     await waitFor(`${this.#scenario.name} to reach "${mark}"`, isThere, {
       ...{ deadlineMs, everyMs: 20, describe: () => this.#describe() },
@@ -88,6 +88,6 @@ function placeOf(farm: Farm, host: PartyOptions['host']): Omit<FarNetwork, 'name
   return typeof host === 'number' ? { address: farm.host(host), publicVip: farm.host(100) } : host;
 }
 
-function common({ port = 5060, deadlineMs = 15_000, retransmits = true, lenient = false }: PartyOptions) {
+function common({ port = 5060, deadlineMs = 30_000, retransmits = true, lenient = false }: PartyOptions) {
   return { messages: true, port, deadlineMs, retransmits, lenient };
 }

@@ -9,7 +9,7 @@ export interface Bearing {
 
 /** What a message must be like to be taken; POSIX extended regular expressions. */
 export interface Expected {
-  /** Default 10 s. */
+  /** Default 20 s. */
   readonly withinMs?: number;
   /** The call goes on without it. */
   readonly optional?: boolean;
@@ -123,7 +123,7 @@ export class SippScenario {
       const earlier = provisional.filter(status => status < what);
       for (const status of earlier) this.#steps.push(`<recv response="${status}" optional="true"/>`);
     }
-    const { withinMs = 10_000, optional = false } = expected;
+    const { withinMs = 20_000, optional = false } = expected;
     const attributes = [
       isResponse ? `response="${what}"` : `request="${what}"`,
       optional ? 'optional="true"' : `timeout="${withinMs}"`,

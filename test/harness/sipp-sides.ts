@@ -31,7 +31,7 @@ export class SippSides {
     const arriving = this.#callee.incoming(10_000);
     const party = await SippParty.caller(this.#farm, scenario, number, { host: 201, ...options });
     const call = await party.during(arriving);
-    call.ring();
+    // Without a 180: a 200 that follows at once may overtake it, and SIPp ends a call for what it does not expect.
     await party.during(call.answer());
     return { party, call };
   }

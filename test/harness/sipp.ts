@@ -19,7 +19,7 @@ interface CommonOptions {
   /** The run is ended when it takes longer. Default 60 s. */
   readonly deadlineMs?: number;
   /** Another one than `uac` or `uas`: by its name in test/harness/scenarios, or made here. */
-  readonly scenario?: string | SippScenario;
+  readonly scenario?: string | Pick<SippScenario, 'xml'>;
   /** False: sends nothing again by itself, and takes what comes again as any other message. Default true. */
   readonly retransmits?: boolean;
   /** How long it waits for what has to come, where its scenario does; default 1000. */
@@ -43,7 +43,12 @@ export interface SippUacOptions extends CommonOptions {
   readonly holdMs?: number;
   /** Keep the time of each call from INVITE to 180 and to 200. */
   readonly times?: boolean;
+  /** `tcp`: one connection that has all calls; `tcp-each`: one for each call. Default UDP. */
+  readonly transport?: keyof typeof transports;
 }
+
+/** As sipp's `-t` has them. */
+const transports = { udp: 'u1', tcp: 't1', 'tcp-each': 'tn' } as const;
 
 export interface SippUasOptions extends CommonOptions {
   /** Between 180 and 200; not 0 behind a per-packet balancer, which may swap the two. Default 100. */
@@ -91,7 +96,7 @@ export class Sipp {
 
   /** Starts calling; `finished()` has the outcome. */
   static async uac(options: SippUacOptions): Promise<Sipp> {
-    const { target, service, calls, rate, holdMs = 1000, waitMs = 1000, times = false } = options;
+    const { target, service, calls, rate, holdMs = 1000, waitMs = 1000, times = false, transport = 'udp' } = options;
     const args = [
       `${target.address}:${target.port}`,
       '-s',
@@ -102,6 +107,8 @@ export class Sipp {
       `${rate}`,
       '-l',
       `${calls}`,
+      '-t',
+      transports[transport],
       ...(times ? ['-trace_rtt', '-rtt_freq', '1', '-timer_resol', '1'] : []),
     ];
     return start(options.scenario ?? 'uac', options, { holdMs, waitMs }, args, Sipp.#make);
@@ -174,7 +181,7 @@ export class Sipp {
 }
 
 async function start(
-  scenario: string | SippScenario,
+  scenario: string | Pick<SippScenario, 'xml'>,
   options: CommonOptions,
   values: Readonly<Record<string, number>>,
   args: readonly string[],
@@ -204,7 +211,7 @@ async function start(
 }
 
 async function xmlOf(
-  scenario: string | SippScenario,
+  scenario: string | Pick<SippScenario, 'xml'>,
   values: Readonly<Record<string, number | string>>,
 ): Promise<string> {
   if (typeof scenario !== 'string') return scenario.xml;

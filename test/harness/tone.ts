@@ -46,6 +46,18 @@ export function sharesOf(tones: readonly number[], samples: Int16Array, sampleRa
   return tones.map(hz => (2 * goertzel(samples, sampleRate, hz)) / (samples.length * power));
 }
 
+/** When a tone is first heard by itself for 100 ms, in ms of these samples; undefined: nowhere. */
+export function firstHeard(hz: number, samples: Int16Array, sampleRate: number): number | undefined {
+  const [length, step] = [sampleRate / 10, sampleRate / 50];
+  for (let at = 0; at + length <= samples.length; at += step) {
+    const window = samples.subarray(at, at + length);
+    const power = window.reduce((sum, sample) => sum + sample * sample, 0);
+    if (power / length > 30 * 30 && (2 * goertzel(window, sampleRate, hz)) / (length * power) > 0.6)
+      return (at * 1000) / sampleRate;
+  }
+  return undefined;
+}
+
 function strongest(samples: Int16Array, sampleRate: number, from: number, to: number, step: number) {
   let best = { hz: from, power: 0 };
   for (let hz = from; hz <= to; hz += step) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** Default 5000. */
+  /** Default 15,000. */
   readonly deadlineMs?: number;
   /** Default 20. */
   readonly everyMs?: number;
@@ -17,7 +17,7 @@ export interface WaitOptions {
 export async function waitFor<T>(
   what: string,
   condition: () => T | Promise<T>,
-  { deadlineMs = 5000, everyMs = 20, describe }: WaitOptions = {},
+  { deadlineMs = 15_000, everyMs = 20, describe }: WaitOptions = {},
 ): Promise<Exclude<T, false | 0 | '' | null | undefined>> {
   const start = performance.now();
   let cause: unknown;

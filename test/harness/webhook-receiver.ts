@@ -46,7 +46,7 @@ export class WebhookReceiver {
     return this.taken.flatMap(({ records }) => records.map(({ callId }) => callId));
   }
 
-  async takes(count: number, deadlineMs = 5_000): Promise<void> {
+  async takes(count: number, deadlineMs = 15_000): Promise<void> {
     const describe = (): string => `${this.callIds.length} of ${count} taken in ${this.attempts.length} attempts`;
     await waitFor(`${count} records`, () => this.callIds.length >= count, { deadlineMs, everyMs: 5, describe });
   }

@@ -176,9 +176,15 @@ describe('An outgoing leg', () => {
     await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'answered' && dialstatus === 'ANSWER');
     await call.hangup();
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'answered');
-    const told = ['StasisStart', 'Dial', 'ChannelStateChange Ringing', 'Dial RINGING', 'Dial PROGRESS'];
-    const then = ['ChannelStateChange Up', 'Dial ANSWER', 'ChannelHangupRequest', 'StasisEnd', 'ChannelDestroyed 16'];
-    assert.deepEqual(events.about('answered'), [...told, ...then]);
+    // Two threads of Asterisk tell of one channel: its dial, and its states. Each keeps its own order.
+    const told = events.about('answered');
+    const isOfDial = (event: string): boolean => event.startsWith('Dial');
+    assert.deepEqual(told.filter(isOfDial), ['Dial', 'Dial RINGING', 'Dial PROGRESS', 'Dial ANSWER']);
+    const states = ['StasisStart', 'ChannelStateChange Ringing', 'ChannelStateChange Up'];
+    assert.deepEqual(
+      told.filter(event => !isOfDial(event)),
+      [...states, 'ChannelHangupRequest', 'StasisEnd', 'ChannelDestroyed 16'],
+    );
   });
 
   for (const status of [404, 480, 486, 487, 488, 500, 503, 600, 603, 302]) {

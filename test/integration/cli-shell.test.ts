@@ -24,11 +24,12 @@ const shells = [
   },
 ];
 
-/** Instead of the program: says what it was given, and has a farm of three nodes and a call. */
+/** Instead of the program: says what it was given, and has a farm of three nodes, a call and two rooms. */
 const fake = `holdfast() {
   if [[ $1 != complete ]]; then printf 'GIVEN'; printf ' <%s>' "$@"; printf ' END\\n'; return; fi
   printf '%s ' "$@" >>asked; echo >>asked
-  case $2 in nodes) printf '%s\\n' kamailio-1 call-1 call-2 ;; calls) echo 1m85e2qacqcfkeb09 ;; esac
+  case $2 in nodes) printf '%s\\n' kamailio-1 call-1 call-2 ;; calls) echo 1m85e2qacqcfkeb09 ;;
+    rooms) printf '%s\\n' 8001 sales ;; participants) [[ $3 == 8001 ]] && printf '%s\\n' 1m85e2qacqd0aa111 1m85e2qacqd0bb222 ;; esac
 }`;
 
 for (const { name, start, init, script } of shells) {
@@ -83,6 +84,22 @@ for (const { name, start, init, script } of shells) {
     it('completes actions, then what they are about', async () => {
       assert.deepEqual(await typed('holdfast call hang\t1m\t'), ['call', 'hangup', '1m85e2qacqcfkeb09']);
       assert.deepEqual(await typed('holdfast recovery pl\tkam\t'), ['recovery', 'plan', 'kamailio-1']);
+    });
+
+    it('completes rooms and those who are in them, and what else an action is about', async () => {
+      const [room, participant] = ['8001', '1m85e2qacqd0aa111'];
+      assert.deepEqual(await typed('holdfast conference mute 80\t1m85e2qacqd0a\t'), [
+        ...['conference', 'mute', room, participant],
+      ]);
+      assert.deepEqual(await typed('holdfast conference kick 8001 --subnet 127.41.0.0/24 1m85e2qacqd0a\t'), [
+        ...['conference', 'kick', room, '--subnet', '127.41.0.0/24', participant],
+      ]);
+      assert.deepEqual(await typed('holdfast conference merge sa\t80\t'), ['conference', 'merge', 'sales', room]);
+      assert.deepEqual(await typed('holdfast conference record sa\tsta\t'), ['conference', 'record', 'sales', 'start']);
+      assert.deepEqual(await typed('holdfast conference lock 8001 1m\t'), ['conference', 'lock', room, '1m']);
+      assert.deepEqual(await typed('holdfast conference add 8001 1002 --by 1m85e2qacqd0a\t'), [
+        ...['conference', 'add', room, '1002', '--by', participant],
+      ]);
     });
 
     it('completes the nodes of the farm that the line is about', async () => {

@@ -5,7 +5,8 @@ import { processIo } from '../../core/cli/cli-io.js';
 import { commands } from '../../core/cli/commands.js';
 import type { Composition, FarmPlace, RunningDaemon } from '../../core/cli/composition.js';
 import { ControlServer } from '../../core/control/control-server.js';
-import type { FarmStatus, Operations } from '../../core/control/operations.js';
+import type { Operations } from '../../core/control/operations.js';
+import type { FarmStatus } from '../../core/control/views.js';
 import { HoldfastError } from '../../core/errors.js';
 import { planFarm } from '../../core/farm/farm-plan.js';
 import { LocalHost } from '../../core/host/local-host.js';
@@ -32,6 +33,7 @@ async function startDaemon(place: FarmPlace): Promise<RunningDaemon> {
       return { name, farm, address, pid, state: pid === null ? 'dead' : 'up' };
     }),
     calls: { active: 0 },
+    overload: [],
     recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
   });
   const down: Operations['down'] = async () => {

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CommandContext } from '../../core/cli/command.js';
-import type { FarmStatus, Operations } from '../../core/control/operations.js';
+import type { Operations } from '../../core/control/operations.js';
+import type { FarmStatus } from '../../core/control/views.js';
 import { ControlServer } from '../../core/control/control-server.js';
 import { interruptedOrGone } from '../../core/cli/stay-up.js';
 import { readSupervisorNote, supervisorOf, takeSupervisorLock } from '../../core/cli/supervisor-note.js';
@@ -240,6 +241,7 @@ describe('Ctrl-C while calls are up', () => {
       recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
       daemon: { pid: 1, configPath: '', startedAt: '' },
       edge: { public: '', private: '' },
+      overload: [],
     }),
   } as unknown as Operations;
   const socketPath = statePaths(folder).controlSocket;

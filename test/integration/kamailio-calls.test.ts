@@ -6,38 +6,24 @@ import type { IncomingCall } from '../harness/incoming-call.js';
 import type { InviteOptions, OutgoingCall } from '../harness/outgoing-call.js';
 import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
-import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab, labDomain } from './kamailio-lab.js';
 
 let lab: EdgeLab;
-const endpoints: SipEndpoint[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
 });
 after(() => lab.down());
 afterEach(async () => {
-  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
   try {
     await waitFor('no media session to be left', async () => (await lab.sessions()) === 0, { deadlineMs: 2000 });
   } finally {
     await lab.endSessions();
   }
 });
-
-async function open(options: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
-  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(options.host) });
-  endpoints.push(endpoint);
-  return endpoint;
-}
-
-/** Stands where the call nodes' Asterisks would: whichever the slots choose takes the call. */
-async function openNodes(take: (call: IncomingCall) => void | Promise<void>): Promise<SipEndpoint[]> {
-  const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-  for (const node of nodes) node.onInvite(take);
-  return nodes;
-}
 
 function onlyCall(of: readonly SipEndpoint[]): IncomingCall {
   const calls = of.flatMap(one => one.calls);
@@ -83,11 +69,11 @@ describe('A call from a trunk', () => {
   ];
   for (const [what, codecs, telephoneEvent] of offers) {
     it(`with ${what} is PCMU inside and heard on both sides`, async () => {
-      const nodes = await openNodes(async call => {
+      const nodes = await lab.openNodes(async call => {
         call.ring();
         await call.answer();
       });
-      const phone = await open({ host: 200 });
+      const phone = await lab.open({ host: 200 });
       const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs, telephoneEvent });
       const response = await call.answered();
       const inside = onlyCall(nodes);
@@ -110,8 +96,8 @@ describe('A call from a trunk', () => {
 
   it('is not answered with a codec that the policy does not have', async () => {
     await lab.apply({ sources: [...lab.state.sources, { address: lab.address(202), trunk: 'old', policy: 'pcma' }] });
-    const nodes = await openNodes(answer);
-    const phone = await open({ host: 202 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 202 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['opus', 'PCMU', 'PCMA'] });
     const response = await call.answered();
     assert.deepEqual(
@@ -126,8 +112,8 @@ describe('A call from a trunk', () => {
   });
 
   it('keeps odd payload types outside and the usual ones inside', async () => {
-    const nodes = await openNodes(call => void call.answer().catch(() => undefined));
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(call => void call.answer().catch(() => undefined));
+    const phone = await lab.open({ host: 200 });
     const sdp = [
       'v=0',
       `o=- 1 1 IN IP4 ${phone.address}`,
@@ -158,8 +144,8 @@ describe('A call from a trunk', () => {
   });
 
   it('with a delayed offer gets its media through the ACK', async () => {
-    const nodes = await openNodes(answer);
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['PCMA'], sdp: 'none' });
     const offer = await call.answered();
     assert.ok(namesIn(offer.body).includes('PCMA'), offer.body);
@@ -168,8 +154,8 @@ describe('A call from a trunk', () => {
   });
 
   it('has early media', async () => {
-    const nodes = await openNodes(call => call.progress());
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(call => call.progress());
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['G722'] });
     await call.earlyMedia();
     const inside = onlyCall(nodes);
@@ -179,17 +165,17 @@ describe('A call from a trunk', () => {
   });
 
   it('that is refused leaves no media', async () => {
-    await openNodes(call => call.reject(486));
-    const phone = await open({ host: 200 });
+    await lab.openNodes(call => call.reject(486));
+    const phone = await lab.open({ host: 200 });
     assert.equal(await (await phone.invite(`sip:70001@${lab.plan.publicVip}`)).rejected(), 486);
   });
 
   it('keeps its media when a CANCEL crosses the 200', async () => {
-    const nodes = await openNodes(call => {
+    const nodes = await lab.openNodes(call => {
       call.onCancel = 'ignore';
       call.ring();
     });
-    const phone = await open({ host: 200 });
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['PCMA'] });
     await call.ringing();
     const inside = onlyCall(nodes);
@@ -213,8 +199,8 @@ describe('A call from a trunk', () => {
   });
 
   it('keeps its media through re-INVITEs of either side and a refused one', async () => {
-    const nodes = await openNodes(answer);
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['PCMA'] });
     await call.answered();
     const inside = onlyCall(nodes);
@@ -237,8 +223,8 @@ describe('A call from a trunk', () => {
 describe('A call from a call node', () => {
   for (const codec of ['opus', 'G722', 'PCMA', 'PCMU'] as const) {
     it(`to a phone that speaks ${codec} only is heard on both sides`, async () => {
-      const node = await open({ host: 31, codecs: ['PCMU'] });
-      const phone = await open({ host: 208, codecs: [codec] });
+      const node = await lab.open({ host: 31, codecs: ['PCMU'] });
+      const phone = await lab.open({ host: 208, codecs: [codec] });
       phone.onInvite(async call => {
         call.ring();
         await call.answer();
@@ -263,8 +249,8 @@ describe('A call from a call node', () => {
   }
 
   it('offers what the policy of its header has, and no header of ours goes out', async () => {
-    const node = await open({ host: 31, codecs: ['PCMU'] });
-    const phone = await open({ host: 208, codecs: ['PCMA'] });
+    const node = await lab.open({ host: 31, codecs: ['PCMU'] });
+    const phone = await lab.open({ host: 208, codecs: ['PCMA'] });
     phone.onInvite(answer);
     const call = await originate(node, `sip:70001@${phone.address}:5060`, {
       codecs: ['PCMU'],
@@ -283,8 +269,8 @@ describe('A call from a call node', () => {
   });
 
   it('can be cancelled and refused', async () => {
-    const node = await open({ host: 32, codecs: ['PCMU'] });
-    const phone = await open({ host: 208, codecs: ['PCMA'] });
+    const node = await lab.open({ host: 32, codecs: ['PCMU'] });
+    const phone = await lab.open({ host: 208, codecs: ['PCMA'] });
     phone.onInvite(call => call.ring());
     const call = await originate(node, `sip:70001@${phone.address}:5060`, { codecs: ['PCMU'] });
     await call.ringing();
@@ -299,13 +285,13 @@ describe('A call from a call node', () => {
 
 describe('What the outside sees', () => {
   it('has no address of the inside, in any message of calls both ways', async () => {
-    const phone = await open({ host: 200 });
-    const callee = await open({ host: 208, codecs: ['PCMA'] });
+    const phone = await lab.open({ host: 200 });
+    const callee = await lab.open({ host: 208, codecs: ['PCMA'] });
     callee.onInvite(async call => {
       call.ring();
       await call.answer();
     });
-    const nodes = await openNodes(async call => {
+    const nodes = await lab.openNodes(async call => {
       call.ring([
         ['Server', 'Asterisk'],
         ['Warning', '399 127.0.0.1 "x"'],
@@ -336,8 +322,8 @@ describe('What the outside sees', () => {
   });
 
   it('is told to the daemon as every Asterisk saw it', async () => {
-    const nodes = await openNodes(answer);
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(`sip:70001@${lab.plan.publicVip}`, { codecs: ['PCMA'] });
     await call.answered();
     await onlyCall(nodes).confirmed();

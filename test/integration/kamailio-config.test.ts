@@ -10,7 +10,13 @@ import { planFarm } from '../../core/farm/farm-plan.js';
 import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
 
 const run = promisify(execFile);
-const plan = planFarm('127.40.0.0/24', { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
+const sizes = { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 };
+const variants = [
+  { what: 'without HOMER', homer: undefined, streams: {} },
+  { what: 'with HOMER', homer: '192.0.2.60:9060', streams: {} },
+  { what: 'with TCP', homer: undefined, streams: { tcp: 5060 } },
+  { what: 'with TLS', homer: undefined, streams: { tls: 5061 } },
+];
 
 describe('The generated kamailio.cfg', () => {
   let folder: string;
@@ -19,9 +25,12 @@ describe('The generated kamailio.cfg', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  for (const homer of [undefined, '192.0.2.60:9060']) {
-    it(`is valid ${homer === undefined ? 'without' : 'with'} HOMER`, async () => {
+  for (const { what, homer, streams } of variants) {
+    it(`is valid ${what}`, async () => {
+      const plan = planFarm('127.40.0.0/24', sizes, {}, streams);
       const renderer = new KamailioRenderer({
+        connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
+        certificate: () => ({ certificate: '', key: '' }),
         plan: () => plan,
         domain: () => 'holdfast.test',
         leastExpiresSeconds: () => 60,
@@ -30,13 +39,18 @@ describe('The generated kamailio.cfg', () => {
           routeKeys: { current: 'k1', keys: { k1: 'key' } },
           maskKey: 'mask',
           nonceSecret: 'nonce',
+          lineKey: 'line',
           hepKey: 'hep',
         },
         state: () => ({
           nodes: plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
           engines: [],
           sources: [],
+          lines: [],
+          logins: [],
+          gateways: [],
           allowed: [],
+          emergency: ['112', '911'],
           defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
           subscribers: [],
           policies: [{ id: 'p', codecs: ['PCMA'] }],

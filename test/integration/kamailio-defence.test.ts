@@ -15,6 +15,7 @@ before(async () => {
 after(() => lab.down());
 afterEach(async () => {
   await Promise.all(open.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
   await unbanAll();
 });
 
@@ -161,3 +162,63 @@ describe('A phone that has proved itself', () => {
     await waitFor('all to be answered', async () => (await send(lab.address(236), flood)) === 200, { everyMs: 100 });
   });
 });
+
+describe('A source that sends more calls than a node can carry', () => {
+  it('is refused its share with 503, the same for each copy of an INVITE, and for so long only', async () => {
+    await lab.openNodes(call => void call.reject(486).catch(() => undefined));
+    const [loud, other] = [lab.address(200), lab.address(201)];
+    const calls = (from: string, tag: string): string[] => {
+      const ids = Array.from({ length: 60 }, (_, i) => request('INVITE', from, i));
+      return ids.map(text => text.replace(/Call-ID: /, `Call-ID: ${tag}`));
+    };
+    const begun = await sums(undefined);
+    const share = { source: `trunk:lab@${loud}`, lots: 64 };
+    for (const name of instances())
+      for (const { name: node } of lab.nodes('call')) await lab.edge.shed(name, { node, ...share }, 3);
+    const first = await refused(loud, calls(loud, 'a'));
+    assert.ok(first.size >= 15 && first.size <= 45, `${first.size} of 60`);
+    // A copy of one that was let in is not answered anew.
+    assert.deepEqual(await refused(loud, calls(loud, 'a'), first), first);
+    assert.equal((await refused(other, calls(other, 'b'))).size, 0);
+    const emergency = calls(loud, 'c').map(text => text.replaceAll('sip:70001@', 'sip:0112@'));
+    assert.equal((await refused(loud, emergency)).size, 0);
+    assert.equal((await sums(undefined)).offered - begun.offered, 240);
+    assert.equal((await sums(share.source)).refused, 2 * first.size);
+    assert.equal(await lab.counter('refused.overload'), 2 * first.size);
+    let round = 0;
+    const isOver = async (): Promise<boolean> => (await refused(loud, calls(loud, `d${round++}`))).size === 0;
+    await waitFor('it to be over', isOver, { deadlineMs: 10_000 });
+  });
+});
+
+function callIdOf(message: string): string {
+  return /Call-ID: (.*)/.exec(message)?.[1] ?? '';
+}
+
+/** Call-IDs of those that were answered with 503, once all are answered, or all that are `awaited`. */
+async function refused(from: string, texts: readonly string[], awaited?: ReadonlySet<string>): Promise<Set<string>> {
+  const answers = new Map<string, string>();
+  const socket = createSocket('udp4').on('message', data => {
+    const text = data.toString();
+    if (!text.startsWith('SIP/2.0 1')) answers.set(callIdOf(text), text);
+  });
+  await new Promise<void>(resolve => socket.bind(5060, from, resolve));
+  for (const text of texts) socket.send(text, lab.publicVip.port, lab.publicVip.address);
+  // Answers to calls of before come again, as nobody acknowledges them.
+  const due = [...(awaited ?? texts.map(callIdOf))];
+  const areThere = (): boolean => due.every(callId => answers.has(callId));
+  await waitFor('them to be answered', areThere, { describe: () => `${answers.size} were` }).finally(() =>
+    socket.close(),
+  );
+  const full = [...answers].filter(([, text]) => text.startsWith('SIP/2.0 503 Overloaded'));
+  for (const [, text] of full) assert.match(text, /\r\nRetry-After: [2-5]\r\n/);
+  return new Set(full.map(([callId]) => callId).sort());
+}
+
+/** Of a source on all instances; undefined: of all sources. */
+async function sums(source: string | undefined): Promise<Record<'offered' | 'refused', number>> {
+  const counted = await Promise.all(instances().map(name => lab.edge.offeredCalls(name)));
+  const sum = (of: 'offered' | 'refused'): number =>
+    counted.flatMap(one => one[of]).reduce((all, one) => all + (one.source === source ? one.count : 0), 0);
+  return { offered: sum('offered'), refused: sum('refused') };
+}

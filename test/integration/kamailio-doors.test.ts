@@ -4,33 +4,24 @@ import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { IncomingCall } from '../harness/incoming-call.js';
-import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import { SipMessage, type Header } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab, labDomain } from './kamailio-lab.js';
 
 let lab: EdgeLab;
-const endpoints: SipEndpoint[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
 });
 after(() => lab.down());
 afterEach(async () => {
-  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
   await lab.endSessions();
 });
 
-async function open(options: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
-  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(options.host) });
-  endpoints.push(endpoint);
-  return endpoint;
-}
-
-async function openNodes(): Promise<SipEndpoint[]> {
-  const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-  for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
-  return nodes;
+async function answer(call: IncomingCall): Promise<void> {
+  await call.answer().catch(() => undefined);
 }
 
 /** Counts what a step adds to a counter, on all instances together. */
@@ -45,8 +36,8 @@ const target = (): string => `sip:70001@${lab.plan.publicVip}`;
 
 describe('A request in a dialog from outside', () => {
   async function upCall() {
-    const nodes = await openNodes();
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(target(), { codecs: ['PCMA'] });
     await call.answered();
     const inside = nodes.flatMap(one => one.calls)[0] as IncomingCall;
@@ -64,7 +55,7 @@ describe('A request in a dialog from outside', () => {
 
   it('is refused without our signature for its Call-ID, and media stay', async () => {
     const { phone, call, inside } = await upCall();
-    const stranger = await open({ host: 220 });
+    const stranger = await lab.open({ host: 220 });
     const bye = call.dialog.request('BYE');
     const route = bye.get('Route');
     const other = await phone.invite(target(), { codecs: ['PCMA'] });
@@ -97,8 +88,8 @@ describe('A request in a dialog from outside', () => {
 
   it('goes to a node of the farm only', async () => {
     const { call, inside } = await upCall();
-    const stranger = await open({ host: 220 });
-    const third = await open({ host: 221 });
+    const stranger = await lab.open({ host: 220 });
+    const third = await lab.open({ host: 221 });
     const bye = call.dialog.request('BYE');
     const moved = await counted('refused.nexthop', async () => {
       const routes = [bye.get('Route'), `<sip:${third.address};lr>`].join(', ');
@@ -127,9 +118,9 @@ describe('A request in a dialog from outside', () => {
 
 describe('A request from outside', () => {
   it('with a Route of its own goes nowhere', async () => {
-    const phone = await open({ host: 200 });
-    const third = await open({ host: 221 });
-    await openNodes();
+    const phone = await lab.open({ host: 200 });
+    const third = await lab.open({ host: 221 });
+    await lab.openNodes(answer);
     const moved = await counted('refused.nexthop', async () => {
       for (const method of ['INVITE', 'OPTIONS', 'REGISTER']) {
         const headers: Header[] = [['Route', `<sip:${lab.plan.publicVip};lr>, <sip:${third.address};lr>`]];
@@ -141,8 +132,8 @@ describe('A request from outside', () => {
   });
 
   it('from a stranger is challenged, and let in with the right password at any instance', async () => {
-    const nodes = await openNodes();
-    const stranger = await open({ host: 220, user: '1001', domain: labDomain });
+    const nodes = await lab.openNodes(answer);
+    const stranger = await lab.open({ host: 220, user: '1001', domain: labDomain });
     assert.equal(await (await stranger.invite(target())).rejected(), 407);
     const wrong = { username: '1001', password: 'not-it' };
     assert.equal(await (await stranger.invite(target(), { credentials: wrong })).rejected(), 407);
@@ -161,9 +152,9 @@ describe('A request from outside', () => {
   });
 
   it('with a number that is its own is let in', async () => {
-    const nodes = await openNodes();
+    const nodes = await lab.openNodes(answer);
     const credentials = { username: '1001', password: 'alice-secret' };
-    const phone = await open({ host: 220, user: '+491001', domain: labDomain });
+    const phone = await lab.open({ host: 220, user: '+491001', domain: labDomain });
     const call = await phone.invite(target(), { credentials });
     await call.answered();
     const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
@@ -176,9 +167,9 @@ describe('A request from outside', () => {
   });
 
   it('with the credentials of another request is challenged: from elsewhere, or to somebody else', async () => {
-    await openNodes();
+    await lab.openNodes(answer);
     const credentials = { username: '1001', password: 'alice-secret' };
-    const phone = await open({ host: 220, user: '1001', domain: labDomain });
+    const phone = await lab.open({ host: 220, user: '1001', domain: labDomain });
     const call = await phone.invite(target(), { credentials });
     await call.answered();
     await call.hangup();
@@ -186,11 +177,11 @@ describe('A request from outside', () => {
     const stolen = sent.map(message => message.get('Proxy-Authorization')).find(value => value !== '') ?? '';
     assert.notEqual(stolen, '');
     const headers: Header[] = [['Proxy-Authorization', stolen]];
-    const thief = await open({ host: 221, user: '1001', domain: labDomain });
+    const thief = await lab.open({ host: 221, user: '1001', domain: labDomain });
     assert.equal(await (await thief.invite(target(), { headers })).rejected(), 407);
     const challenge = await thief.received('the challenge', ({ status }) => status === 407);
     assert.match(challenge.get('Proxy-Authenticate'), /stale=true/i, 'it may answer anew');
-    const stranger = await open({ host: 220, port: 5071, user: '1001', domain: labDomain });
+    const stranger = await lab.open({ host: 220, port: 5071, user: '1001', domain: labDomain });
     const wrong = { username: '1001', password: 'wrong' };
     assert.equal(await (await stranger.invite(target(), { credentials: wrong })).rejected(), 407);
     const all = stranger.ladder.rows().map(({ message }) => message.get('Proxy-Authenticate'));
@@ -199,15 +190,15 @@ describe('A request from outside', () => {
   });
 
   it('as somebody else is refused', async () => {
-    await openNodes();
-    const stranger = await open({ host: 220, user: '1002', domain: labDomain });
+    await lab.openNodes(answer);
+    const stranger = await lab.open({ host: 220, user: '1002', domain: labDomain });
     const credentials = { username: '1001', password: 'alice-secret' };
     assert.equal(await (await stranger.invite(target(), { credentials })).rejected(), 403);
   });
 
   it('cannot bring headers of ours', async () => {
-    const nodes = await openNodes();
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const headers: Header[] = [
       ['X-Holdfast-Source', 'trunk:evil'],
       ['X-Holdfast-Policy', 'pcma'],
@@ -228,14 +219,14 @@ describe('A request from outside', () => {
   });
 
   it('of a method that calls do not need is refused', async () => {
-    const phone = await open({ host: 200 });
+    const phone = await lab.open({ host: 200 });
     assert.equal((await phone.request('SUBSCRIBE', target())).status, 489);
     assert.equal((await phone.request('OPTIONS', `sip:${lab.plan.publicVip}`)).status, 200);
   });
 
   it('that is an ACK to a reply of our own ends at the edge', async () => {
-    const nodes = await openNodes();
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const ack = (tag: string): string =>
       [
         `ACK ${target()} SIP/2.0`,
@@ -261,7 +252,7 @@ describe('A request from outside', () => {
 
 describe('A REGISTER', () => {
   it('reaches the registrar, and the phone finds its own contact in the answer', async () => {
-    const phone = await open({ host: 200, user: '1001', domain: labDomain });
+    const phone = await lab.open({ host: 200, user: '1001', domain: labDomain });
     const registrar = createSocket('udp4');
     const received: SipMessage[] = [];
     registrar.on('message', data => {
@@ -288,10 +279,10 @@ describe('A REGISTER', () => {
 
 describe('A reply from outside', () => {
   it('is not passed on to strangers, nor does it end media that it has no right to', async () => {
-    const nodes = await openNodes();
-    const phone = await open({ host: 200 });
-    const stranger = await open({ host: 220 });
-    const victim = await open({ host: 221 });
+    const nodes = await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
+    const stranger = await lab.open({ host: 220 });
+    const victim = await lab.open({ host: 221 });
     const call = await phone.invite(target(), { codecs: ['PCMA'] });
     await call.answered();
     const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
@@ -325,9 +316,9 @@ describe('A reply from outside', () => {
 
 describe('The inside', () => {
   it('is closed to who is not a node, and to a fenced one', async () => {
-    const stranger = await open({ host: 230 });
-    const node = await open({ host: 31 });
-    const phone = await open({ host: 208 });
+    const stranger = await lab.open({ host: 230 });
+    const node = await lab.open({ host: 31 });
+    const phone = await lab.open({ host: 208 });
     const ask = (from: SipEndpoint): Promise<SipMessage> =>
       from.request('OPTIONS', `sip:x@${phone.address}`, {
         headers: [['Route', `<sip:${lab.plan.privateVip};lr>`]],
@@ -344,8 +335,8 @@ describe('The inside', () => {
 
 describe('Garbage', () => {
   it('moves a counter at most, and the next honest call succeeds', async () => {
-    await openNodes();
-    const phone = await open({ host: 200 });
+    await lab.openNodes(answer);
+    const phone = await lab.open({ host: 200 });
     const pids = lab.nodes('kamailio').map(node => lab.host.process(node.name)?.pid);
     const samples = [
       '',

@@ -3,34 +3,23 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
-import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { Header } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab } from './kamailio-lab.js';
 
 let lab: EdgeLab;
 let nodes: SipEndpoint[];
-const endpoints: SipEndpoint[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
 });
 after(() => lab.down());
 afterEach(async () => {
-  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
   await lab.apply({ nodes: lab.state.nodes.map(node => ({ ...node, state: 'up' })) });
   await lab.endSessions();
 });
-
-async function open(options: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
-  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(options.host) });
-  endpoints.push(endpoint);
-  return endpoint;
-}
-
-async function openNodes(): Promise<void> {
-  nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-}
 
 const target = (): string => `sip:70001@${lab.plan.publicVip}`;
 const nameOf = (node: SipEndpoint): string => `call-${nodes.indexOf(node) + 1}`;
@@ -56,9 +45,9 @@ async function killed(node: SipEndpoint, call: Lost['call']): Promise<Lost> {
 
 /** A phone's call that is up, whose node is then taken for dead. */
 async function calledLost(): Promise<Lost> {
-  await openNodes();
+  nodes = await lab.openNodes();
   for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
-  const phone = await open({ host: 200 });
+  const phone = await lab.open({ host: 200 });
   const call = await phone.invite(target(), { codecs: ['PCMA'] });
   await call.answered();
   const home = nodes.find(node => node.calls.length > 0)!;
@@ -68,8 +57,8 @@ async function calledLost(): Promise<Lost> {
 
 /** A call to a phone that is up, whose node is then taken for dead. */
 async function callingLost(): Promise<Lost> {
-  await openNodes();
-  const phone = await open({ host: 208 });
+  nodes = await lab.openNodes();
+  const phone = await lab.open({ host: 208 });
   const [home] = nodes as [SipEndpoint];
   const [answered] = await Promise.all([
     phone.incoming().then(call => call.answer()),
@@ -122,7 +111,7 @@ describe('In the gap after the death of its node a phone', () => {
 
   it('still needs our signature', async () => {
     const { call } = await calledLost();
-    const stranger = await open({ host: 220 });
+    const stranger = await lab.open({ host: 220 });
     const bye = call.dialog.request('BYE');
     const headers = bye.headers
       .filter(([name]) => !/^(via|max-forwards|content-length)$/i.test(name))
@@ -133,9 +122,9 @@ describe('In the gap after the death of its node a phone', () => {
   });
 
   it('that still rings cancels, and does not wait for an answer', async () => {
-    await openNodes();
+    nodes = await lab.openNodes();
     for (const node of nodes) node.onInvite(call => call.ring());
-    const phone = await open({ host: 200 });
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(target());
     await call.ringing();
     const home = nodes.find(node => node.calls.length > 0)!;
@@ -160,16 +149,13 @@ describe('In the gap after the death of its node a phone', () => {
 });
 
 describe('The daemon', () => {
-  const from = async (): Promise<SipEndpoint> => {
-    const daemon = await SipEndpoint.open({ address: lab.plan.daemonAddress, port: 0 });
-    endpoints.push(daemon);
-    return daemon;
-  };
+  const host = (): number => Number(lab.plan.daemonAddress.split('.')[3]);
+  const from = (): Promise<SipEndpoint> => lab.open({ host: host(), port: 0 });
 
   it('is no node: it begins no call, and from outside nothing reaches it', async () => {
     const { call } = await callingLost();
     const daemon = await from();
-    const phone = await open({ host: 201 });
+    const phone = await lab.open({ host: 201 });
     const before = await lab.counter('refused.source');
     const route: Header = ['Route', `<sip:${lab.plan.privateVip};lr>`];
     for (const method of ['INVITE', 'MESSAGE'])

@@ -3,21 +3,24 @@ import { createSocket, type Socket } from 'node:dgram';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { ownCertificate } from '../../core/farm/edge-certificate.js';
 import { digestsOf } from '../../core/farm/edge-settings.js';
-import { planFarm, ports, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
+import { planFarm, ports, type FarmNode, type FarmPlan, type StreamPorts } from '../../core/farm/farm-plan.js';
 import { LocalHost } from '../../core/host/local-host.js';
 import { sessionOf, signal } from '../../core/host/process-table.js';
 import { NftBalancer } from '../../core/host/nft-balancer.js';
-import type { EdgeState } from '../../core/ports/edge.js';
+import type { EdgeCertificate, EdgeState } from '../../core/ports/edge.js';
 import type { NodeRenderer, NodeSetup } from '../../core/ports/node-host.js';
 import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
 import { decodeHep, type HepPacket } from '../../core/trace/hep-packet.js';
 import { KamailioFarm } from '../../kamailio/edge-farm.js';
 import type { EdgeSecrets } from '../../kamailio/edge-model.js';
-import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { KamailioRenderer, type KamailioRendererOptions } from '../../kamailio/kamailio-renderer.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { freeSubnet } from '../harness/free-subnet.js';
+import type { IncomingCall } from '../harness/incoming-call.js';
+import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
 export const labSecrets: EdgeSecrets = {
@@ -27,6 +30,7 @@ export const labSecrets: EdgeSecrets = {
   },
   maskKey: 'labMaskKey',
   nonceSecret: 'labNonceSecret',
+  lineKey: 'labLineKey',
   hepKey: 'labHepKey',
 };
 export const labDomain = 'holdfast.test';
@@ -39,26 +43,33 @@ export class EdgeLab {
   readonly media: EnginePool;
   /** Copies of SIP messages that the Kamailios sent to the daemon's address. */
   readonly hep: HepPacket[] = [];
+  readonly rendererOptions: KamailioRendererOptions;
   readonly renderer: KamailioRenderer;
   state: EdgeState;
   readonly #folder: string;
+  readonly #endpoints: SipEndpoint[] = [];
   #hepSocket: Socket | undefined;
+  #certificate: EdgeCertificate = { certificate: '', key: '' };
 
-  private constructor(folder: string, prefix: string) {
+  private constructor(folder: string, prefix: string, streams: StreamPorts) {
     this.#folder = folder;
-    this.plan = planFarm(`${prefix}.0/24`, { kamailio: 3, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
+    const sizes = { kamailio: 3, call: 2, conference: 1, registrar: 1, rtpengine: 2 };
+    this.plan = planFarm(`${prefix}.0/24`, sizes, {}, streams);
     this.host = new LocalHost(folder);
     this.balancer = new NftBalancer(this.plan);
     this.media = new EnginePool(this.plan.nodes);
     this.state = this.#firstState();
-    this.renderer = new KamailioRenderer({
+    this.rendererOptions = {
       plan: () => this.plan,
       domain: () => labDomain,
       leastExpiresSeconds: () => 60,
       homer: () => undefined,
       secrets: labSecrets,
       state: () => this.state,
-    });
+      connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 2 }),
+      certificate: () => this.#certificate,
+    };
+    this.renderer = new KamailioRenderer(this.rendererOptions);
     this.edge = new KamailioFarm({
       instances: () => this.nodes('kamailio'),
       addressOf: name => this.plan.nodes.find(node => node.name === name)?.address,
@@ -68,10 +79,18 @@ export class EdgeLab {
     });
   }
 
-  static async up(): Promise<EdgeLab> {
+  static async up(streams: StreamPorts = {}): Promise<EdgeLab> {
     const subnet = await freeSubnet();
-    const lab = new EdgeLab(await mkdtemp(join(tmpdir(), 'holdfast-edge-')), subnet.host(0).replace(/\.0$/, ''));
+    const lab = new EdgeLab(
+      await mkdtemp(join(tmpdir(), 'holdfast-edge-')),
+      subnet.host(0).replace(/\.0$/, ''),
+      streams,
+    );
     await lab.#listenForHep();
+    if (streams.tls !== undefined) {
+      const names = { domain: labDomain, publicVip: lab.plan.publicVip };
+      lab.#certificate = await ownCertificate(join(lab.#folder, 'certificate'), names);
+    }
     for (const node of lab.nodes('rtpengine')) await lab.start(node);
     for (const node of lab.nodes('kamailio')) await lab.start(node);
     await waitFor(
@@ -115,8 +134,26 @@ export class EdgeLab {
     return { address: this.plan.privateVip, port: ports.sip };
   }
 
-  async start(node: FarmNode): Promise<void> {
-    await this.host.start(node.name, asMe(this.#rendererOf(node).setup(node, this.host.folder(node.name))));
+  /** An endpoint at this host of the subnet, until `closeEndpoints`. */
+  async open({ host, ...options }: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
+    const endpoint = await SipEndpoint.open({ ...options, address: this.address(host) });
+    this.#endpoints.push(endpoint);
+    return endpoint;
+  }
+
+  /** Two that stand where the call nodes' Asterisks would: whichever the slots choose takes the call. */
+  async openNodes(take?: (call: IncomingCall) => void | Promise<void>): Promise<SipEndpoint[]> {
+    const nodes = [await this.open({ host: 31, codecs: ['PCMU'] }), await this.open({ host: 32, codecs: ['PCMU'] })];
+    if (take) for (const node of nodes) node.onInvite(take);
+    return nodes;
+  }
+
+  async closeEndpoints(): Promise<void> {
+    await Promise.all(this.#endpoints.splice(0).map(one => one.close()));
+  }
+
+  async start(node: FarmNode, renderer = this.#rendererOf(node)): Promise<void> {
+    await this.host.start(node.name, asMe(renderer.setup(node, this.host.folder(node.name))));
   }
 
   /** To all processes of a node: a Kamailio has many. */
@@ -177,7 +214,11 @@ export class EdgeLab {
       engines: engines.map(({ name, index }) => ({ id: `e${index}-1`, node: name, state: 'up' })),
       allowed: [],
       defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
+      emergency: ['112'],
       sources: [200, 201, 208].map(host => ({ address: this.address(host), trunk: 'lab', policy: 'any' })),
+      gateways: [],
+      lines: [],
+      logins: [],
       subscribers: [subscriber('1001', 'alice-secret')],
       policies: [
         { id: 'any', codecs: ['opus', 'G722', 'PCMA', 'PCMU'] },

@@ -6,13 +6,12 @@ import type { EdgeNode, EdgeState } from '../../core/ports/edge.js';
 import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import type { SipCall } from '../harness/sip-call.js';
-import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
+import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab } from './kamailio-lab.js';
 
 let lab: EdgeLab;
 let first: EdgeState;
-const endpoints: SipEndpoint[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
@@ -20,16 +19,10 @@ before(async () => {
 });
 after(() => lab.down());
 afterEach(async () => {
-  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
   await lab.apply(first);
   await lab.endSessions();
 });
-
-async function open(options: Omit<EndpointOptions, 'address'> & { host: number }): Promise<SipEndpoint> {
-  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(options.host) });
-  endpoints.push(endpoint);
-  return endpoint;
-}
 
 /** A client of one instance, past the farm's own, as somebody who meddles would use. */
 function meddler(index: number): JsonrpcClient {
@@ -84,9 +77,9 @@ describe('Dispatcher lists', () => {
     const others = first.nodes.filter(node => node.farm !== 'call');
     await lab.apply({ nodes: [...others, call(1), call(2), call(3), call(4)] });
     const nodes: SipEndpoint[] = [];
-    for (const host of [31, 32, 33, 34]) nodes.push(await open({ host, codecs: ['PCMU'] }));
+    for (const host of [31, 32, 33, 34]) nodes.push(await lab.open({ host, codecs: ['PCMU'] }));
     for (const node of nodes) node.onInvite(one => one.reject(486));
-    const phone = await open({ host: 200 });
+    const phone = await lab.open({ host: 200 });
     const ids = Array.from({ length: 60 }, (_, i) => `slot-${i}`);
     const where = async (round: string): Promise<Map<string, number>> => {
       const calls = await Promise.all(
@@ -178,9 +171,8 @@ describe('An instance', () => {
 
 describe('A pinned call', () => {
   it('is cancelled and repeated at its node whatever the slots say', async () => {
-    const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-    for (const node of nodes) node.onInvite(call => call.ring());
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(call => call.ring());
+    const phone = await lab.open({ host: 200 });
     const calls = await Promise.all(Array.from({ length: 8 }, () => phone.invite(target())));
     for (const call of calls) await call.ringing();
     const at = (index: number): readonly SipCall[] => nodes[index]!.calls;
@@ -202,9 +194,8 @@ describe('A pinned call', () => {
 
 describe('An engine', () => {
   it('that died is replaced by its successor in calls that are up, at the next re-INVITE', async () => {
-    const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-    for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
-    const phone = await open({ host: 200 });
+    const nodes = await lab.openNodes(async call => void call.answer().catch(() => undefined));
+    const phone = await lab.open({ host: 200 });
     const call = await phone.invite(target(), { codecs: ['PCMA'] });
     await call.answered();
     const inside = nodes.flatMap(node => node.calls)[0] as IncomingCall;
@@ -227,9 +218,8 @@ describe('An engine', () => {
   });
 
   it('that has died and is not known dead yet costs new calls some time, not their life', async () => {
-    const nodes = [await open({ host: 31, codecs: ['PCMU'] }), await open({ host: 32, codecs: ['PCMU'] })];
-    for (const node of nodes) node.onInvite(async call => void call.answer().catch(() => undefined));
-    const phone = await open({ host: 200 });
+    await lab.openNodes(async call => void call.answer().catch(() => undefined));
+    const phone = await lab.open({ host: 200 });
     await lab.host.kill('rtpengine-1');
     const calls = await Promise.all(Array.from({ length: 8 }, () => phone.invite(target(), { codecs: ['PCMA'] })));
     for (const call of calls) {

@@ -4,14 +4,12 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MediaOptions } from '../harness/media-session.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { EdgeLab } from './kamailio-lab.js';
 
 let lab: EdgeLab;
 let table: string;
-const endpoints: SipEndpoint[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
@@ -23,21 +21,8 @@ after(async () => {
 });
 afterEach(async () => {
   heal();
-  await Promise.all(endpoints.splice(0).map(one => one.close()));
+  await lab.closeEndpoints();
 });
-
-async function open(host: number, options: MediaOptions = {}): Promise<SipEndpoint> {
-  const endpoint = await SipEndpoint.open({ ...options, address: lab.address(host) });
-  endpoints.push(endpoint);
-  return endpoint;
-}
-
-/** Stand where the call nodes' Asterisks would, and answer. */
-async function openNodes(): Promise<SipEndpoint[]> {
-  const nodes = [await open(31, { codecs: ['PCMU'] }), await open(32, { codecs: ['PCMU'] })];
-  nodes.forEach(node => node.onInvite(call => void call.answer()));
-  return nodes;
-}
 
 /** A hang-up that overtook the ACK, by another Kamailio, would find the callee still waiting. */
 async function goesThrough(call: OutgoingCall, nodes: readonly SipEndpoint[]): Promise<void> {
@@ -72,16 +57,16 @@ const target = (): string => `sip:70001@${lab.plan.publicVip}`;
 
 describe('Behind a balancer that does not keep the source', () => {
   it('a trunk is challenged, which it cannot answer', async () => {
-    const nodes = await openNodes();
-    const trunk = await open(200);
+    const nodes = await lab.openNodes(call => void call.answer());
+    const trunk = await lab.open({ host: 200 });
     await goesThrough(await trunk.invite(target()), nodes);
     hides(200, lab.plan.publicVip);
     assert.equal(await (await trunk.invite(target())).rejected(), 407);
   });
 
   it('and that is a trunk’s address, everybody is let in', async () => {
-    const nodes = await openNodes();
-    const stranger = await open(220);
+    const nodes = await lab.openNodes(call => void call.answer());
+    const stranger = await lab.open({ host: 220 });
     assert.equal(await (await stranger.invite(target())).rejected(), 407);
     await lab.apply({ sources: [...lab.state.sources, { address: lab.address(150), trunk: 'lab', policy: 'any' }] });
     hides(220, lab.plan.publicVip);
@@ -89,7 +74,7 @@ describe('Behind a balancer that does not keep the source', () => {
   });
 
   it('nothing of an Asterisk is taken', async () => {
-    const node = await open(31);
+    const node = await lab.open({ host: 31 });
     hides(31, lab.plan.privateVip);
     const before = await lab.counter('refused.source');
     const headers = [['Route', `<sip:${lab.plan.privateVip}:5060;lr>`]] as const;
@@ -101,8 +86,8 @@ describe('Behind a balancer that does not keep the source', () => {
 
 describe('Behind a balancer that is sticky', () => {
   it('a caller gets no answer while its Kamailio is gone, and one of another with its next packet that is not stuck', async () => {
-    const nodes = await openNodes();
-    const trunk = await open(200);
+    const nodes = await lab.openNodes(call => void call.answer());
+    const trunk = await lab.open({ host: 200 });
     const [first, ...others] = lab.nodes('kamailio');
     assert.ok(first);
     lab.signal(first, 'SIGSTOP');

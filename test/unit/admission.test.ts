@@ -17,6 +17,7 @@ const alice = { source: { kind: 'subscriber', subscriber: 'alice' } } as const;
 let calls: Map<string, CallRecord>;
 let limits: Record<string, Partial<CallLimits>>;
 let numbers: NumberRules;
+let identities: readonly string[];
 let admission: Admission;
 const rules: AdmissionRules = {
   emergency: ['112'],
@@ -26,11 +27,13 @@ const rules: AdmissionRules = {
     return own && { allow: [], block: [], ...own };
   },
   numbersOf: () => numbers,
+  identitiesOf: () => identities,
 };
 
 beforeEach(() => {
   calls = new Map();
   limits = {};
+  identities = [];
   numbers = { format: 'as-is', country: 'DE' };
   admission = new Admission({ rules: () => rules, calls: () => [...calls.values()] });
 });
@@ -206,6 +209,17 @@ test('a transfer goes only where whoever asks for it may call', () => {
   assert.ok(referred('030901820', { subscriber: 'alice' }));
   assert.ok(referred('01771234567', { trunk: 'lab' }));
   assert.equal(referred('00881612345678', { trunk: 'lab' }), undefined);
+});
+
+test('callers of a trunk are of its own numbers, where it has some; emergency calls are let through', () => {
+  identities = ['+4930901', '1001'];
+  numbers = { format: 'national', country: 'DE' };
+  const as = (id: string, callerNumber: string, dialled = '0301') =>
+    place(id, [trunk('carrier', dialled)], { callerNumber, dialled })?.[1];
+  for (const own of ['+49309018', '+4930901820', '1001', '10012']) assert.equal(as(`own ${own}`, own), undefined);
+  for (const other of ['+4930902', '1002', 'anonymous', ''])
+    assert.equal(as(`other ${other}`, other), `trunk lab may not call as ${other || 'nobody'}`);
+  assert.equal(as('emergency', '1002', '112'), undefined);
 });
 
 describe('an emergency call', () => {

@@ -11,11 +11,23 @@ import { cdrOf } from '../../core/calls/cdr-of.js';
 import { askTransfer } from '../../core/calls/transfer-question.js';
 import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
+import { callEvents } from '../../core/events/event-facts.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
+import type { Store } from '../../core/store/store.js';
 import { planCalls } from '../../core/recovery/recovery-plan.js';
 import { waitFor } from '../harness/wait-for.js';
+
+/** There is no other call, and no Asterisk to ask. */
+const nobodyElse = {
+  legOfDialog: () => undefined,
+  asterisks: {
+    node: () => {
+      throw new RangeError('no Asterisk here');
+    },
+  },
+};
 
 const incoming: CallRecord = {
   id: 'c1',
@@ -35,9 +47,11 @@ const incoming: CallRecord = {
   routeName: null,
   flow: [],
   run: null,
+  muted: false,
   step: -1,
   conferenceId: null,
   transfer: null,
+  transfers: [],
   legs: [
     {
       id: 'caller',
@@ -53,6 +67,7 @@ const incoming: CallRecord = {
       endHeaders: [],
       redirect: null,
       ending: false,
+      gaveWay: false,
       held: false,
       recovering: null,
       times: { startedMs: 1_000, ringingMs: null, answeredMs: null, endedMs: null },
@@ -62,6 +77,13 @@ const incoming: CallRecord = {
   recoveries: 0,
   lostNodes: [],
 };
+
+/** Writes down what it is asked for. */
+const worldThatNotes = (notes: string[], own: Partial<CallWorld> = {}): CallWorld =>
+  new Proxy({ eventsOf: () => [], ...own } as unknown as CallWorld, {
+    get: (world, name: string): unknown =>
+      name in world ? Reflect.get(world, name) : async () => void notes.push(name),
+  });
 
 const connect = (...uris: string[]): ConnectStep => ({
   action: 'connect',
@@ -102,6 +124,7 @@ describe('a transfer', () => {
     const done = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), answered('c1-2'));
     assert.deepEqual(done.actions, [
       { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'unhold' },
       { do: 'tellReferrer', leg: 'c1-1', outcome: 'answered' },
       { do: 'hangup', leg: 'c1-1', cause: 16 },
     ]);
@@ -114,6 +137,7 @@ describe('a transfer', () => {
     const done = play(...up, command, allowed('c1-1', 'sip:c'), answered('c1-2'));
     assert.deepEqual(done.actions, [
       { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'unhold' },
       { do: 'hangup', leg: 'c1-1', cause: 16 },
     ]);
     const failed = play(...up, command, allowed('c1-1', 'sip:c'), ended('c1-2', 486));
@@ -164,9 +188,7 @@ describe('a transfer', () => {
 
   test('that is asked for a hundred times where there is nobody to transfer does not hold up the end of the call', async () => {
     const told: string[] = [];
-    const world = new Proxy({} as CallWorld, {
-      get: (_, name: string) => async () => void told.push(name),
-    });
+    const world = worldThatNotes(told);
     const live = new LiveCall(play(routed({ action: 'conference_join', room: 'r' })).call, world, silentLogger);
     for (let i = 0; i < 100; i++) live.dispatch(asks('caller'));
     await live.settled();
@@ -180,7 +202,7 @@ describe('a transfer', () => {
       return Promise.resolve(connect('sip:c'));
     };
     const { call } = play(...up, asks('caller'), ended('caller'));
-    const event = await askTransfer(call, 'caller', { askRefer, log: silentLogger });
+    const event = await askTransfer(call, 'caller', { askRefer, ...nobodyElse, log: silentLogger });
     assert.deepEqual(advance(call, event, 9_000).actions, [{ do: 'dial', legs: ['c1-2'] }]);
     assert.deepEqual([asked[0]?.by.side, asked[0]?.transferee.peer], ['caller', 'sip:a']);
   });
@@ -597,6 +619,31 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(resumeActions(late.call, seen), [{ do: 'hangup', leg: 'c1-1', cause: 16 }]);
   });
 
+  test('who leaves the others to each other is not put back into a conference that it may be out of already', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const seen = snapshot(channel('caller', 'Up'), channel('c1-1', 'Up'));
+    const other = { call: 'c2', leg: 'far' };
+    const asked = { referrer: 'caller', dialled: '', step: null, commanded: true, adds: false, replaces: null };
+    assert.deepEqual(resumeActions({ ...call, transfer: { ...asked, other } }, seen), [
+      { do: 'join', legs: ['c1-1'] },
+      { do: 'merge', other },
+    ]);
+    const givesWay = { ...call, legs: call.legs.map(leg => ({ ...leg, gaveWay: leg.id === 'c1-1' })) };
+    assert.deepEqual(resumeActions(givesWay, seen), [{ do: 'join', legs: ['caller'] }]);
+  });
+
+  test('who is told once more by the next daemon that it gave way has one transfer in its record', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const givesWay = { ...call, legs: call.legs.map(leg => ({ ...leg, gaveWay: leg.id === 'c1-1' })) };
+    const gaveWay = { type: 'gaveWay', leg: 'c1-1', conferenceId: 'c2-conf', to: 'c2' } as const;
+    const twice = advance(advance(givesWay, gaveWay, 9_000).call, gaveWay, 9_500).call;
+    assert.equal(twice.conferenceId, 'c2-conf');
+    assert.deepEqual(
+      twice.transfers.map(({ by, call: to }) => [by, to]),
+      [['callee', 'c2']],
+    );
+  });
+
   test('a room is entered before the caller is answered, again where a daemon died meanwhile, and may refuse', () => {
     const { call, actions } = play(routed({ action: 'conference_join', room: '1' }));
     assert.deepEqual(actions, [{ do: 'enter' }]);
@@ -627,12 +674,30 @@ describe('a daemon that comes back', () => {
     }
   });
 
+  test('what the event stream is told of a call is written with its record: what is not saved is told with the next one', async () => {
+    const { call } = play(routed(connect('sip:a')));
+    const saved: string[] = [];
+    const world = worldThatNotes([], {
+      eventsOf: callEvents,
+      save: async (one, events) => void saved.push([one.state, ...events.map(({ type }) => type)].join(' ')),
+      finish: async (one, events) => void saved.push(['finished', ...events.map(({ type }) => type)].join(' ')),
+    });
+    const live = new LiveCall(call, world, silentLogger);
+    for (const event of [
+      { type: 'legRinging', leg: 'c1-1' } as const,
+      answered('c1-1'),
+      ended('c1-1'),
+      ended('caller'),
+    ])
+      live.dispatch(event);
+    await live.settled();
+    assert.deepEqual(saved, ['proceeding call.ringing', 'confirmed call.answered', 'confirmed', 'finished']);
+  });
+
   test('a call whose legs are all gone is finished once: it has one record', async () => {
     const { call } = play(routed({ action: 'conference_join', room: '1' }));
     const done: string[] = [];
-    const world = new Proxy({} as CallWorld, {
-      get: (_, name: string) => async () => void done.push(name),
-    });
+    const world = worldThatNotes(done);
     const live = new LiveCall(call, world, silentLogger);
     for (const event of missedEvents(call, 'call-1', snapshot(), 500, () => false)) live.dispatch(event);
     live.resume(resumeActions(live.record, snapshot()));
@@ -645,11 +710,7 @@ describe('a daemon that comes back', () => {
     const store = openMemoryStore();
     const table = store.table('calls', callRecordSchema);
     await table.put(call.id, call);
-    const engine: CallEngine = new CallEngine({
-      ...({ store, log: silentLogger, sipCallIdOf: () => undefined } as unknown as CallEngineOptions),
-      flows: { actions: new Map() } as never,
-      conferences: { onLost: () => undefined, load: async () => undefined, leave: async () => undefined } as never,
-      events: { started: () => undefined, answered: () => undefined, ended: () => undefined, changed: () => undefined },
+    const engine: CallEngine = engineOn(store, {
       finish: async one => {
         const finished = table.delete(one.id);
         // As a recovery of its node saves all the calls that it moves.
@@ -663,6 +724,22 @@ describe('a daemon that comes back', () => {
     assert.equal(await table.get(call.id), undefined);
   });
 
+  test('a leg that its node was too busy to hang up is not to be there any more, and is swept', async () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const over = play(routed(connect('sip:a')), answered('c1-1'), ended('caller')).call;
+    for (const [record, kept] of [
+      [call, ['caller', 'c1-1']],
+      [over, []],
+    ] as const) {
+      const store = openMemoryStore();
+      await store.table('calls', callRecordSchema).put(call.id, record);
+      const engine = engineOn(store);
+      await engine.load(0);
+      const ids = engine.keptLegsOn('call-1').map(({ id }) => id);
+      assert.deepEqual(ids, kept);
+    }
+  });
+
   test('the CDR of a call that ended meanwhile says between which times', () => {
     const { call } = play(routed(connect('sip:a')), answered('c1-1'));
     const first = advance(call, { type: 'legEnded', leg: 'c1-1', sipStatus: 480, notBeforeMs: 4_000 }, 9_000);
@@ -671,3 +748,24 @@ describe('a daemon that comes back', () => {
     assert.equal(cdr.endedAt, new Date(9_000).toISOString());
   });
 });
+
+/** It has no Asterisk. */
+function engineOn(store: Store, more: Partial<CallEngineOptions> = {}): CallEngine {
+  return new CallEngine({
+    ...({
+      store,
+      log: silentLogger,
+      sipCallIdOf: () => undefined,
+      eventsOf: () => [],
+    } as unknown as CallEngineOptions),
+    flows: { actions: new Map() } as never,
+    conferences: {
+      onLost: () => undefined,
+      load: async () => undefined,
+      leave: async () => undefined,
+      companions: () => 0,
+    } as never,
+    events: { started: () => undefined, answered: () => undefined, ended: () => undefined, changed: () => undefined },
+    ...more,
+  });
+}

@@ -9,7 +9,8 @@ import { runCli } from '../../core/cli/cli.js';
 import { commands } from '../../core/cli/commands.js';
 import type { Composition } from '../../core/cli/composition.js';
 import { ControlServer } from '../../core/control/control-server.js';
-import type { FarmStatus, Operations, RoomStatus } from '../../core/control/operations.js';
+import type { Operations } from '../../core/control/operations.js';
+import type { FarmStatus, RoomStatus } from '../../core/control/views.js';
 import type { FoundCall, ShownCall } from '../../core/inspect/call-view.js';
 import { HoldfastError } from '../../core/errors.js';
 
@@ -31,6 +32,7 @@ const status: FarmStatus = {
     },
   ],
   calls: { active: 3 },
+  overload: [],
   recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
 };
 
@@ -53,11 +55,12 @@ const room: RoomStatus = {
   participants: [
     {
       ...{ id: 'c-1', call: 'c-1', callerNumber: '1001', callerName: 'alice', role: 'speaker' },
-      ...{ muted: true, deaf: false, joinedAt: '2026-01-01T10:00:01.000Z' },
+      ...{ muted: true, deaf: false, speaking: false, joinedAt: '2026-01-01T10:00:01.000Z' },
     },
   ],
 };
 const row = { setid: 1, destination: 'sip:127.66.0.31:5060', flags: 'AP', priority: 0 };
+const heldParty = { side: 'callee', peer: '1002', sipCallId: 'def', onHold: true } as const;
 const asked: unknown[] = [];
 
 const operations: Operations = {
@@ -70,13 +73,13 @@ const operations: Operations = {
       state: 'active',
       conference: 'f-1',
       legs: [
-        { callId: 'abc@phone', direction: 'inbound', node: 'call-1', state: 'up', peer: '1001' },
-        { callId: 'def', direction: 'outbound', node: 'call-1', state: 'up', peer: 'sip:\u001b[2J7@x' },
+        { callId: 'abc@phone', direction: 'inbound', node: 'call-1', state: 'up', peer: '1001', onHold: true },
+        { callId: 'def', direction: 'outbound', node: 'call-1', state: 'up', peer: 'sip:\u001b[2J7@x', onHold: false },
       ],
     },
   ],
   conferences: async () => [
-    { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, role: 'caller' }] },
+    { id: 'f-1', node: 'call-1', participants: [{ callId: 'c-1', muted: false, speaking: false, role: 'caller' }] },
   ],
   rooms: async () => [room],
   roomAction: async params => {
@@ -93,6 +96,10 @@ const operations: Operations = {
   trunks: async () => [
     {
       ...{ trunk: 'lab', calls: { from: 3, to: 4 }, callsAtOnce: 10 },
+      registration: {
+        ...{ state: 'registered', user: 'us@carrier.test', registrar: '192.0.2.1:5060', until: '2026-01-01T00:00:00Z' },
+        ...{ error: '503 Busy', sipStatus: 503, failures: 1 },
+      },
       gateways: [
         { address: '192.0.2.1:5060', priority: 1, weight: 2, state: 'up', since: '2026-01-01', sipStatus: 200 },
         { address: '192.0.2.2:5060', priority: 1, weight: 1, state: 'down', since: '2026-01-01', sipStatus: null },
@@ -112,6 +119,30 @@ const operations: Operations = {
   callTransfer: async wanted => {
     asked.push(wanted);
     return wanted;
+  },
+  callTransferToCall: async wanted => {
+    asked.push(wanted);
+    return wanted;
+  },
+  callAdd: async wanted => {
+    asked.push(wanted);
+    return { id: wanted.id, parties: [{ id: 'c-1-1', ...heldParty }] };
+  },
+  roomAdd: async wanted => {
+    asked.push(wanted);
+    return room;
+  },
+  conferenceMerge: async wanted => {
+    asked.push(wanted);
+    return { conference: 'room-8001' };
+  },
+  callHold: async wanted => {
+    asked.push(wanted);
+    return { id: wanted.id, parties: [{ id: 'c-1-1', ...heldParty }] };
+  },
+  callUnhold: async wanted => {
+    asked.push(wanted);
+    return { id: wanted.id, parties: [{ id: 'c-1-1', ...heldParty, onHold: false }] };
   },
   registrations: async () => [],
   recoveries: async () => [],
@@ -300,7 +331,17 @@ describe('the command line', () => {
     assert.deepEqual(asked.at(-1), { id: 'c-1', to: '1002', replaced: 'caller' });
     assert.equal(await onFarm('call transfer c-1 1002 --replace nobody'), 2);
     assert.equal(await onFarm('call transfer c-1'), 2);
-    assert.equal(await onFarm('call hold c-1'), 2);
+    asked.length = 0;
+    assert.equal(await onFarm('call hold c-1 --party callee'), 0);
+    assert.match(out, /Call c-1: callee 1002 is on hold/);
+    assert.equal(await onFarm('call unhold c-1'), 0);
+    assert.deepEqual(asked, [{ id: 'c-1', party: 'callee' }, { id: 'c-1' }]);
+    assert.equal(await onFarm('call transfer c-1 --to-call c-2 --replace-other caller'), 0);
+    assert.deepEqual(asked.at(-1), { id: 'c-1', other: 'c-2', replaced: 'callee', replacedOther: 'caller' });
+    assert.equal(await onFarm('call add c-1 1002 --by callee'), 0);
+    assert.deepEqual(asked.at(-1), { id: 'c-1', number: '1002', by: 'callee' });
+    assert.equal(await onFarm('call add c-1'), 2);
+    assert.equal(await onFarm('call park c-1'), 2);
     assert.equal(await onFarm('call show'), 2);
   });
 

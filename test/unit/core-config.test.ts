@@ -71,7 +71,12 @@ trunks: {lab: {sources: [.200-.202, 10.1.0.0/30, 192.0.2.7], gateways: [.208, ".
       '127.55.0.209:5070',
       'sip.example.com:5060',
     ]);
-    assert.deepEqual(name, { address: 'sip.example.com:5060', priority: 3, weight: 1, srv: 'sip.example.com' });
+    assert.deepEqual(name, {
+      address: 'sip.example.com:5060',
+      priority: 3,
+      weight: 1,
+      srv: '_sip._udp.sip.example.com',
+    });
     assert.equal(directoryOf(config).address('.208:5062'), '127.55.0.208:5062');
   });
 
@@ -120,6 +125,10 @@ trunks: {lab: {sources: [.200-.202, 10.1.0.0/30, 192.0.2.7], gateways: [.208, ".
     assert.deepEqual((await load(of('http://127.0.0.1:8000/'), env)).warnings, []);
     assert.deepEqual((await load(of('http://billing.example.com/'), env)).warnings, [
       'cdr.webhook.url: call records go to billing.example.com unencrypted: use https',
+    ]);
+    const notices = `${least}webhooks: {crm: {url: "http://crm.example.com/", secret: "\${KEY}"}}`;
+    assert.deepEqual((await load(notices, env)).warnings, [
+      'webhooks.crm.url: notices of flows go to crm.example.com unencrypted: use https',
     ]);
   });
 
@@ -198,6 +207,10 @@ describe('a mistake in a config file is told with file, line, column and a hint'
       `${least}cdr:\n  webhook: {url: "https://me:pw@x.test/", secret: 0123456789abcdef}\n`,
       'test.yaml:4:18: cdr.webhook.url: must bear no user and password: what is sent is known by its signature',
     ],
+    'a password in the URL of a webhook for notices': [
+      `${least}webhooks: {crm: {url: "https://me:pw@x.test/", secret: 0123456789abcdef}}\n`,
+      'test.yaml:3:23: webhooks.crm.url: must bear no user and password: what is sent is known by its signature',
+    ],
     'metrics on an address that anybody reaches': [
       `${least}metrics: {listen: "203.0.113.9:9464"}\n`,
       'test.yaml:3:19: metrics.listen: 203.0.113.9 is not a private address: anybody could read how you are doing',
@@ -208,7 +221,19 @@ describe('a mistake in a config file is told with file, line, column and a hint'
     ],
     'a trunk that no call could use': [
       `${least}trunks: {a: {}}\n`,
-      'test.yaml:3:13: trunks.a: has neither sources nor gateways: no call could use it',
+      'test.yaml:3:13: trunks.a: has neither sources, gateways, login nor register: no call could use it',
+    ],
+    'a registration with nobody': [
+      `${least}trunks: {a: {register: {user: us}}}\n`,
+      'test.yaml:3:24: trunks.a.register: there is nobody to register with (name a registrar, or gateways)',
+    ],
+    'a registration of nobody': [
+      `${least}trunks: {a: {gateways: [sip.example.net], register: {}}}\n`,
+      'test.yaml:3:53: trunks.a.register: says no user, and there are no credentials (name a user)',
+    ],
+    'a login of two': [
+      `${least}subscribers: {"1001": {secret: a}}\ntrunks: {a: {login: {username: 1001, secret: b}}}\n`,
+      'test.yaml:4:32: trunks.a.login.username: is that of subscriber 1001 too: a call must be of one of them',
     ],
     'a duplicate key': ['domain: a\ndomain: b\n', 'test.yaml:2:1: this key is there twice'],
     'a tab': ['domain: a\nfarm:\n\tcall: 2\n', 'test.yaml:3:1: a tab cannot indent in YAML: use spaces'],
@@ -293,7 +318,7 @@ describe('what a reload would change', () => {
       'farm.privateVip full-restart',
       'farm.state full-restart',
       'log.level',
-      'farm.kamailio node-start',
+      'farm.kamailio list-reload node-start',
     ]);
   });
 

@@ -1,6 +1,6 @@
 // The store's contract, asserted on the store in memory and on the one on LMDB.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import { HoldfastError } from '../../core/errors.js';
 import { createLogger, silentLogger } from '../../core/log.js';
 import { openLmdbStore } from '../../core/store/lmdb-store.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
-import type { Store } from '../../core/store/store.js';
+import type { Store, StoreWrite } from '../../core/store/store.js';
 
 const callSchema = z.object({ node: z.string(), legs: z.number().optional() });
 const conflict = (error: unknown): boolean => HoldfastError.is(error, 'STORE_CONFLICT');
@@ -134,6 +134,25 @@ for (const [kind, openStore] of Object.entries(kinds)) {
       assert.deepEqual(heard, ['a=1', 'b=2', 'a=gone']);
     });
 
+    test('watchers hear of transactions in the order in which they were begun, whatever is in them', async () => {
+      const store = await openStore();
+      const calls = store.table('calls', callSchema);
+      const heard: number[] = [];
+      calls.watch(({ version }) => heard.push(version));
+      const put = (key: string, ifVersion?: number): StoreWrite => calls.putting(key, { node: 'n' }, ifVersion);
+      const transactions = Array.from({ length: 50 }, (_, i) => [
+        [put(`a${i}`, 0), put(`b${i}`, 0), put(`c${i}`)],
+        [put(`d${i}`)],
+        [put(`e${i}`), put(`f${i}`)],
+      ]).flat();
+      await Promise.all(transactions.map(writes => store.transaction(writes)));
+      assert.equal(heard.length, 300);
+      assert.deepEqual(
+        heard,
+        [...heard].sort((a, b) => a - b),
+      );
+    });
+
     test('a record that no longer fits its schema is skipped, and named in the log', async () => {
       const store = await openStore();
       await store.table('calls', z.object({ old: z.number() })).put('bad', { old: 1 });
@@ -165,6 +184,114 @@ describe('store on LMDB, on disk', () => {
     assert.deepEqual(await calls.get('a'), { value: { node: 'call-1' }, version });
     assert.ok((await calls.put('b', { node: 'call-2' })) > version);
     await store.close();
+  });
+
+  /** As a process that was killed leaves it: the database as it was, and the journal. */
+  async function killedCopy(path: string): Promise<string> {
+    const copy = await folder();
+    for (const name of await readdir(path)) await copyFile(join(path, name), join(copy, name));
+    return copy;
+  }
+
+  async function journalOf(path: string): Promise<string> {
+    return join(
+      path,
+      (await readdir(path))
+        .filter(name => name.startsWith('journal-'))
+        .sort()
+        .at(-1) ?? 'none',
+    );
+  }
+
+  test('what was written outlives a kill, deletions and versions too, and is read back once more after another', async () => {
+    const path = await folder();
+    const store = openLmdbStore(path, silentLogger);
+    const calls = store.table('calls', callSchema);
+    await calls.put('a', { node: 'tab\there' });
+    await calls.put('b', { node: 'call-1' });
+    // Now the database has them.
+    assert.equal(await calls.count(), 2);
+    await calls.delete('a');
+    const version = await calls.put('ü', { node: 'line\nend' });
+    const killed = await killedCopy(path);
+    await killedCopy(killed);
+    for (const place of [await killedCopy(killed), killed]) {
+      const again = openLmdbStore(place, silentLogger);
+      const found = again.table('calls', callSchema);
+      assert.deepEqual(
+        (await collect(found.range())).map(([key, { value }]) => [key, value.node]),
+        [
+          ['b', 'call-1'],
+          ['ü', 'line\nend'],
+        ],
+      );
+      assert.deepEqual([await found.count(), await found.lastKey()], [2, 'ü']);
+      assert.ok((await found.put('c', { node: 'n' })) > version);
+      await again.close();
+    }
+    await store.close();
+  });
+
+  test('a transaction of which a power cut has left a part is none, nor is what comes after it', async () => {
+    const path = await folder();
+    const store = openLmdbStore(path, silentLogger);
+    const calls = store.table('calls', callSchema);
+    await calls.put('a', { node: '1' });
+    await store.transaction([calls.putting('b', { node: '2' }), calls.deleting('a')]);
+    await calls.put('c', { node: '3' });
+    // At once: a second later the database has them all.
+    const killed = await killedCopy(path);
+    const whole = (await readFile(await journalOf(killed), 'utf8')).split('\n');
+    for (const damaged of [
+      `${whole[0]}\n${whole[1]?.slice(0, -4)}`,
+      `${whole[0]}\n${whole[1]?.slice(0, -4)}\n${whole[2]}\n`,
+      `${whole[0]}\n${'\0'.repeat(40)}\n${whole[2]}\n`,
+      `${whole[0]}\n${whole[0]}\n`,
+    ]) {
+      const copy = await killedCopy(killed);
+      await writeFile(await journalOf(copy), damaged);
+      const again = openLmdbStore(copy, silentLogger);
+      const found = await collect(again.table('calls', callSchema).range());
+      assert.deepEqual(
+        found.map(([key, { value }]) => [key, value.node]),
+        [['a', '1']],
+      );
+      await again.close();
+    }
+    await store.close();
+  });
+
+  test('what is in the journal and what is in the database are one, in order', async () => {
+    const calls = openLmdbStore(await folder(), silentLogger).table('calls', callSchema);
+    for (const key of ['b', 'd', 'f', 'ü']) await calls.put(key, { node: 'old' });
+    assert.equal(await calls.count(), 4);
+    for (const key of ['a', 'd', 'e', 'z']) await calls.put(key, { node: 'new' });
+    await calls.delete('f');
+    const seen = (await collect(calls.range())).map(([key, { value }]) => `${key} ${value.node}`);
+    assert.deepEqual(seen, ['a new', 'b old', 'd new', 'e new', 'z new', 'ü old']);
+    assert.equal(await calls.get('f'), undefined);
+    assert.deepEqual([await calls.count(), await calls.lastKey()], [6, 'ü']);
+  });
+
+  test('journals that the database has are removed', async () => {
+    const path = await folder();
+    const calls = openLmdbStore(path, silentLogger).table('calls', callSchema);
+    for (let i = 0; i < 5; i++) {
+      await calls.put(`a${i}`, { node: 'n' });
+      await calls.count();
+    }
+    assert.equal((await readdir(path)).filter(name => name.startsWith('journal-')).length, 2);
+  });
+
+  test('a store of an earlier version, without a journal, is read as it is', async () => {
+    const path = await folder();
+    const { open } = await import('lmdb');
+    const old = open<unknown, Buffer>({ path, keyEncoding: 'binary', encoding: 'json', useVersions: true });
+    await old.put(Buffer.from('calls/a'), ['a', { node: 'call-1', legs: 2 }], 7);
+    await old.close();
+    const calls = openLmdbStore(path, silentLogger).table('calls', callSchema);
+    assert.deepEqual(await calls.get('a'), { value: { node: 'call-1', legs: 2 }, version: 7 });
+    assert.equal(await calls.put('a', { node: 'call-2' }, 7), 8);
   });
 
   test('a damaged file is STORE_FAILED with the path and a remedy', async () => {

@@ -39,8 +39,9 @@ describe('the log of events', () => {
     const store = openMemoryStore();
     const log = await open(store);
     const table = store.table('calls', { safeParse: (data: unknown) => ({ success: true, data }) } as never);
-    await assert.rejects(store.transaction([table.putting('a', {}, 7), log.putting('call.ended', {})]));
-    await store.transaction([table.putting('a', {}), log.putting('call.ended', {})]);
+    const ended = { type: 'call.ended', facts: {} };
+    await assert.rejects(store.transaction([table.putting('a', {}, 7), ...log.telling([ended])]));
+    await store.transaction([table.putting('a', {}), ...log.telling([ended])]);
     assert.deepEqual(seqs(log, 0), [2], 'the number of the one that failed is not used again');
   });
 
@@ -48,7 +49,7 @@ describe('the log of events', () => {
     const store = openMemoryStore();
     const log = await open(store);
     for (let i = 0; i < 12_500; i++) log.append('call.ringing', { call: `${i}` });
-    await waitFor('all of them', () => log.lastSeq === 12_500);
+    await waitFor('all of them', () => log.after(12_499, 1).length === 1);
     assert.ok(log.firstSeq > 1 && log.firstSeq <= 2_501, `${log.firstSeq}`);
     await waitFor(
       'the old ones to be deleted',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { EdgeKeeper } from '../../core/farm/edge-keeper.js';
-import { EdgeSync } from '../../core/farm/edge-sync.js';
+import { EdgeSync, type EdgeSyncOptions } from '../../core/farm/edge-sync.js';
 import { EngineBook } from '../../core/farm/engine-book.js';
 import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import { NodeStates } from '../../core/farm/node-states.js';
@@ -11,7 +11,18 @@ import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
 const plainSettings = {
-  ...{ sources: [], allowed: [], subscribers: [], policies: [], defaultPolicy: 'any', transfers: false },
+  ...{
+    sources: [],
+    lines: [],
+    logins: [],
+    gateways: [],
+    allowed: [],
+    emergency: ['112', '911'],
+    subscribers: [],
+    policies: [],
+    defaultPolicy: 'any',
+    transfers: false,
+  },
   defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
 };
 
@@ -100,8 +111,25 @@ function recordingEdge(): EdgeLog {
     ban: async () => undefined,
     unban: async () => undefined,
     trust: async () => undefined,
+    certify: async () => undefined,
+    offeredCalls: async () => ({ offered: [], refused: [] }),
+    shed: async () => undefined,
+    move: async () => undefined,
   };
   return { edge, log, applied };
+}
+
+/** With nothing fenced or unanswered, and a balancer that takes everything, where nothing else is said. */
+function syncOf(options: Pick<EdgeSyncOptions, 'edge' | 'states'> & Partial<EdgeSyncOptions>): EdgeSync {
+  return new EdgeSync({
+    book: new EngineBook(openMemoryStore()),
+    balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
+    fenced: () => [],
+    settings: () => plainSettings,
+    unanswered: () => [],
+    log: silentLogger,
+    ...options,
+  });
 }
 
 describe('the edge kept equal', () => {
@@ -109,16 +137,7 @@ describe('the edge kept equal', () => {
     const { edge, log } = recordingEdge();
     const states = new NodeStates(silentLogger);
     for (const node of plan.nodes) states.add(node);
-    const sync = new EdgeSync({
-      edge,
-      states,
-      book: new EngineBook(openMemoryStore()),
-      balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
-      fenced: () => [],
-      settings: () => plainSettings,
-      unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }],
-      log: silentLogger,
-    });
+    const sync = syncOf({ edge, states, unanswered: () => [{ sipCallId: 'ringing', node: 'call-1' }] });
     states.setHealth('call-1', 'up', 'test');
     await sync.apply('start');
     states.setDraining('call-1', true, 'test');
@@ -132,20 +151,26 @@ describe('the edge kept equal', () => {
     const { edge, applied } = recordingEdge();
     const states = new NodeStates(silentLogger);
     for (const node of plan.nodes) states.add(node);
-    const sync = new EdgeSync({
-      edge,
-      states,
-      book: new EngineBook(openMemoryStore()),
-      balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
-      fenced: () => [],
-      settings: () => plainSettings,
-      unanswered: () => [],
-      log: silentLogger,
-    });
+    const sync = syncOf({ edge, states });
     const first = sync.apply('one');
     states.setHealth('call-2', 'up', 'test');
     await Promise.all([first, sync.apply('two'), sync.apply('three')]);
     assert.equal(applied.at(-1)?.nodes.find(node => node.name === 'call-2')?.state, 'up');
+  });
+});
+
+describe('policies that a reload replaces', () => {
+  test('stay in the tables, as calls that are up bear their ids', async () => {
+    let policies = [{ id: 'plain', codecs: ['PCMA'] }];
+    const sync = syncOf({
+      edge: recordingEdge().edge,
+      states: new NodeStates(silentLogger),
+      settings: () => ({ ...plainSettings, policies }),
+    });
+    assert.deepEqual(sync.state().formerPolicies, []);
+    policies = [{ id: 'wide', codecs: ['opus'] }];
+    const { policies: now, formerPolicies } = sync.state();
+    assert.deepEqual([now, formerPolicies], [policies, [{ id: 'plain', codecs: ['PCMA'] }]]);
   });
 });
 
@@ -171,15 +196,10 @@ describe('the Kamailios behind the VIPs', () => {
     };
     const apply = async (members: readonly FarmNode[]): Promise<void> =>
       void (told = members.map(one => one.name).join(' '));
-    const sync = new EdgeSync({
+    const sync = syncOf({
       edge,
       states,
-      book: new EngineBook(openMemoryStore()),
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
-      fenced: () => [],
-      settings: () => plainSettings,
-      unanswered: () => [],
-      log: silentLogger,
     });
     const keeper = new EdgeKeeper({ sync, states, log: silentLogger });
     const members = async (): Promise<string> => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { HoldfastError } from '../../core/errors.js';
+import { unusedFlows } from '../../core/flows/read-flows.js';
 import { TestHost } from '../../core/testing/index.js';
 import { formatWav } from '../harness/wav.js';
 
@@ -54,6 +55,26 @@ describe('holdfast check of flows', () => {
       /^5:\d+: flows\.reception\[1\]: nothing leads to this step \(give it a label/,
     ],
     [
+      'a circle in which nothing waits',
+      '- { action: play, items: { silence: 1 } }\n- { action: variable_set, label: a, set: { b: c } }\n- { action: condition, if: x, is: y, then: a }\n- { action: hangup }',
+      /^6:48: .*\[2\]\.then: the flow runs in a circle from here to step 2, and no step of it waits for anything \(add a sleep/,
+    ],
+    [
+      'a wrong key of one of several kinds',
+      '- { action: play, items: [{ silence: 1 }, { tone: "440", secs: 3 }] }',
+      /items\[1\]\.seconds: is missing\n.*items\[1\]\.secs: unknown key \(known here: sound, tone, seconds, silence\)$/,
+    ],
+    [
+      'a value of no kind that is wanted',
+      '- { action: play, items: a, interruptible: { a: 1 } }',
+      /interruptible: must be true or false or text, is a map/,
+    ],
+    [
+      'a pattern beside a word',
+      '- { action: digits_receive, terminator: "##" }',
+      /terminator: must be one digit, or none/,
+    ],
+    [
       'a value that does not fit',
       '- { action: sleep, seconds: soon }',
       /^4:\d+: .*seconds: must be a number, is text$/,
@@ -99,6 +120,19 @@ describe('holdfast check of flows', () => {
       TestHost.check({ folder: '/tmp', config }),
       /routes\[0\]\.flow: there is no flow "receptoin" \(there are: reception\)/,
     );
+  });
+});
+
+describe('a flow that nothing leads to', () => {
+  test('is named; one that any plugin names in its block is not', () => {
+    const flows = ['day', 'night', 'menu'].map(name => ({ name }));
+    const plugins = [
+      { name: 'routing', config: { routes: [{ dial: '9', flow: 'day' }] } },
+      { name: 'calendar', config: { nights: { '2026-12-24': ['night'] } } },
+    ];
+    assert.deepEqual(unusedFlows({ flows, plugins } as unknown as Parameters<typeof unusedFlows>[0]), [
+      'nothing in the config leads to the flow menu',
+    ]);
   });
 });
 

@@ -10,6 +10,7 @@ import type { ConnectWish } from '../../core/calls/connect-steps.js';
 import { flowActions, noServices, type FlowServices } from '../../core/flows/action-registry.js';
 import { checkFlow } from '../../core/flows/check-flows.js';
 import type { FlowAction, FlowScene } from '../../core/flows/flow-facts.js';
+import { foundRoute } from '../../core/flows/flow-routes.js';
 import { newFlowRun } from '../../core/flows/flow-run.js';
 import { Flows } from '../../core/flows/flows.js';
 import { keysOf, type RunEvent } from '../../core/flows/interpreter.js';
@@ -32,7 +33,7 @@ class FlowCall {
   }
 
   tell(event: CallEvent): this {
-    const { call, actions: done } = advance(this.call, event, this.nowMs, actions);
+    const { call, actions: done } = advance(this.call, event, this.nowMs, { actions });
     this.call = call;
     this.last = done;
     return this;
@@ -285,11 +286,175 @@ describe('connect', () => {
     assert.equal(call.at, 'declined');
   });
 
+  const desk = { action: 'connect', label: 'dial', to: [{ uri: 'sip:a@b' }], onHangup: 'after' };
+
+  test('whose party hangs up goes on with the caller, as often as the flow says, and connects anew', () => {
+    const again = [desk, done, { action: 'play', label: 'after', items: 'survey' }];
+    const call = new FlowCall([...again, { action: 'goto', to: 'dial' }]);
+    call.answer(found('sip:a@b')).tell({ type: 'legAnswered', leg: 'c1-1' });
+    call.tell({ type: 'joined', conferenceId: 'c1-conf' }).tell(ended('c1-1', 200));
+    assert.deepEqual(call.did, ['unhold', 'leave', 'play sound:survey']);
+    assert.deepEqual([call.at, call.call.ending, call.call.conferenceId], ['after', null, null]);
+    assert.equal(call.run.variables['connect_outcome'], 'answered');
+    call.played().answer(found('sip:c@d'));
+    assert.deepEqual(call.last, [{ do: 'dial', legs: ['c1-2'] }]);
+    call.tell({ type: 'legAnswered', leg: 'c1-2' });
+    assert.deepEqual(call.did, ['stopPlay', 'join']);
+    call.tell({ type: 'legEnded', leg: 'caller', sipStatus: 200 });
+    assert.equal(call.call.ending?.by, 'caller');
+  });
+
+  test('whose party hangs up while the caller has no node goes on when the caller is back', () => {
+    const call = new FlowCall([desk, done, { action: 'play', label: 'after', items: 'a' }]);
+    call.answer(found('sip:a@b')).tell({ type: 'legAnswered', leg: 'c1-1' });
+    call.tell({ type: 'legsMoved', legs: ['caller', 'c1-1'], node: 'call-2', epoch: 'e1' });
+    call.tell({ ...ended('c1-1', 200), lost: 'gone' } as CallEvent);
+    assert.deepEqual([call.did, call.call.ending], [['unhold', 'leave'], null]);
+    call.tell({ type: 'legRecovered', leg: 'caller' });
+    assert.deepEqual([call.did, call.at], [['play sound:a'], 'after']);
+  });
+
   test('of a caller who was never answered ends the call with what the last one said', () => {
     const call = new FlowCall([{ action: 'connect', to: [{ uri: 'sip:a@b' }] }]);
     call.answer(found('sip:a@b')).tell(ended('c1-1', 486));
     assert.deepEqual(call.did, ['reject', 'leave']);
     assert.equal(call.call.ending?.sipStatus, 486);
+  });
+});
+
+describe('transfer', () => {
+  const flow = [
+    { action: 'answer' },
+    { action: 'transfer', to: '10${digit}', onFailed: 'back' },
+    done,
+    { action: 'sleep', label: 'back', seconds: 9 },
+  ];
+  const target = { action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' };
+
+  test('does what the route of the number says: connects, and goes on where nobody answers', () => {
+    const call = new FlowCall(flow).answer({ steps: [target, { action: 'echo' }] });
+    assert.deepEqual(call.did, ['dial', 'play tone:ring']);
+    call.tell({ type: 'legAnswered', leg: 'c1-1' });
+    assert.deepEqual(call.did, ['stopPlay', 'join']);
+    call.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 200 });
+    assert.equal(call.call.ending?.by, 'callee');
+    const failed = new FlowCall(flow).answer({ steps: [target] });
+    failed.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 486 });
+    assert.deepEqual([failed.at, failed.run.variables['connect_outcome']], ['back', 'busy']);
+  });
+
+  test('goes on in the flow that the number has, which knows what was dialled', () => {
+    const call = new FlowCall(flow).answer({ entries: [{ action: 'sleep', label: 'there', seconds: 9 }] });
+    assert.deepEqual([call.at, call.run.variables['dialled']], ['there', '10']);
+  });
+
+  test('without a route, or nobody there now, goes on', () => {
+    for (const value of [{ reject: 404, reason: 'no route' }, { steps: [] }, { steps: [{ ...target, targets: [] }] }])
+      assert.equal(new FlowCall(flow).answer(value).at, 'back');
+  });
+});
+
+describe('what a route says to a flow', () => {
+  const flows = new Map([['night', [{ action: 'answer' }]]]);
+  const step = { action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' } as const;
+  const refusal = { reject: 403, reason: 'barred' };
+
+  test('is a flow, steps that the call may have, or a refusal', () => {
+    const around = { flows, admit: () => refusal };
+    const flow = [step, { action: 'echo' } as const];
+    assert.deepEqual(foundRoute(undefined, '9', around), { reject: 404, reason: 'no route to 9' });
+    assert.deepEqual(foundRoute({ flowName: 'night', routeName: 'r' }, '9', around), { entries: flows.get('night') });
+    assert.deepEqual(foundRoute({ flow, routeName: 'r' }, '9', around), { steps: [{ action: 'echo' }] });
+    assert.deepEqual(foundRoute({ flow: [step], routeName: 'r' }, '9', around), refusal);
+    assert.deepEqual(foundRoute({ flow, routeName: 'r' }, '9', { flows, admit: one => one }), { steps: flow });
+  });
+});
+
+describe('a caller on hold', () => {
+  const flow = (...more: readonly object[]): readonly object[] => [{ action: 'hold', music: ['a', 'b'] }, ...more];
+
+  test('hears the music over the steps that follow, and after what interrupts it from where it was', () => {
+    const call = new FlowCall(
+      flow({ action: 'sleep', seconds: 5 }, { action: 'play', items: 'busy' }, { action: 'sleep', seconds: 9 }),
+    );
+    assert.deepEqual(call.did, ['answer', 'play sound:a']);
+    call.nowMs += 2_000;
+    call.played();
+    assert.deepEqual(call.did, ['play sound:b']);
+    call.later(5);
+    assert.deepEqual(call.did, ['stopPlay', 'play sound:busy']);
+    call.played();
+    assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:b', offsetMs: 5_000 }]);
+    call.played();
+    assert.deepEqual(call.did, ['play sound:a'], 'over and over');
+  });
+
+  test('hears it while others are called, and not any more once connected', () => {
+    const call = new FlowCall(
+      flow({ action: 'connect', to: [{ uri: 'sip:a@b' }], onHangup: 'after' }, done, {
+        ...{ action: 'sleep', label: 'after', seconds: 9 },
+      }),
+    );
+    assert.deepEqual(call.did, ['answer', 'ask', 'play sound:a']);
+    call.answer([{ action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' }]);
+    assert.deepEqual(call.did, ['dial']);
+    call.tell({ type: 'legAnswered', leg: 'c1-1' });
+    assert.deepEqual(call.did, ['stopPlay', 'join']);
+    call.digits('1');
+    assert.deepEqual(call.did, []);
+    call.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 200 });
+    assert.deepEqual(call.did, ['unhold', 'leave']);
+  });
+
+  test('hears nothing any more after unhold, nor of music that cannot be played', () => {
+    const call = new FlowCall(
+      flow({ action: 'sleep', seconds: 5 }, { action: 'unhold' }, { action: 'sleep', seconds: 5 }),
+    );
+    call.later(5);
+    assert.deepEqual([call.did, call.run.playback], [['stopPlay'], null]);
+    const failing = new FlowCall(flow({ action: 'sleep', seconds: 5 }));
+    const failed = (): FlowCall =>
+      failing.hear({ type: 'itemPlayed', id: failing.run.playback?.id ?? '', failed: true });
+    assert.deepEqual([failed().did, failed().did, failing.at], [['play sound:b'], [], '1']);
+  });
+
+  test('hears it again at its place after the death of their node', () => {
+    const call = new FlowCall(flow({ action: 'sleep', seconds: 50 }));
+    call.nowMs += 3_000;
+    call.tell({ type: 'legsMoved', legs: ['caller'], node: 'call-2', epoch: 'e1' });
+    call.tell({ type: 'legRecovered', leg: 'caller' });
+    assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:a', offsetMs: 3_000 }]);
+  });
+});
+
+describe('a caller who is muted', () => {
+  test('is so again after the death of their node, until unmute', () => {
+    const call = new FlowCall([
+      { action: 'mute' },
+      { action: 'connect', to: [{ uri: 'sip:a@b' }], onHangup: 'after' },
+      done,
+      { action: 'unmute', label: 'after' },
+      { action: 'sleep', seconds: 9 },
+    ]);
+    call.answer([{ action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' }]);
+    call.tell({ type: 'legAnswered', leg: 'c1-1' });
+    call.tell({ type: 'legsMoved', legs: ['caller'], node: 'call-2', epoch: 'e1' });
+    call.tell({ type: 'legRecovered', leg: 'caller' });
+    assert.deepEqual(call.last, [{ do: 'mute', muted: true }]);
+    call.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 200 });
+    assert.deepEqual(call.last, [{ do: 'unhold' }, { do: 'leave' }, { do: 'mute', muted: false }]);
+  });
+
+  test('comes into a room as one that the room has muted, and stays muted where it is not let in', () => {
+    const call = new FlowCall([
+      { action: 'mute' },
+      { action: 'conference_join', room: 'r', onRefused: 'other' },
+      { action: 'sleep', label: 'other', seconds: 9 },
+    ]);
+    assert.deepEqual(call.last, [{ do: 'mute', muted: true }, { do: 'mute', muted: false }, { do: 'enter' }]);
+    assert.equal(call.call.muted, true);
+    call.tell({ type: 'notEntered', sipStatus: 403, reason: 'locked' });
+    assert.deepEqual([call.last, call.at], [[{ do: 'mute', muted: true }], 'other']);
   });
 });
 
@@ -335,12 +500,18 @@ describe('conditions, variables and loops', () => {
     assert.deepEqual([call.at, call.run.variables['who']], ['end', '+15550100/70001']);
   });
 
-  test('a circle without an end is found, and ends the call', () => {
-    const call = new FlowCall([
-      { action: 'answer', label: 'a' },
-      { action: 'goto', to: 'a' },
-    ]);
-    assert.match(call.call.ending?.reason ?? '', /circle/);
+  test('a circle that goes round without a pause ends the call; one that waits goes on', () => {
+    const circle = (wait: object): FlowCall =>
+      new FlowCall([{ action: 'connect', label: 'a', to: [{ uri: 'sip:a@b' }] }, wait, { action: 'goto', to: 'a' }]);
+    const hasty = circle({ action: 'variable_set', set: { a: 'b' } });
+    for (let i = 0; i < 200 && hasty.call.ending === null; i++) {
+      hasty.nowMs += 10;
+      hasty.answer([]);
+    }
+    assert.match(hasty.call.ending?.reason ?? '', /^its flow runs in a circle at step \d: more than 500 steps in 10 s/);
+    const patient = circle({ action: 'sleep', seconds: 1 });
+    for (let i = 0; i < 1000; i++) patient.answer([]).later(1);
+    assert.equal(patient.call.ending, null);
   });
 });
 
@@ -472,13 +643,34 @@ describe('when the daemon comes back', () => {
   });
 });
 
+describe('a call whose party had hung up as the daemon died', () => {
+  test('has left its conference when the daemon comes back, and is not put into it again', () => {
+    const flow = [
+      { action: 'connect', to: [{ uri: 'sip:a@b' }], onHangup: 'after' },
+      done,
+      { action: 'sleep', label: 'after', seconds: 9 },
+    ];
+    const call = new FlowCall(flow);
+    call.answer([{ action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' }]);
+    call.tell({ type: 'legAnswered', leg: 'c1-1' });
+    const channels = new Map([['caller', { id: 'caller', state: 'Up' } as never]]);
+    assert.deepEqual(resumeActions(call.call, new Map([...channels, ['c1-1', { id: 'c1-1', state: 'Up' } as never]])), [
+      { do: 'join', legs: ['caller', 'c1-1'] },
+    ]);
+    call.tell({ type: 'legEnded', leg: 'c1-1', sipStatus: 200 });
+    assert.deepEqual(resumeActions(call.call, channels), [{ do: 'unhold' }, { do: 'leave' }]);
+  });
+});
+
 describe('an action of a stranger', () => {
   const flow = (turn: () => unknown): { readonly call: CallRecord; readonly last: readonly CallAction[] } => {
     const action = { name: 'strange', summary: '', step: z.strictObject({}), begin: turn } as unknown as FlowAction;
     const entries = [{ action: 'strange' }];
     const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
     const routed = { flow: [], run: newFlowRun('test', entries), routeName: 'r' };
-    const next = advance(call, { type: 'routed', answer: routed }, 0, flowActions(noServices, [action]));
+    const next = advance(call, { type: 'routed', answer: routed }, 0, {
+      actions: flowActions(noServices, [action]),
+    });
     return { call: next.call, last: next.actions };
   };
 
@@ -528,7 +720,10 @@ describe('what comes from a server', () => {
     const action = flowActions(services).get('fetch');
     const [entry] = checkFlow([{ action: 'fetch', url: 'http://127.0.0.1/', ...given }], { actions }).entries;
     const call = incomingCall();
-    const scene: FlowScene = { ...{ call, answered: true, nowMs: 0, variables: {}, visits: 1 }, text: String };
+    const scene: FlowScene = {
+      ...{ call, answered: true, isOnHold: false, nowMs: 0, variables: {}, visits: 1 },
+      text: String,
+    };
     return action?.ask?.(keysOf(entry!), scene, new AbortController().signal, 'c1-1');
   };
 
@@ -550,7 +745,7 @@ describe('what comes from a server', () => {
     const value = `Al"<sip:eve@evil>\r\nEvil: ${'x'.repeat(300)}`;
     const text: FlowScene['text'] = (template, encode = String) => template.replace('${name}', () => encode(value));
     const scene: FlowScene = {
-      ...{ call: incomingCall(), answered: true, nowMs: 0, variables: {}, visits: 1, text },
+      ...{ call: incomingCall(), answered: true, isOnHold: false, nowMs: 0, variables: {}, visits: 1, text },
     };
     const given = { to: [{ uri: 'sip:a@b' }], callerName: '${name}', callerNumber: '${name}' };
     await action?.ask?.(given, scene, new AbortController().signal, 'c1-1');

@@ -237,6 +237,7 @@ describe('SDP', () => {
     const { audio, media, version } = parseSdp(formatSdp(model));
     assert.deepEqual(media, ['video 0 RTP/AVP 96', 'audio 4000 RTP/AVP 107 8 101 110']);
     assert.equal(version, '2');
-    assert.deepEqual(audio, { address: '127.0.0.1', port: 4000, direction: 'sendonly', codecs: model.codecs });
+    const { address, port, direction, codecs } = model;
+    assert.deepEqual(audio, { address, port, direction, codecs, transport: 'RTP/AVP', keys: [] });
   });
 });

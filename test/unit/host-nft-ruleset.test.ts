@@ -28,6 +28,17 @@ describe('the balancer’s rules', () => {
     assert.doesNotMatch(formatRuleset(plan, []), /daddr set/);
   });
 
+  it('give each connection to one member, where there are any, and keep UDP untracked', () => {
+    assert.doesNotMatch(formatRuleset(plan, kamailios), /tcp|nat/);
+    const both = { ...plan, streams: { tcp: 5060, tls: 5061, perSource: 7 } };
+    const text = formatRuleset(both, kamailios);
+    assert.match(text, /tcp dport \{ 5060, 5061 \} dnat to numgen inc mod 2 map \{ 0 : 127\.66\.0\.11, 1 : /);
+    assert.match(text, /ct state new add @crowd \{ ip saddr ct count over 7 \} reject with tcp reset/);
+    assert.match(text, /ip daddr 127\.66\.0\.0\/24 meta l4proto udp notrack/);
+    assert.match(text, /meta l4proto tcp ip daddr != 127\.66\.0\.2 snat to 127\.66\.0\.100/);
+    assert.doesNotMatch(formatRuleset(both, []), /dnat/);
+  });
+
   it('close the loopback network to a LAN that the VIP opens it to, and only then', () => {
     assert.doesNotMatch(formatRuleset(plan, kamailios), /iifname|ct state/);
     const lan = formatRuleset(plan, kamailios, { name: 'eth0', comment: 'why' });

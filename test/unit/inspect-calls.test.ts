@@ -120,6 +120,7 @@ function leg(
       ringUntilMs: null,
       sipStatus: null,
       ending: false,
+      gaveWay: false,
       held: false,
       recovering: null,
       endHeaders: [],
@@ -174,6 +175,7 @@ function inspector(): CallInspector {
   return new CallInspector({
     calls: () => [liveCall],
     sipCallIdOf: legId => (legId === 'live1-1' ? 'callee-id' : undefined),
+    isOnHold: () => false,
     conference: id => ({ id, room: null, node: 'call-1' }),
     file: () => file,
     trace: {

@@ -16,6 +16,7 @@ const secrets = {
   routeKeys: { current: 'k2', keys: { k1: 'old-route-key', k2: 'new-route-key' } },
   maskKey: 'mask-key',
   nonceSecret: 'nonce-secret',
+  lineKey: 'line-key',
   hepKey: 'hep-key',
 };
 const state: EdgeState = {
@@ -31,8 +32,12 @@ const state: EdgeState = {
     { id: 'e1-3', node: 'rtpengine-1', state: 'up' },
   ],
   allowed: [],
+  emergency: ['112', '911'],
   defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
   sources: [{ address: '127.40.0.200', trunk: 'lab', policy: 'p1' }],
+  gateways: [],
+  lines: [{ trunk: 'carrier', policy: 'p1', contactUser: '4930901820' }],
+  logins: [{ user: 'pbx', ha1: 'fedcba9876543210fedcba9876543210', trunk: 'branch', policy: 'p2' }],
   subscribers: [
     {
       user: '1001',
@@ -52,6 +57,8 @@ const state: EdgeState = {
   fenced: ['conference-2'],
 };
 const renderer = new KamailioRenderer({
+  connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
+  certificate: () => ({ certificate: '', key: '' }),
   plan: () => plan,
   domain: () => 'holdfast.test',
   leastExpiresSeconds: () => 60,

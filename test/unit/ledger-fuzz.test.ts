@@ -5,19 +5,7 @@ import type { DialogHole } from '../../core/ledger/dialog.js';
 import { DialogLedger } from '../../core/ledger/dialog-ledger.js';
 import { scanSip } from '../../core/trace/sip-scanner.js';
 import { feed, LedgerFlow, truthOf, type Direction, type FlowMessage, type Truth } from '../harness/ledger-flow.js';
-
-type Random = (below: number) => number;
-
-/** mulberry32: the same faults in every run. */
-function seeded(seed: number): Random {
-  let state = seed;
-  return below => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
+import { seeded, type Random } from '../harness/seeded-random.js';
 
 const directions: readonly Direction[] = ['sendrecv', 'sendonly', 'recvonly', 'inactive'];
 const sides = ['us', 'them'] as const;

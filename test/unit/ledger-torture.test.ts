@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { DialogLedger } from '../../core/ledger/dialog-ledger.js';
 import type { OpenInvite } from '../../core/ledger/dialog.js';
 import { scanSip } from '../../core/trace/sip-scanner.js';
+import { tortuousInvite } from '../harness/torture.js';
 
 const now = (): number => 1e12;
 
@@ -35,36 +36,7 @@ const rest = [
 describe('of the messages of RFC 4475', () => {
   test('a short tortuous INVITE (3.1.1.1) is one within a dialog, which becomes known by it', () => {
     const ledger = new DialogLedger({ now });
-    const invite = [
-      'INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0',
-      'TO :',
-      ' sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n',
-      'from   : "J Rosenberg \\\\\\""       <sip:jdrosen@example.com>',
-      '  ;',
-      '  tag = 98asjd8',
-      'MaX-fOrWaRdS: 0068',
-      'Call-ID: wsinv.ndaksdj@192.0.2.1',
-      'cseq: 0009',
-      '  INVITE',
-      'Via  : SIP  /   2.0',
-      ' /UDP',
-      '    192.0.2.2;branch=390skdjuw',
-      's :',
-      'NewFangledHeader:   newfangled value',
-      ' continued newfangled value',
-      'UnknownHeaderWithUnusualValue: ;;,,;;,;',
-      'Content-Type: application/sdp',
-      'Route:',
-      ' <sip:services.example.com;lr;unknownwith=value;unknown-no-value>',
-      'v:  SIP  / 2.0  / TCP     spindle.example.com   ;',
-      '  branch  =   z9hG4bK9ikj8  ,',
-      ' SIP  /    2.0   / UDP  192.168.255.111   ; branch=',
-      ' z9hG4bK30239',
-      'm:"Quoted string \\"\\"" <sip:jdrosen@example.com> ; newparam =',
-      '      newvalue ;',
-      '  secondparam ; q = 0.33',
-    ];
-    take(ledger, invite, true);
+    take(ledger, tortuousInvite, true);
     const [dialog] = ledger.dialogsOn('call-1');
     assert.ok(dialog);
     assert.deepEqual([dialog.local.tag, dialog.remote.tag], ['98asjd8', '1918181833n']);

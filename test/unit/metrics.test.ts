@@ -89,11 +89,16 @@ function metrics(log: Logger = silentLogger): { metrics: Metrics; recoveries: Re
     trunks: () => [
       {
         ...{ trunk: 'lab', calls: { from: 1, to: 2 }, callsAtOnce: null },
+        registration: {
+          ...{ state: 'registered', user: 'u@p.test', registrar: '192.0.2.1:5060', until: '2026-01-01' },
+          ...{ error: null, sipStatus: null, failures: 2 },
+        },
         gateways: [{ address: '192.0.2.1:5060', priority: 1, weight: 1, state: 'down', since: null, sipStatus: 503 }],
       },
     ],
     conferences: () => [],
     edgeCounters: async () => ({ received: 7, 'refused.source': 2, 'answered.gap': 1 }),
+    overload: { list: () => [], lateness: () => new Map([['call-1', 1500]]) },
     engineSessions: () => Promise.reject(new Error('no answer')),
     recoveries: () => recoveries,
     trace: async () => ({
@@ -154,6 +159,7 @@ describe('what is measured', () => {
     assert.equal(seen.get('holdfast_node_state{node="kamailio-2",farm="kamailio",state="dead"}'), 1);
     assert.equal(seen.get('holdfast_node_state{node="kamailio-2",farm="kamailio",state="up"}'), 0);
     assert.equal(seen.get('holdfast_node_channels{node="call-1",farm="call"}'), 2);
+    assert.equal(seen.get('holdfast_call_node_late_seconds{node="call-1"}'), 1.5);
     assert.equal(seen.get('holdfast_edge_messages_total{node="kamailio-1"}'), 7);
     assert.equal(seen.get('holdfast_edge_messages_total{node="kamailio-2"}'), undefined);
     assert.equal(seen.get('holdfast_edge_refused_total{node="kamailio-1",what="refused",reason="source"}'), 2);

@@ -15,7 +15,10 @@ const config = `plugins:
         maxParticipants: 3
         waitForModerator: true
         joinSound: tone:join
+        activeSpeaker: true
       - { room: '8.', others: listener }
+      - { room: '9[12]', activeSpeaker: { silenceMs: 500 } }
+      - { room: '93', activeSpeaker: false }
 `;
 
 const folder = new URL('../../..', import.meta.url).pathname;
@@ -36,9 +39,17 @@ describe('rooms in the config', () => {
     const trunk = { kind: 'trunk', trunk: 'lab' } as const;
     assert.deepEqual(await host.ask('room', { room: '8100' }), {
       ...plainRoom,
-      ...{ maxParticipants: 3, waitForModerator: true, joinSound: 'tone:join' },
+      ...{
+        maxParticipants: 3,
+        waitForModerator: true,
+        joinSound: 'tone:join',
+        activeSpeaker: { silenceMs: 1_000, level: 256 },
+      },
     });
     assert.deepEqual(await host.ask('room', { room: '8200' }), plainRoom);
+    const speakers = async (room: string): Promise<unknown> => (await host.ask('room', { room }))?.activeSpeaker;
+    assert.deepEqual(await speakers('91'), { silenceMs: 500, level: 256 });
+    assert.equal(await speakers('93'), null);
     assert.equal(await host.ask('room', { room: '9000' }), undefined);
     assert.deepEqual(await enter('8142', { source: { kind: 'subscriber', subscriber: '1001' } }), {
       role: 'moderator',
@@ -55,6 +66,7 @@ describe('rooms in the config', () => {
     ['a subscriber that is not there', '{ room: 1, moderators: { subscribers: [nobody] } }', /test\.yaml:4:.*nobody/],
     ['a pattern that is none', "{ room: '8.1' }", /test\.yaml:4:.*not at the end/],
     ['a sound that is none', '{ room: 1, joinSound: beep }', /test\.yaml:4:.*tone:join/],
+    ['a silence that is none', '{ room: 1, activeSpeaker: { silenceMs: 5 } }', /test\.yaml:4:.*200/],
     ['an unknown key', '{ room: 1, maxPeople: 3 }', /test\.yaml:4:.*maxPeople/],
     ['a wait for nobody', '{ room: 1, waitForModerator: true }', /test\.yaml:4:.*nobody is a moderator/],
   ];

@@ -31,6 +31,7 @@ describe('transcoding policies', () => {
     default: ['opus', 'PCMU'],
     trunks: { lab: ['PCMA'], other: ['opus', 'PCMU'] },
     subscribers: { '1001': ['G722'] },
+    srtp: { default: 'off', trunks: {}, subscribers: {} },
   };
 
   test('go by subscriber, then trunk, then the default, and equal lists are one policy', () => {
@@ -47,6 +48,25 @@ describe('transcoding policies', () => {
     assert.equal(table.policyFor({ trunk: 'unknown', subscriber: 'unknown' }), defaultPolicy);
   });
 
+  test('say of each leg whether it is SRTP, whatever its codecs are', () => {
+    const srtp = { default: 'optional', trunks: { lab: 'required' }, subscribers: { '1001': 'off' } } as const;
+    const table = policyTable({ ...config, srtp });
+    const of = (leg: { trunk?: string; subscriber?: string }): unknown => {
+      const policy = table.policies.find(({ id }) => id === table.policyFor(leg));
+      return policy && [policy.codecs[0], policy.srtp];
+    };
+    assert.deepEqual(of({}), ['opus', 'optional']);
+    assert.deepEqual(of({ trunk: 'lab' }), ['PCMA', 'required']);
+    assert.deepEqual(of({ trunk: 'other' }), ['opus', 'optional']);
+    assert.deepEqual(of({ trunk: 'lab', subscriber: '1001' }), ['G722', 'off']);
+    assert.deepEqual(of({ trunk: 'lab', subscriber: 'constructor' }), ['PCMA', 'required']);
+    assert.equal(
+      table.policyFor({ subscriber: '1001' }),
+      policyId(['G722']),
+      'off is what it was before there was SRTP',
+    );
+  });
+
   test('have ids that fit into Route parameters and never change', () => {
     for (const { id } of policyTable(config).policies) assert.match(id, /^[a-z0-9]{1,12}$/);
     assert.equal(policyId(['opus', 'G722', 'PCMA', 'PCMU']), policyId(['opus', 'G722', 'PCMA', 'PCMU']));
@@ -54,10 +74,18 @@ describe('transcoding policies', () => {
   });
 
   test('name what is wrong in their config', () => {
-    const wrong: PolicyConfig = { default: ['opus', 'opus'], trunks: { labb: ['PCMA'] }, subscribers: {} };
+    const wrong: PolicyConfig = {
+      ...{ default: ['opus', 'opus'], trunks: { labb: ['PCMA'] }, subscribers: {} },
+      srtp: { default: 'off', trunks: { labbb: 'required' }, subscribers: { '1009': 'off' } },
+    };
     assert.deepEqual(
       checkPolicies(wrong, directory).map(({ path, message }) => `${path.join('.')}: ${message}`),
-      ['trunks.labb: there is no trunk "labb"', 'default.1: opus is there twice'],
+      [
+        'trunks.labb: there is no trunk "labb"',
+        'srtp.trunks.labbb: there is no trunk "labbb"',
+        'srtp.subscribers.1009: there is no subscriber "1009"',
+        'default.1: opus is there twice',
+      ],
     );
     assert.deepEqual(checkPolicies({ ...config, trunks: { lab: ['PCMA'] } }, directory), []);
   });

@@ -265,7 +265,7 @@ describe('a transfer', () => {
     const caller: Party = { side: 'caller', peer: '5', trunk: 'lab' };
     const question = { call: call('1001'), by, transferee: caller, dialled, commanded };
     const answer = referCall(question, compileRoutes(routes), { directory, location });
-    return answer?.targets.map(({ uri }) => uri);
+    return answer?.action !== 'connect' ? undefined : answer.targets.map(({ uri }) => uri);
   };
   const callee: Party = { side: 'callee', peer: 'sip:1001@192.0.2.11', subscriber: '1001' };
 

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { conferenceRecordSchema } from '../../core/conferences/conference-record.js';
-import { Recordings, type RecordingFolder } from '../../core/conferences/recordings.js';
+import { Recordings } from '../../core/conferences/recordings.js';
 import { HoldfastError } from '../../core/errors.js';
 import { silentLogger } from '../../core/log.js';
 import type { AsteriskFarm } from '../../core/ports/asterisk.js';
+import type { RecordingFolder } from '../../core/recordings/recording-book.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
 const room = {

@@ -32,7 +32,8 @@ function contact(path: string, over: Readonly<Record<string, string>> = {}): Hel
 describe("A registrar's contact", () => {
   it('without a Path is reached by its URI', () => {
     assert.deepEqual(contact(''), {
-      ...{ uri, expiresMs: 1_800_000_000_000, pathHeader: '', path: [], q: 1, flow: null, userAgent: 'phone 1' },
+      ...{ uri, expiresMs: 1_800_000_000_000, pathHeader: '', path: [], q: 1, flow: null, connection: null },
+      ...{ callId: '', userAgent: 'phone 1' },
     });
   });
 
@@ -41,6 +42,14 @@ describe("A registrar's contact", () => {
     const found = contact(`${own},"a, b" <sip:p@192.0.2.9;lr;x=y>;ob`);
     assert.deepEqual(found?.path, [own, '<sip:p@192.0.2.9;lr;x=y>']);
     assert.equal(found.flow, '192.0.2.7:40000');
+    assert.equal(found.connection, null);
+  });
+
+  it('on a connection is reached by the Kamailio that has it', () => {
+    const found = contact('<sip:127.40.0.101:5060;lr;hfn=192.0.2.7~40000~tls~2~s1764137000~17>');
+    assert.equal(found?.flow, '192.0.2.7:40000');
+    assert.equal(found.connection, 'tls~2~s1764137000~17');
+    assert.equal(found.path.length, 1);
   });
 
   it('has the q of its own Contact, whatever the order of its parameters', () => {
@@ -119,7 +128,7 @@ describe('The dialled URI', () => {
 describe('Keep-alives', () => {
   const phones = Array.from(
     { length: 500 },
-    (_, i) => ({ contact: `sip:${i}@10.0.0.1`, flow: i % 5 === 0 ? null : '192.0.2.1:1' }) as Binding,
+    (_, i) => ({ contact: `sip:${i}@10.0.0.1`, flow: i % 5 === 0 ? null : '192.0.2.1:1', connection: null }) as Binding,
   );
 
   it('are sent to each phone behind NAT once a period, spread over it', () => {

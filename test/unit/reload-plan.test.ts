@@ -29,7 +29,7 @@ plugins: {registrar: , transcoding-policy: , routing: }
 
 const secrets = {
   routeKeys: { current: 'k1', keys: { k1: 'key' } },
-  ...{ maskKey: 'mask', nonceSecret: 'nonce', hepKey: 'hep' },
+  ...{ maskKey: 'mask', nonceSecret: 'nonce', lineKey: 'line', hepKey: 'hep' },
 };
 
 function renderers(config: HoldfastConfig, state: EdgeState): Renderers {
@@ -41,9 +41,14 @@ function renderers(config: HoldfastConfig, state: EdgeState): Renderers {
     ariPassword: node => node,
     registration: () => config.registration,
     subscribers: () => edgeSettings(config).subscribers,
-    trunks: () => config.trunks.flatMap(({ name, credentials }) => (credentials ? [{ name, ...credentials }] : [])),
+    trunks: () =>
+      config.trunks.flatMap(({ name, credentials, register }) =>
+        credentials ? [{ name, ...credentials, ...(register && { domain: register.domain }) }] : [],
+      ),
   });
   const kamailio = new KamailioRenderer({
+    connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
+    certificate: () => ({ certificate: '', key: '' }),
     plan: () => plan,
     domain: () => config.domain,
     leastExpiresSeconds: () => config.registration.minSeconds,
@@ -124,6 +129,18 @@ describe('what a reload would change', () => {
       'call-1: endpoint-reload',
     ],
     [
+      'a trunk’s login',
+      base.replace('[.208]', '[.208], login: {username: u, secret: s}'),
+      'trunks.lab.login: list-reload',
+      'kamailio-1: list-reload, kamailio-2: list-reload',
+    ],
+    [
+      'a registration with a trunk',
+      base.replace('[.208]', '[.208], credentials: {username: u, secret: s}, register: {domain: b.test}'),
+      'trunks.lab.register: list-reload endpoint-reload, trunks.lab.credentials: endpoint-reload',
+      'kamailio-1: list-reload, kamailio-2: list-reload, call-1: endpoint-reload',
+    ],
+    [
       'a subscriber’s secret',
       base.replace('secret: a', 'secret: b'),
       'subscribers.1001.secret: list-reload endpoint-reload',
@@ -151,8 +168,8 @@ describe('what a reload would change', () => {
     [
       'a Kamailio more',
       base.replace('kamailio: 2', 'kamailio: 3'),
-      'farm.kamailio: node-start',
-      'kamailio-3: node-start',
+      'farm.kamailio: list-reload node-start',
+      'kamailio-1: list-reload, kamailio-2: list-reload, kamailio-3: node-start',
     ],
     [
       'a Kamailio less',

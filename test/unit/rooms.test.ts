@@ -5,14 +5,15 @@ import { plainRoom, type ConferenceRecord, type Participant } from '../../core/c
 import { audioAtEntry, audioCommands, audioOf, muteAtEntry, type Audio } from '../../core/conferences/room-audio.js';
 import { endingAfter, refusalOf } from '../../core/conferences/room-rules.js';
 import { changesOf } from '../../core/conferences/conference-changes.js';
-import { following, formatRecording, newRecording, openSegment } from '../../core/conferences/recording-record.js';
+import { openSegment } from '../../core/recordings/recording-segments.js';
+import { following, formatRecording, newRecording } from '../../core/conferences/recording-record.js';
 import { Rooms } from '../../core/conferences/rooms.js';
 import { HoldfastError } from '../../core/errors.js';
 
 function member(callId: string, more: Partial<Participant> = {}): Participant {
   return {
-    ...{ legId: `leg-${callId}`, callId, callNode: 'call-1', innerLegs: 0, muted: false, deaf: false },
-    ...{ role: 'speaker', entering: false, callerNumber: '', callerName: '', joinedMs: 0 },
+    ...{ legId: `leg-${callId}`, callId, callNode: 'call-1', innerLegs: 0, muted: false, deaf: false, onHold: false },
+    ...{ speaking: false, role: 'speaker', entering: false, callerNumber: '', callerName: '', joinedMs: 0 },
     ...more,
   };
 }
@@ -33,11 +34,11 @@ describe('what a participant hears, and whether it is heard', () => {
   const [a, b] = [member('a'), member('b')];
 
   test('each hears the room; one who is muted, or a listener, is not heard', () => {
-    assert.deepEqual(audioOf(room([a, b]), a), { muted: false, hears: 'room' });
+    assert.deepEqual(audioOf(room([a, b]), a), { muted: false, hears: 'room', talkDetect: null });
     const muted = { ...a, muted: true };
-    assert.deepEqual(audioOf(room([muted, b]), muted), { muted: true, hears: 'room' });
+    assert.deepEqual(audioOf(room([muted, b]), muted), { muted: true, hears: 'room', talkDetect: null });
     const listener = member('c', { role: 'listener' });
-    assert.deepEqual(audioOf(room([a, listener]), listener), { muted: true, hears: 'room' });
+    assert.deepEqual(audioOf(room([a, listener]), listener), { muted: true, hears: 'room', talkDetect: null });
   });
 
   test('silence is sent where nobody is to be heard, as a phone may take no RTP for the end of its call', () => {
@@ -60,14 +61,18 @@ describe('what a participant hears, and whether it is heard', () => {
   });
 
   const all: readonly Audio[] = [false, true].flatMap(muted =>
-    (['room', 'music', 'silence'] as const).map(hears => ({ muted, hears })),
+    (['room', 'music', 'silence'] as const).flatMap(hears =>
+      [null, '1000,256'].map(talkDetect => ({ muted, hears, talkDetect })),
+    ),
   );
   for (const wanted of all) {
-    const name = `${wanted.muted ? 'muted' : 'heard'}, hears ${wanted.hears}`;
+    const name = `${wanted.muted ? 'muted' : 'heard'}, hears ${wanted.hears}${wanted.talkDetect ? ', listened to' : ''}`;
     test(`from anything a channel may be to: ${name}`, () => {
       const entered = audioAtEntry(muteAtEntry(wanted));
       for (const from of [...all, entered]) assert.deepEqual(afterCommands(from, audioCommands(from, wanted)), wanted);
-      for (const from of all) assert.deepEqual(afterCommands(from, audioCommands(undefined, wanted)), wanted);
+      // What an earlier daemon had said of the same participant, but for the rest.
+      const known = all.filter(({ talkDetect }) => wanted.talkDetect !== null || talkDetect === null);
+      for (const from of known) assert.deepEqual(afterCommands(from, audioCommands(undefined, wanted)), wanted);
       assert.deepEqual(audioCommands(wanted, wanted), []);
     });
   }
@@ -78,8 +83,10 @@ describe('what a participant hears, and whether it is heard', () => {
     let out = from.hears === 'nothing';
     let plays: 'music' | 'silence' | undefined =
       from.hears === 'music' || from.hears === 'silence' ? from.hears : undefined;
+    let { talkDetect } = from;
     for (const command of commands) {
-      if (command.do === 'mute' || command.do === 'unmute') {
+      if (command.do === 'setChannelVar') talkDetect = command.variable === 'TALK_DETECT(set)' ? command.value : null;
+      else if (command.do === 'mute' || command.do === 'unmute') {
         if (command.direction === 'in') muted = command.do === 'mute';
         else out = command.do === 'mute';
       } else if (command.do === 'startMoh') plays = 'music';
@@ -87,7 +94,7 @@ describe('what a participant hears, and whether it is heard', () => {
       else if (command.do === 'stopMoh') plays = undefined;
       else if (plays === 'silence') plays = undefined;
     }
-    return { muted, hears: out ? 'nothing' : (plays ?? 'room') };
+    return { muted, hears: out ? 'nothing' : (plays ?? 'room'), talkDetect };
   }
 });
 
@@ -185,7 +192,14 @@ describe('an operation on a room', () => {
       start: () => Promise.reject(new Error('not in this test')),
       stop: () => Promise.reject(new Error('not in this test')),
     };
-    return { rooms: new Rooms({ conferences: () => keeper, recordings: () => recordings }), out };
+    const nobodyElse = {
+      add: () => Promise.reject(new Error('not in this test')),
+      merge: () => Promise.reject(new Error('not in this test')),
+    };
+    return {
+      rooms: new Rooms({ conferences: () => keeper, recordings: () => recordings, calls: () => nobodyElse }),
+      out,
+    };
   };
   const code =
     (wanted: string) =>

@@ -6,7 +6,7 @@ import { judge, type Signs, type Verdict, type VoiceSigns } from '../../core/sen
 const silenceMs = 1_000;
 const now = 100_000;
 const voice = { answeredMs: now - 100, refusedMs: 0, streamOpen: undefined, suspectAfter: 0.5 };
-const times = { processGone: false, listeningSinceMs: now - 50_000, startedMs: now - 60_000 };
+const times = { processGone: false, listeningSinceMs: now - 50_000, startedMs: now - 60_000, starvedMs: () => 0 };
 
 /** The verdict on one whose voices are these, each with what differs from one that has just answered. */
 function verdictOn(voices: Readonly<Record<string, Partial<VoiceSigns>>>, signs: Partial<Signs> = {}): Verdict {
@@ -44,6 +44,17 @@ describe('an Asterisk', () => {
   test('is dead when both are silent for the whole time', () => {
     assert.equal(health({ answeredMs: now - 1_000 }, { answeredMs: now - 1_000 }), 'dead');
     assert.equal(health({ answeredMs: now - 5_000 }, { answeredMs: now - 999 }), 'suspect');
+  });
+
+  test('is not dead by a silence in which it waited for a CPU, but for five times the limit', () => {
+    const after = (silentMs: number, starvedMs: number): string => {
+      const silent = { answeredMs: now - silentMs };
+      return health(silent, silent, { starvedMs: () => starvedMs });
+    };
+    assert.equal(after(1_400, 500), 'suspect');
+    assert.equal(after(1_500, 500), 'dead');
+    assert.equal(after(4_999, 4_500), 'suspect');
+    assert.equal(after(5_000, 4_500), 'dead');
   });
 
   test('is not dead by a silence that we did not listen to', () => {
@@ -119,7 +130,7 @@ describe('of all combinations of signs', () => {
                   const ago = (ms: number): number => now - ms;
                   const refusedMs = refused === undefined ? 0 : ago(refused);
                   const signs: Signs = {
-                    ...{ processGone, listeningSinceMs: ago(listening), startedMs: ago(started) },
+                    ...{ processGone, listeningSinceMs: ago(listening), startedMs: ago(started), starvedMs: () => 0 },
                     voices: [
                       { ...voice, name: 'ARI', streamOpen, answeredMs: ago(ari) },
                       { ...voice, name: 'SIP', suspectAfter: 1, answeredMs: ago(sip), refusedMs },

@@ -106,7 +106,8 @@ describe('records of calls that are over', () => {
 
   test('participants without a call leave, and a conference without participants ends', async () => {
     const participant = {
-      ...{ legId: 'l', callNode: 'call-1', innerLegs: 0, muted: false, deaf: false, role: 'speaker' as const },
+      ...{ legId: 'l', callNode: 'call-1', innerLegs: 0, muted: false, deaf: false, onHold: false },
+      ...{ role: 'speaker' as const, speaking: false },
       ...{ entering: false, callerNumber: '', callerName: '', joinedMs: 0 },
     };
     const conference = {

@@ -8,20 +8,10 @@ import { LegCallIds } from '../../core/trace/leg-call-ids.js';
 import { scanSip, type SipMessage } from '../../core/trace/sip-scanner.js';
 import { TraceIntake } from '../../core/trace/trace-intake.js';
 import { TraceLog } from '../../core/trace/trace-log.js';
+import { seeded } from '../harness/seeded-random.js';
 
 const rounds = 20_000;
 const kamailio = '127.9.7.21';
-
-/** mulberry32: the same mutations in every run. */
-function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return below => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const head = [
   'Via: SIP/2.0/UDP 127.9.7.100:5060;branch=z9hG4bKcydzigwkX, SIP/2.0/UDP 127.9.7.200:5062;branch=z9hG4bK77ef',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { scanSip, type SipMessage } from '../../core/trace/sip-scanner.js';
+import { tortuousInvite } from '../harness/torture.js';
 
 function scan(...lines: string[]): SipMessage {
   const message = scanSip(Buffer.from(lines.join('\r\n')));
@@ -96,38 +97,7 @@ describe('an ordinary INVITE', () => {
 
 describe('messages in the manner of RFC 4475', () => {
   test('3.1.1.1: folded lines, compact forms, odd case and white space', () => {
-    const message = scan(
-      'INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0',
-      'TO :',
-      ' sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n',
-      'from   : "J Rosenberg \\\\\\""       <sip:jdrosen@example.com>',
-      '  ;',
-      '  tag = 98asjd8',
-      'MaX-fOrWaRdS: 0068',
-      'I: wsinv.ndaksdj@192.0.2.1',
-      'Content-Length   : 150',
-      'cseq: 0009',
-      '  INVITE',
-      'Via  : SIP  /   2.0',
-      ' /UDP',
-      '    192.0.2.2;branch=390skdjuw',
-      's :',
-      'NewFangledHeader:   newfangled value',
-      ' continued newfangled value',
-      'UnknownHeaderWithUnusualValue: ;;,,;;,;',
-      'Content-Type: application/sdp',
-      'Route:',
-      ' <sip:services.example.com;lr;unknownwith=value;unknown-no-value>',
-      'v:  SIP  / 2.0  / TCP     spindle.example.com   ;',
-      '  branch  =   z9hG4bK9ikj8  ,',
-      ' SIP  /    2.0   / UDP  192.168.255.111   ; branch=',
-      ' z9hG4bK30239',
-      'm:"Quoted string \\"\\"" <sip:jdrosen@example.com> ; newparam =',
-      '      newvalue ;',
-      '  secondparam ; q = 0.33',
-      '',
-      'v=0',
-    );
+    const message = scan(...tortuousInvite, '', 'v=0');
     assert.equal(message.callId, 'wsinv.ndaksdj@192.0.2.1');
     assert.equal(message.cseq, 9);
     assert.equal(message.to?.uri, 'sip:vivekg@chair-dnrc.example.com');

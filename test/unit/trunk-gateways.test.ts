@@ -9,6 +9,7 @@ import { silentLogger } from '../../core/log.js';
 import { incomingCall } from '../../core/testing/facts.js';
 import { afterCallFailed, afterProbe, newHealth } from '../../core/trunks/gateway-health.js';
 import { gatewaysOf, orderFor, type SrvRecord } from '../../core/trunks/gateway-list.js';
+import { SrvRecords } from '../../core/trunks/srv-records.js';
 import { TrunkGateways } from '../../core/trunks/trunk-gateways.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -72,7 +73,15 @@ describe('the health of a gateway', () => {
 
 describe('gateways', () => {
   const trunk = (part: Partial<TrunkConfig> = {}): TrunkConfig => ({
-    ...{ name: 't', sources: [], trusted: true, numbers: { format: 'as-is' }, probeSeconds: 30, silentMs: 4_000 },
+    ...{
+      name: 't',
+      sources: [],
+      identities: [],
+      trusted: true,
+      numbers: { format: 'as-is' },
+      probeSeconds: 30,
+      silentMs: 4_000,
+    },
     gateways: ['a', 'b'].map((address, i) => ({ address, priority: i + 1, weight: 1 })),
     ...part,
   });
@@ -83,6 +92,9 @@ describe('gateways', () => {
     const gateways = new TrunkGateways({
       trunks: () => trunks,
       ask: async one => answers[one] ?? null,
+      srv: new SrvRecords({ log: silentLogger }),
+      routeTo: id => id,
+      trouble: async () => undefined,
       log: silentLogger,
     });
     assert.deepEqual(gateways.gateways('t'), ['a', 'b']);
@@ -109,7 +121,10 @@ describe('gateways', () => {
 
   test('of a name follow its SRV records, and keep them while DNS fails', async () => {
     const trunks = [
-      trunk({ gateways: [{ address: 'x.test:5060', priority: 1, weight: 1, srv: 'x.test' }], probeSeconds: 0 }),
+      trunk({
+        gateways: [{ address: 'x.test:5060', priority: 1, weight: 1, srv: '_sip._udp.x.test' }],
+        probeSeconds: 0,
+      }),
     ];
     const asked: string[] = [];
     let records: readonly SrvRecord[] | undefined = [{ name: 'one.test', port: 5061, priority: 1, weight: 1 }];
@@ -118,7 +133,15 @@ describe('gateways', () => {
       if (!records) throw new Error('no DNS');
       return records;
     };
-    const gateways = new TrunkGateways({ trunks: () => trunks, ask: async () => null, resolve, log: silentLogger });
+    const srv = new SrvRecords({ resolve, log: silentLogger });
+    const gateways = new TrunkGateways({
+      trunks: () => trunks,
+      ask: async () => null,
+      routeTo: id => id,
+      trouble: async () => undefined,
+      srv,
+      log: silentLogger,
+    });
     assert.deepEqual(gateways.gateways('t'), ['x.test:5060']);
     gateways.tick(1);
     await waitFor('the records', () => gateways.gateways('t')[0] === 'one.test:5061');

@@ -10,7 +10,8 @@ const liveDeadlineMs = 1_000;
 export function completionCommand(commands: () => readonly Command[]): Command {
   return {
     usage: 'completion <shell>',
-    summary: 'Print the script by which a shell completes commands, options, node names and call ids',
+    summary:
+      'Print the script by which a shell completes commands, options and what the farm has: nodes, calls, rooms, participants',
     actions: [
       ['bash', 'for bash'],
       ['zsh', 'for zsh'],
@@ -25,25 +26,27 @@ export function completionCommand(commands: () => readonly Command[]): Command {
 }
 
 export const completeCommand: Command = {
-  usage: 'complete <what>',
+  usage: 'complete <what> [room]',
   summary: 'Print the names that the farm has at the moment (asked by the completion script)',
   actions: [
     ['nodes', 'names of nodes'],
     ['calls', 'ids of calls'],
+    ['rooms', 'names of rooms'],
+    ['participants', 'ids of those who are in a room'],
   ],
   internal: true,
-  async run([what], context) {
+  async run([what = '', room], context) {
     // No farm, no permission: there is nothing to complete, and nothing to be said in the middle of a line.
-    const names = await (what === 'nodes' ? nodeNames(context) : callIds(context)).catch(() => []);
+    const names = await namesOf(what, room, context).catch(() => []);
     context.io.out(names.map(name => `${name}\n`).join(''));
     return exitCodes.done;
   },
 };
 
-async function nodeNames(context: CommandContext): Promise<readonly string[]> {
-  return (await context.ask('nodes', {}, { timeoutMs: liveDeadlineMs })).map(({ name }) => name);
-}
-
-async function callIds(context: CommandContext): Promise<readonly string[]> {
-  return (await context.ask('calls', {}, { timeoutMs: liveDeadlineMs })).map(({ id }) => id);
+async function namesOf(what: string, room: string | undefined, context: CommandContext): Promise<readonly string[]> {
+  const soon = { timeoutMs: liveDeadlineMs };
+  if (what === 'nodes') return (await context.ask('nodes', {}, soon)).map(({ name }) => name);
+  if (what === 'calls') return (await context.ask('calls', {}, soon)).map(({ id }) => id);
+  const rooms = await context.ask('rooms', room === undefined ? {} : { room }, soon);
+  return what === 'rooms' ? rooms.map(one => one.room) : rooms.flatMap(one => one.participants.map(({ id }) => id));
 }

@@ -1,7 +1,7 @@
 // `holdfast up`: brings the farm up, and stays to show its log unless --detach.
 import { basename } from 'node:path';
 import { resolve } from 'node:path';
-import type { FarmStatus } from '../../control/operations.js';
+import type { FarmStatus } from '../../control/views.js';
 import { HoldfastError } from '../../errors.js';
 import { defaultStateFolder, defaultSubnet, statePaths } from '../../host/state-folder.js';
 import { configPath } from '../config-path.js';

@@ -4,8 +4,8 @@ import { flowSchema } from '../../calls/call-record.js';
 import type { ConnectStep, IncomingCall, RejectAnswer } from '../../calls/call-facts.js';
 import type { ConnectWish } from '../../calls/connect-steps.js';
 import { checkTarget, targetConfig } from '../../calls/target-config.js';
-import { defineAction, type FlowAction, type FlowScene } from '../flow-facts.js';
-import { exitsOf, filledItems, itemsOf, label, mediaItems, text, way } from './parts.js';
+import { defineAction, type FlowAction, type FlowScene, type FlowTurn } from '../flow-facts.js';
+import { connectFailed, exitsOf, filledItems, itemsOf, label, mediaItems, ringingTone, text, way } from './parts.js';
 
 /** Finds whom to call, with what is known at this moment, or why nobody may be called. */
 export type FindTargets = (wish: ConnectWish, call: IncomingCall) => readonly ConnectStep[] | RejectAnswer;
@@ -21,7 +21,12 @@ const step = z.strictObject({
   callerName: text.optional().describe('Name presented to the targets; may have variables.'),
   music: mediaItems
     .optional()
-    .describe('What a caller who is answered already hears meanwhile, over and over; default: the ringing tone.'),
+    .describe(
+      'What a caller who is answered already hears meanwhile, over and over; default: the music of one who is on hold, else the ringing tone.',
+    ),
+  onHangup: label
+    .optional()
+    .describe('Where the caller goes on when whoever they were connected to has hung up; default: the call is over.'),
   onBusy: label.optional().describe('Where to go on when the target is busy (486, 600).'),
   onNoAnswer: label.optional().describe('Where to go on when nobody answers in time, or is reachable (408, 480).'),
   onDeclined: label.optional().describe('Where to go on when the call is declined (603).'),
@@ -30,23 +35,30 @@ const step = z.strictObject({
 type Step = z.infer<typeof step>;
 
 const refusal = z.object({ reject: z.number() });
-const ringing = [{ tone: 'ring', seconds: 3600 }] as const;
 const labels = { busy: 'onBusy', 'no-answer': 'onNoAnswer', declined: 'onDeclined', failed: 'onFailed' } as const;
 
 export function connectAction(find: FindTargets): FlowAction<Step, null> {
   return defineAction<Step, null>({
     name: 'connect',
     summary:
-      'Connects the caller to the first target that answers; when either hangs up the call is over. When none answers it goes on, with `${connect_outcome}` (busy, no-answer, declined, failed) and `${connect_status}` (the SIP status).',
+      'Connects the caller to the first target that answers; when that one hangs up the call is over, unless `onHangup` says more. When none answers it goes on, with `${connect_outcome}` (busy, no-answer, declined, failed; after a hang-up: answered) and `${connect_status}` (the SIP status).',
     step,
-    exits: given => exitsOf(given, Object.values(labels)),
+    exits(given) {
+      const { labels: named, next } = exitsOf(given, Object.values(labels));
+      return { labels: [...named, ...exitsOf(given, ['onHangup']).labels], next };
+    },
     check: ({ to }, directory) => to.flatMap((target, i) => checkTarget(target, directory, ['to', i])),
     sounds: ({ music }) => [{ path: ['music'], items: itemsOf(music) }],
-    begin: ({ music }, { answered, text: fill }) => ({
+    begin: ({ music }, { answered, isOnHold, text: fill }) => ({
       ask: true,
-      ...(answered ? { play: { items: music === undefined ? ringing : filledItems(music, fill), times: 0 } } : {}),
+      ...(answered && music !== undefined ? { play: { items: filledItems(music, fill), times: 0 } } : {}),
+      ...(answered && music === undefined && !isOnHold ? { play: ringingTone } : {}),
     }),
-    ask: (given, scene) => Promise.resolve(find(wishOf(given, scene), scene.call)),
+    // After a transfer another number is what was dialled.
+    ask: (given, scene) =>
+      Promise.resolve(
+        find(wishOf(given, scene), { ...scene.call, dialled: scene.variables['dialled'] ?? scene.call.dialled }),
+      ),
     hear(given, _, event) {
       if (event.type === 'answer') {
         const found = flowSchema.safeParse(event.value);
@@ -57,6 +69,7 @@ export function connectAction(find: FindTargets): FlowAction<Step, null> {
         return failed(given, 'no-answer', 480);
       }
       if (event.type === 'askFailed') return failed(given, 'failed', 500);
+      if (event.type === 'parted') return parted(given);
       return event.type === 'connectEnded' ? failed(given, event.outcome, event.sipStatus) : undefined;
     },
   });
@@ -89,15 +102,13 @@ function shownAs<Key extends string>(
   return { [key]: shown.slice(0, longestShown) } as { readonly [K in Key]: string };
 }
 
-function failed(
-  given: Step,
-  outcome: keyof typeof labels,
-  sipStatus: number,
-): ReturnType<NonNullable<FlowAction<Step, null>['hear']>> {
-  return {
-    go: way(given[labels[outcome]]),
-    variables: { connect_outcome: outcome, connect_status: String(sipStatus) },
-  };
+function failed(given: Step, outcome: keyof typeof labels, sipStatus: number): FlowTurn<null> {
+  return connectFailed(given[labels[outcome]], outcome, sipStatus);
+}
+
+function parted({ onHangup }: Step): FlowTurn<null> | undefined {
+  if (onHangup === undefined) return undefined;
+  return { go: way(onHangup), variables: { connect_outcome: 'answered', connect_status: '200' } };
 }
 
 const nowhere = (): { readonly labels: readonly []; readonly next: false } => ({ labels: [], next: false });

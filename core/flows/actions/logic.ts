@@ -22,6 +22,7 @@ export const goto = defineAction({
     atMost === undefined && otherwise !== undefined
       ? [{ path: ['otherwise'], message: 'never comes without atMost' }]
       : [],
+  goesOnAtOnce: ({ atMost }) => atMost === undefined,
   begin: ({ to, atMost = Infinity, otherwise }, { visits }) => ({
     go: visits <= atMost ? { label: to } : way(otherwise),
   }),
@@ -42,6 +43,7 @@ export const branch = defineAction({
     ],
     next: otherwise === undefined,
   }),
+  goesOnAtOnce: () => true,
   begin({ on, cases, otherwise }, scene) {
     const value = scene.text(on);
     return { go: way(Object.hasOwn(cases, value) ? cases[value] : otherwise) };
@@ -68,6 +70,7 @@ export const condition = defineAction({
       ? [{ path: [], message: 'goes nowhere else: add then or else' }]
       : [];
   },
+  goesOnAtOnce: () => true,
   begin(step, scene) {
     const value = scene.text(step.if);
     const holds =
@@ -91,6 +94,7 @@ export const variableSet = defineAction({
   step: z.strictObject({
     set: z.record(variableName, text).describe('Names, and their texts with variables.'),
   }),
+  goesOnAtOnce: () => true,
   begin: ({ set }, scene) => ({
     go: 'next',
     variables: Object.fromEntries(Object.entries(set).map(([name, value]) => [name, scene.text(value)])),

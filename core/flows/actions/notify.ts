@@ -1,8 +1,7 @@
 // Tells a webhook of the config: by its outbox, so that no call waits for it.
 import { z } from 'zod';
-import { didYouMean } from '../../config/config-problem.js';
 import { defineAction, type FlowAction } from '../flow-facts.js';
-import { text } from './parts.js';
+import { checkWebhook, text } from './parts.js';
 
 /** Puts a notice into the outbox of a webhook. */
 export type Notify = (
@@ -29,17 +28,8 @@ export function notifyAction(notify: Notify): FlowAction<Step, null> {
     summary:
       'Tells a webhook, and goes on at once: what it is told is signed, kept in the store until it was taken, and delivered in order, however long it is gone.',
     step,
-    check({ webhook }, { webhooks }) {
-      if (webhooks.includes(webhook)) return [];
-      const known = webhooks.length === 0 ? 'there is none' : `there are: ${webhooks.join(', ')}`;
-      return [
-        {
-          path: ['webhook'],
-          message: `there is no webhook "${webhook}"`,
-          hint: didYouMean(webhook, webhooks) ?? known,
-        },
-      ];
-    },
+    check: ({ webhook }, { webhooks }) => checkWebhook(webhook, webhooks),
+    goesOnAtOnce: () => true,
     begin: () => ({ ask: true }),
     async ask({ webhook, event, data }, scene, _, id) {
       const filled = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, scene.text(value)]));

@@ -1,6 +1,8 @@
 // Keys that several actions have, and small words that they share.
 import { z } from 'zod';
-import type { FlowExits, FlowTurn, FlowWay, MediaItem } from '../flow-facts.js';
+import { didYouMean } from '../../config/config-problem.js';
+import type { PluginConfigProblem } from '../../plugins/plugin-facts.js';
+import type { ConnectOutcome, FlowExits, FlowTurn, FlowWay, MediaItem } from '../flow-facts.js';
 
 /** YAML takes 9001 for a number; here it is text. */
 export const text = z.union([z.string(), z.number().transform(String)]);
@@ -80,4 +82,19 @@ export function exitsOf(step: object, keys: readonly string[], orNext = true): F
 /** Answers a caller who is not answered yet. */
 export function answering(answered: boolean): Pick<FlowTurn, 'commands'> {
   return answered ? {} : { commands: [{ do: 'answer' }] };
+}
+
+/** What an answered caller hears while others are called. */
+export const ringingTone = { items: [{ tone: 'ring', seconds: 3600 }], times: 0 } as const;
+
+/** Nobody was reached: where a flow goes on, and what it knows of it then. */
+export function connectFailed(name: string | undefined, outcome: ConnectOutcome, sipStatus: number): FlowTurn<null> {
+  return { go: way(name), variables: { connect_outcome: outcome, connect_status: String(sipStatus) } };
+}
+
+/** Of a step's key `webhook`. */
+export function checkWebhook(name: string, webhooks: readonly string[]): readonly PluginConfigProblem[] {
+  if (webhooks.includes(name)) return [];
+  const known = webhooks.length === 0 ? 'there is none' : `there are: ${webhooks.join(', ')}`;
+  return [{ path: ['webhook'], message: `there is no webhook "${name}"`, hint: didYouMean(name, webhooks) ?? known }];
 }

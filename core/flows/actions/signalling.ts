@@ -9,6 +9,7 @@ export const answer = defineAction({
   name: 'answer',
   summary: 'Answers the caller (200), and goes on. A caller who was answered before stays so.',
   step: z.strictObject({}),
+  goesOnAtOnce: () => true,
   begin: (_, { answered }) => ({ go: 'next', ...answering(answered) }),
 });
 
@@ -18,6 +19,7 @@ export const ring = defineAction({
   step: z.strictObject({
     seconds: seconds(180).optional().describe('How long to wait before the step below.'),
   }),
+  goesOnAtOnce: step => step.seconds === undefined,
   begin({ seconds: wait }, { answered }) {
     const commands = answered ? {} : { commands: [{ do: 'ring' } as const] };
     return wait === undefined ? { go: 'next', ...commands } : { timer: { seconds: wait }, ...commands };

@@ -10,7 +10,7 @@ import { waitFor } from '../../harness/wait-for.js';
 import { writeBench } from '../bench-doc.js';
 import { BenchFarm, contenders, type Contender } from './contenders.js';
 import { highestRate, holdUp, offer, openCallee, percentile } from './load.js';
-import { cpuMsOf, familyOf, residentKb } from './process-cost.js';
+import { residentKb } from './process-cost.js';
 import { costTable, memoryLine, rateTable, type Cost, type Memory } from './report.js';
 
 const arguments_ = new Map(
@@ -25,25 +25,12 @@ const seconds = Number(arguments_.get('seconds') ?? 15);
 /** Programs are measured as they are after some time: V8 compiles what runs often. */
 const warmUpSeconds = Number(arguments_.get('warm-up') ?? 20);
 
-const measured = ['call', 'conference', 'program', 'kamailio', 'rtpengine'] as const;
-
-/** CPU of each part so far, ms. */
-async function cpuNow(bench: BenchFarm): Promise<number[]> {
-  return Promise.all(
-    measured.map(async part => {
-      const pids = bench.pids(part);
-      // A Kamailio is a dozen processes; the daemon's are the farm.
-      return cpuMsOf(part === 'kamailio' ? (await Promise.all(pids.map(familyOf))).flat() : pids);
-    }),
-  );
-}
-
 /** CPU of each part without calls, ms a second. */
 async function idleShare(bench: BenchFarm): Promise<number[]> {
   const idleSeconds = 5;
-  const before = await cpuNow(bench);
+  const before = await bench.cpu();
   await new Promise(resolve => setTimeout(resolve, idleSeconds * 1_000));
-  const after = await cpuNow(bench);
+  const after = await bench.cpu();
   return after.map((ms, i) => (ms - (before[i] ?? 0)) / idleSeconds);
 }
 
@@ -51,7 +38,7 @@ async function costOf(bench: BenchFarm, contender: Contender): Promise<Cost> {
   await offer(bench.farm, cps, warmUpSeconds);
   await over(bench);
   const idle = await idleShare(bench);
-  const before = await cpuNow(bench);
+  const before = await bench.cpu();
   const startedMs = performance.now();
   const { calls, failed, postDialMs } = await offer(bench.farm, cps, seconds);
   await over(bench);
@@ -59,7 +46,7 @@ async function costOf(bench: BenchFarm, contender: Contender): Promise<Cost> {
   const endSeconds = Number(process.hrtime.bigint()) / 1e9;
   // For `perf record -k CLOCK_MONOTONIC`.
   process.stderr.write(`  measured from ${(endSeconds - tookSeconds).toFixed(3)} to ${endSeconds.toFixed(3)}\n`);
-  const after = await cpuNow(bench);
+  const after = await bench.cpu();
   const spent = after.map((ms, i) => (ms - (before[i] ?? 0) - (idle[i] ?? 0) * tookSeconds) / calls);
   const [call = 0, conference = 0, program = 0, kamailio = 0, rtpengine = 0] = spent;
   return {

@@ -11,13 +11,23 @@ import type { AriClient } from '../../../core/ports/asterisk.js';
 import { Farm } from '../../harness/farm.js';
 import { projectRoot } from '../../harness/project-root.js';
 import { waitFor } from '../../harness/wait-for.js';
+import { cpuMsOf, familyOf } from './process-cost.js';
 
 export const contenders = ['call-node', 'conference-farm', 'naive', 'dial'] as const;
 export type Contender = (typeof contenders)[number];
 
+export const measuredParts = ['call', 'conference', 'program', 'kamailio', 'rtpengine'] as const;
+
 type Placement = 'call-node' | 'conference-farm';
 
 const callNode = 'call-1';
+const conferenceNode = 'conference-1';
+/** Of each: host part of its address, and the context in which calls come. */
+const dialplans = {
+  [callNode]: { host: 31, context: 'from-edge' },
+  [conferenceNode]: { host: 51, context: 'from-call' },
+} as const;
+export type BenchNode = keyof typeof dialplans;
 
 /** One farm in the smallest size, so that all calls meet on one Asterisk. */
 export class BenchFarm {
@@ -41,7 +51,7 @@ export class BenchFarm {
     const { daemon } = await farm.status();
     const bench = new BenchFarm(farm, await farm.pids(), daemon.pid);
     // Its modules are the same whoever has the calls.
-    await bench.#requester(callNode).send({ operation: 'load', method: 'POST', path: '/asterisk/modules/app_dial.so' });
+    await bench.loadModule(callNode, 'app_dial');
     return bench;
   }
 
@@ -59,30 +69,41 @@ export class BenchFarm {
       this.#placement = contender;
       return;
     }
-    await this.#endDaemon();
+    await this.endDaemon();
     this.#endProgram();
     const gateway = `${this.farm.host(208)}:5060`;
-    if (contender === 'dial') return this.#setDialplan(`Dial(PJSIP/edge/sip:\${EXTEN}@${gateway},30)`);
-    await this.#setDialplan('Stasis(naive,caller,${EXTEN})');
+    if (contender === 'dial') return this.setDialplan(callNode, `Dial(PJSIP/edge/sip:\${EXTEN}@${gateway},30)`);
+    await this.setDialplan(callNode, 'Stasis(naive,caller,${EXTEN})');
     const password = this.#password(callNode);
     this.#program = fork(new URL('./naive-ari.js', import.meta.url), [this.farm.host(31), password, gateway]);
     await new Promise(resolve => this.#program?.once('message', resolve));
   }
 
   /** The processes of a part of the path of a call. */
-  pids(part: 'call' | 'conference' | 'kamailio' | 'rtpengine' | 'program'): number[] {
+  pids(part: (typeof measuredParts)[number]): number[] {
     if (part === 'program') return [this.#daemon ?? this.#program?.pid ?? []].flat();
     return [...this.#pids].flatMap(([name, pid]) => (name.startsWith(`${part}-`) ? [pid] : []));
   }
 
-  ari(node: string): AriClient {
+  /** CPU of each of `measuredParts` so far, ms. */
+  async cpu(): Promise<number[]> {
+    return Promise.all(
+      measuredParts.map(async part => {
+        const pids = this.pids(part);
+        // A Kamailio is a dozen processes; the daemon's are the farm.
+        return cpuMsOf(part === 'kamailio' ? (await Promise.all(pids.map(familyOf))).flat() : pids);
+      }),
+    );
+  }
+
+  ari(node: BenchNode): AriClient {
     return ariClient(this.#requester(node));
   }
 
   /** What is up on the Asterisks now. */
   async standing(): Promise<{ channels: number; bridges: number }> {
     const both = await Promise.all(
-      [callNode, 'conference-1'].map(async node => {
+      ([callNode, conferenceNode] as const).map(async node => {
         const { channels, bridges } = this.ari(node);
         const [all, mixed] = await Promise.all([channels.list(), bridges.list()]);
         return { channels: all.length, bridges: mixed.length };
@@ -122,22 +143,29 @@ export class BenchFarm {
     return FarmSecrets.open(this.farm.state).derive(`ari ${node}`);
   }
 
-  #requester(node: string): AriRequester {
+  #requester(node: BenchNode): AriRequester {
     const known = this.#requesters.get(node);
     if (known) return known;
-    const origin = `http://${this.farm.host(node === callNode ? 31 : 51)}:8088`;
+    const origin = `http://${this.farm.host(dialplans[node].host)}:8088`;
     const requester = new AriRequester({ node, origin, user: 'holdfast', password: this.#password(node) });
     this.#requesters.set(node, requester);
     return requester;
   }
 
-  async #setDialplan(application: string): Promise<void> {
-    const plan = `[from-edge]\nexten => _[!-~]!,1,${application}\n same => n,Hangup()\nexten => h,1,Hangup()\n`;
-    await writeFile(join(this.farm.state, 'nodes', callNode, 'extensions.conf'), plan);
-    await this.ari(callNode).asterisk.reloadModule({ moduleName: 'pbx_config.so' });
+  async loadModule(node: BenchNode, name: string): Promise<void> {
+    await this.#requester(node).send({ operation: 'load', method: 'POST', path: `/asterisk/modules/${name}.so` });
   }
 
-  async #endDaemon(): Promise<void> {
+  /** What a node does with every call from now on. */
+  async setDialplan(node: BenchNode, application: string): Promise<void> {
+    const { context } = dialplans[node];
+    const plan = `[${context}]\nexten => _[!-~]!,1,${application}\n same => n,Hangup()\nexten => h,1,Hangup()\n`;
+    await writeFile(join(this.farm.state, 'nodes', node, 'extensions.conf'), plan);
+    await this.ari(node).asterisk.reloadModule({ moduleName: 'pbx_config.so' });
+  }
+
+  /** It does not come back. */
+  async endDaemon(): Promise<void> {
     if (this.#daemon === undefined) return;
     const note = await readSupervisorNote(this.farm.state);
     if (!note?.daemon) throw new Error('the farm has no daemon');

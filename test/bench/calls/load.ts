@@ -64,15 +64,9 @@ export function isSustained(load: Load): boolean {
 
 /** Below it nothing is looked for. */
 export const firstRate = 40;
-const growth = 1.3;
 const seconds = 5;
-/** The answer is this exact. */
-const resolution = 1.04;
 
-/**
- * The highest rate without a failed call and with set-ups in time: growing, then halving the step. `settle` waits for the calls to be
- * over, and tells how many never were.
- */
+/** The highest rate without a failed call and with set-ups in time. `settle` waits for the calls to be over, and tells how many never were. */
 export async function highestRate(farm: Farm, settle: () => Promise<number>): Promise<number> {
   const holds = async (rate: number): Promise<boolean> => {
     const load = await offer(farm, rate, seconds);
@@ -83,9 +77,22 @@ export async function highestRate(farm: Farm, settle: () => Promise<number>): Pr
     );
     return isSustained(load) && left === 0;
   };
-  let [good, bad] = [0, firstRate];
-  while (await holds(bad)) [good, bad] = [bad, bad * growth];
-  while (good > 0 && bad / good > resolution) {
+  return highestThat(holds, { from: firstRate, growth: 1.3, resolution: 1.04 });
+}
+
+export interface Search {
+  readonly from: number;
+  /** Factor of each step until one does not hold. */
+  readonly growth: number;
+  /** The answer is this exact. */
+  readonly resolution: number;
+}
+
+/** The highest rate that holds: growing, then halving the step. 0 where the first one does not. */
+export async function highestThat(holds: (rate: number) => Promise<boolean>, search: Search): Promise<number> {
+  let [good, bad] = [0, search.from];
+  while (await holds(bad)) [good, bad] = [bad, bad * search.growth];
+  while (good > 0 && bad / good > search.resolution) {
     const middle = (good + bad) / 2;
     if (await holds(middle)) good = middle;
     else bad = middle;

@@ -1,6 +1,6 @@
 // Kills one server after the other, and the daemon, for as long as calls go on; the next one when the farm is whole again.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FarmStatus } from '../../../core/control/operations.js';
+import type { FarmStatus } from '../../../core/control/views.js';
 import type { Farm } from '../../harness/farm.js';
 import { waitFor } from '../../harness/wait-for.js';
 

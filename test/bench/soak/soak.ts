@@ -54,6 +54,9 @@ const forgottenMs = 60_000;
 /** Tables of the store that have something in them only while there are calls. */
 const tablesOfCalls = ['calls', 'conferences', 'dialogs', 'lost-sessions', 'media-moves', 'cdr-outbox', 'cdr-intent'];
 
+/** More than a process that has just started has open, as connections come and go. */
+export const fewFiles = 20;
+
 /** Runs one on a farm of its own. */
 export async function soak(config: string, options: SoakOptions): Promise<SoakReport> {
   const farm = await Farm.up({ config: `${config}\nmetrics: { listen: 'unix:metrics.sock' }\n` });
@@ -87,7 +90,7 @@ async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
     const called = await callee.stop();
     const marks = results.flatMap(one => one.marks);
     const records = await settledRecords(farm);
-    const after = await resources(farm);
+    const after = await settledResources(farm, before);
     return {
       accounts: account(
         results.reduce((sum, one) => sum + one.total, 0),
@@ -176,6 +179,16 @@ async function resources(farm: Farm): Promise<Resources> {
     memory.set(name, Math.round((await residentKb(pid)) / 1024));
   }
   return { files, memory };
+}
+
+/** A server closes the sockets of its last calls when it comes to it; what is still open after a minute is the answer. */
+async function settledResources(farm: Farm, before: Resources): Promise<Resources> {
+  const closed = async (): Promise<boolean> => {
+    const { files } = await resources(farm);
+    return [...files].every(([name, now]) => now <= (before.files.get(name) ?? 0) + fewFiles);
+  };
+  await waitFor('files to be closed', closed, { deadlineMs: 60_000, everyMs: 1_000 }).catch(() => undefined);
+  return resources(farm);
 }
 
 function compared(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): Comparison {

@@ -3,7 +3,7 @@ import { mkdir, open, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeHost } from '../ports/node-host.js';
-import type { RecordingFolder } from './recordings.js';
+import type { RecordingFolder } from './recording-book.js';
 
 export const timesFile = 'recording.jsonl';
 

@@ -1,0 +1,46 @@
+// What phones have registered: the bindings, their copies on every registrar, and the ways to phones kept open.
+import { MovedPhones } from '../../farm/moved-phones.js';
+import { PhoneTrust } from '../../farm/phone-trust.js';
+import { Bindings } from '../../registrations/bindings.js';
+import { KeepAlive } from '../../registrations/keep-alive.js';
+import { RegistrarCopies } from '../../registrations/registrar-copies.js';
+import { kamailiosUp } from './farm.js';
+import type { Get, Given, Make } from './graph.js';
+import { tokens } from './tokens.js';
+
+export function wireRegistrations({ live, log, store }: Given, make: Make): void {
+  make(tokens.bindings, () => new Bindings({ store, log }));
+  make(tokens.copies, get => {
+    const [bindings, asterisks] = [get(tokens.bindings), get(tokens.asterisks)];
+    const subscribers = (): readonly string[] => live.config.subscribers.map(({ name }) => name);
+    const presumedSeconds = (): number => live.config.registration.defaultSeconds;
+    return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
+  });
+  make(tokens.trust, get => {
+    const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
+    const trust = new PhoneTrust({ edge, instances: kamailiosUp(get), bindings: () => bindings.list() });
+    return forgetful(get, 'trust in phones', trust);
+  });
+  make(tokens.movedPhones, get => {
+    const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
+    const moved = new MovedPhones({ edge, instances: kamailiosUp(get), moves: () => bindings.moves() });
+    return forgetful(get, 'moved phones', moved);
+  });
+  make(
+    tokens.keepAlive,
+    get =>
+      new KeepAlive({
+        ...{ address: live.plan.daemonAddress, privateVip: live.plan.privateVip, domain: live.config.domain, log },
+        bindings: () => get(tokens.bindings).list(),
+        everySeconds: () => live.config.registration.keepAliveSeconds,
+      }),
+  );
+}
+
+/** A Kamailio that was away has nothing of what it was told before. */
+function forgetful<T extends { forget(instance: string): void }>(get: Get, name: string, part: T): T {
+  get(tokens.states).onChange(name, ({ node, to }) => {
+    if (node.farm === 'kamailio' && to !== 'up') part.forget(node.name);
+  });
+  return part;
+}

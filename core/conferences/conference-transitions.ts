@@ -1,0 +1,175 @@
+// Conferences that change their place or become one, while people talk: what is new is there before what was is given up, and no phone is told.
+import { HoldfastError, messageOf } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
+import type { Logger } from '../log.js';
+import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
+import type { ConferenceBook } from './conference-book.js';
+import {
+  bridgeOnCallNode,
+  innerBridgeId,
+  innerLegId,
+  type ConferenceRecord,
+  type Participant,
+} from './conference-record.js';
+import type { Holds } from './holds.js';
+import { ignoreGone, type InnerLegs } from './inner-legs.js';
+import { changesBetween, changesBridge, innerChange, withParticipants, type Change } from './transition-plan.js';
+
+export interface ConferenceTransitionsOptions {
+  readonly asterisks: AsteriskFarm;
+  readonly nodes: NodeStates;
+  readonly log: Logger;
+  readonly book: ConferenceBook;
+  readonly inners: InnerLegs;
+  readonly holds: Holds;
+  readonly lost: (callId: string, reason: string) => void;
+  /** The one that a conference would be put on now. */
+  readonly conferenceNode: () => string | undefined;
+  /** See ConferenceMoves. */
+  readonly makeBridge: (conference: ConferenceRecord) => Promise<void>;
+}
+
+export class ConferenceTransitions {
+  readonly #options: ConferenceTransitionsOptions;
+
+  constructor(options: ConferenceTransitionsOptions) {
+    this.#options = options;
+  }
+
+  /** The conference with these in it, wherever it has to be mixed then. In its turn. Throws NO_CONFERENCE_NODE. */
+  async grow(before: ConferenceRecord, participants: readonly Participant[]): Promise<ConferenceRecord> {
+    const after = this.#plan(before, participants, [before]);
+    await this.#options.book.save(after);
+    await this.#carryOut([before], after, []);
+    return after;
+  }
+
+  /**
+   * All of `from` are in `into` from now on, but for the legs `without`, which are out of both. In the turns of both. Throws
+   * NO_CONFERENCE_NODE, and then nothing has changed.
+   */
+  async merge(into: ConferenceRecord, from: ConferenceRecord, without: readonly string[]): Promise<ConferenceRecord> {
+    const { book, log } = this.#options;
+    const before = [into, from];
+    const all = before.flatMap(one => one.participants);
+    const after = this.#plan(
+      into,
+      all.filter(one => !without.includes(one.legId)),
+      before,
+    );
+    await book.merge(after, from.id);
+    await this.#carryOut(
+      before,
+      after,
+      all.filter(one => without.includes(one.legId)),
+    );
+    log.info(
+      { conference: into.id, from: from.id, node: after.node, legs: after.participants.length },
+      `conference ${from.id} is part of ${into.id} on ${after.node}`,
+    );
+    return after;
+  }
+
+  #plan(
+    conference: ConferenceRecord,
+    participants: readonly Participant[],
+    before: readonly ConferenceRecord[],
+  ): ConferenceRecord {
+    const after = withParticipants(conference, participants, before, this.#options.conferenceNode());
+    if (after) return after;
+    throw new HoldfastError('NO_CONFERENCE_NODE', 'they are on different call nodes, and no conference node is up', {
+      remedy: 'see `holdfast nodes`',
+    });
+  }
+
+  /** A dead node's part of it is done by whoever makes its sessions or conferences again. */
+  async #carryOut(
+    before: readonly ConferenceRecord[],
+    after: ConferenceRecord,
+    leavers: readonly Participant[],
+  ): Promise<void> {
+    const { nodes, holds, makeBridge } = this.#options;
+    const changes = changesBetween(before, after).filter(({ now }) => !nodes.isDead(now.callNode));
+    await makeBridge(after).catch((error: unknown) => this.#failed(after, after.node, error));
+    await Promise.all(changes.map(change => this.#makeInner(change, after)));
+    await Promise.all([
+      ...leavers.map(one => this.#takeOut(before, one)),
+      ...changes.map(change => this.#enter(change, after)),
+    ]);
+    await Promise.all([...changes.map(change => this.#giveUp(change, after)), ...this.#oldBridges(before, after)]);
+    void holds.refresh(after.id);
+    void this.#options.inners.refresh(after);
+  }
+
+  async #makeInner(change: Change, after: ConferenceRecord): Promise<void> {
+    const { inners, lost } = this.#options;
+    const { now, was } = change;
+    const what = innerChange(change, after);
+    if (what === 'none') return;
+    try {
+      if (what === 'move' && (await inners.moveFarEnd(innerLegId(now), after.id))) return;
+      // With both in one bridge the new one would take over the sequence numbers of that bridge: see ConferenceMoves.
+      const left =
+        was && what === 'replace'
+          ? this.#onLiving(now.callNode, ari =>
+              ari.bridges.removeChannel({ bridgeId: innerBridgeId(now.legId), channel: innerLegId(was) }),
+            )
+          : undefined;
+      await Promise.all([left, inners.make(after, now)]);
+    } catch (error) {
+      lost(now.callId, `its leg could not join ${after.node}: ${messageOf(error)}`);
+    }
+  }
+
+  async #enter(change: Change, after: ConferenceRecord): Promise<void> {
+    const { asterisks } = this.#options;
+    const { now } = change;
+    // Who is on hold is in no bridge.
+    if (!changesBridge(change, after) || now.onHold) return;
+    const bridgeId = bridgeOnCallNode(after, now.legId);
+    const { ari } = asterisks.node(now.callNode);
+    await ari.bridges
+      .addChannel({ bridgeId, channel: now.legId })
+      .catch((error: unknown) => this.#failed(after, now.callNode, error));
+  }
+
+  /** Its leg is about to be hung up: until then it hears nobody, and nobody hears it. */
+  async #takeOut(before: readonly ConferenceRecord[], one: Participant): Promise<void> {
+    const conference = before.find(({ participants }) => participants.includes(one));
+    if (!conference || one.entering) return;
+    const bridgeId = bridgeOnCallNode(conference, one.legId);
+    await this.#onLiving(one.callNode, ari => ari.bridges.removeChannel({ bridgeId, channel: one.legId }));
+    if (conference.mixing === 'conference-farm') await this.#endInner(one);
+  }
+
+  async #giveUp({ now, was, from }: Change, after: ConferenceRecord): Promise<void> {
+    if (!was || from?.mixing !== 'conference-farm') return;
+    if (after.mixing === 'call-node') await this.#endInner(was);
+    else if (was.innerLegs !== now.innerLegs)
+      await this.#onLiving(was.callNode, ari => ari.channels.hangup({ channelId: innerLegId(was) }));
+  }
+
+  async #endInner(one: Participant): Promise<void> {
+    await Promise.all([
+      this.#onLiving(one.callNode, ari => ari.channels.hangup({ channelId: innerLegId(one) })),
+      this.#onLiving(one.callNode, ari => ari.bridges.destroy({ bridgeId: innerBridgeId(one.legId) })),
+    ]);
+  }
+
+  #oldBridges(before: readonly ConferenceRecord[], after: ConferenceRecord): Promise<void>[] {
+    return before
+      .filter(({ id, node }) => id !== after.id || node !== after.node)
+      .map(({ id, node }) => this.#onLiving(node, ari => ari.bridges.destroy({ bridgeId: id })));
+  }
+
+  async #onLiving(node: string, work: (ari: AriClient) => Promise<unknown>): Promise<void> {
+    const { asterisks, nodes } = this.#options;
+    if (!nodes.isDead(node)) await ignoreGone(work(asterisks.node(node).ari));
+  }
+
+  /** What is gone, or on a dead node, is found out and mended in other ways. */
+  #failed({ id }: ConferenceRecord, node: string, error: unknown): void {
+    if (!HoldfastError.is(error)) throw error;
+    this.#options.log.warn({ conference: id, node, error }, `${node}, of conference ${id}: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,305 @@
+// Phones on TCP and TLS in a whole farm: they call and are called, and go on talking when the servers of their call die.
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { ownCertificate } from '../../core/farm/edge-certificate.js';
+import { statePaths } from '../../core/host/state-folder.js';
+import { Baresip } from '../harness/baresip.js';
+import { nothingLeft } from '../harness/farm-quiet.js';
+import type { NodeStatus, TrunkStatus } from '../../core/control/views.js';
+import type { EdgeCertificate } from '../../core/ports/edge.js';
+import { Provider } from '../harness/provider.js';
+import { Farm } from '../harness/farm.js';
+import { PhonePair } from '../harness/phone-pair.js';
+import { projectRoot } from '../harness/project-root.js';
+import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
+
+const domain = 'holdfast.test';
+const ports = { TCP: 5060, TLS: 5061 };
+type Transport = 'UDP' | keyof typeof ports;
+
+const trunks = `
+  tcp: { gateways: ['sip:.220:5070;transport=tcp'], probeSeconds: 1 }
+  tls:
+    sources: [.207]
+    transport: tls
+    gateways: ['.221:5071', '.207:5071']
+    probeSeconds: 1
+    credentials: { username: us, secret: ours }
+    register: { registrar: '.222:5071', domain: provider.example, user: '4930901820' }
+    tls: { authorities: AUTHORITIES, name: sip.provider.example }
+`;
+const routes = `
+      - { dial: 71xxx, to: [{ trunk: tcp }] }
+      - { dial: 72xxx, to: [{ trunk: tls }] }
+      - { dial: '4930901820', from: { trunks: [tls] }, to: [{ subscriber: '1002' }] }`;
+
+describe('phones and trunks on TCP and TLS', () => {
+  let farm: Farm;
+  let local: string;
+  let provider: EdgeCertificate;
+  let authorities: string;
+  const phones: (SipEndpoint | Baresip)[] = [];
+
+  before(async () => {
+    local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    provider = await ownCertificate(await mkdtemp(join(tmpdir(), 'holdfast-provider-')), {
+      ...{ domain: 'sip.provider.example', publicVip: '192.0.2.1' },
+    });
+    authorities = join(await mkdtemp(join(tmpdir(), 'holdfast-authorities-')), 'provider.pem');
+    await writeFile(authorities, provider.certificate);
+    local = local
+      .replace('trunks:\n', `trunks:${trunks.replace('AUTHORITIES', authorities)}`)
+      .replace('    routes:', `    routes:${routes}`)
+      .replace('sources: [.200-.207]', 'sources: [.200-.206]')
+      // Each test's phones are new ones, and those of the tests before are registered still.
+      .replace('subscribers:\n', 'registration: { maxContacts: 50 }\n\nsubscribers:\n');
+    farm = await Farm.up({ config: `${local}\nedge: { tcp: {}, tls: {} }\n` });
+  });
+  after(() => farm.down());
+  afterEach(async () => {
+    await Promise.all(phones.splice(0).map(phone => phone.close()));
+    await nothingLeft(farm);
+  });
+
+  async function phone(user: string, host: number, transport: Transport): Promise<SipEndpoint> {
+    const name = { '1001': 'alice', '1002': 'bob', '1003': 'carol' }[user] ?? '';
+    const one = await SipEndpoint.open({
+      ...{ address: farm.host(host), user, domain, credentials: { username: user, password: `${name}-secret` } },
+      ...(transport === 'UDP'
+        ? {}
+        : { connection: { transport, to: { address: farm.host(100), port: ports[transport] } } }),
+    });
+    phones.push(one);
+    await register(one, user, 1);
+    return one;
+  }
+
+  /** As a phone does it: all with one Call-ID (RFC 3261 §10.2). */
+  async function register(one: SipEndpoint, user: string, time: number): Promise<void> {
+    const headers = [
+      ['Call-ID', `registers-${user}-${one.address}`],
+      ['CSeq', `${time * 10} REGISTER`],
+    ] as const;
+    assert.equal((await one.register(farm.uri(user), 60, { headers })).status, 200);
+  }
+
+  async function edgeOf(user: string): Promise<string> {
+    return waitFor(`${user} to be registered by a connection`, async () => {
+      const all = (await farm.registrations()).filter(({ subscriber }) => subscriber === user);
+      return all.at(-1)?.connection?.edge;
+    });
+  }
+
+  const pairs: readonly (readonly [Transport, Transport])[] = [
+    ['TCP', 'UDP'],
+    ['UDP', 'TLS'],
+  ];
+  for (const [from, to] of pairs) {
+    test(`${from} calls ${to}: heard, held, and their call node killed`, async () => {
+      const alice = await phone('1001', 210, from);
+      const bob = await phone('1002', 211, to);
+      const pair = await PhonePair.call(farm, alice, bob, '1002');
+      await pair.holdAndResume();
+      const before = pair.reinvites;
+      process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+      await pair.reinvited(before);
+      await pair.soundsAgain();
+      await pair.hangup(from === 'UDP' ? 'caller' : 'callee');
+    });
+  }
+
+  test('baresip on TLS, which trusts our certificate, and baresip on UDP call each other, hold and hang up', async () => {
+    const trusts = join(statePaths(farm.state).certificateFolder, 'own/certificate.pem');
+    const options = { farm, domain };
+    const alice = await Baresip.start({
+      ...{ ...options, user: '1001', secret: 'alice-secret', address: farm.host(212), hz: 440, tls: { trusts } },
+    });
+    phones.push(alice);
+    const carol = await Baresip.start({
+      ...{ ...options, user: '1003', secret: 'carol-secret', address: farm.host(213), hz: 660 },
+    });
+    phones.push(carol);
+    assert.match(await edgeOf('1001'), /^kamailio-\d$/);
+    for (const [caller, callee] of [
+      [alice, carol],
+      [carol, alice],
+    ] as const) {
+      await caller.dial(farm.uri(callee.user));
+      await callee.is('incoming');
+      await callee.accept();
+      await caller.is('established');
+      await Promise.all([caller.hears(callee.hz), callee.hears(caller.hz)]);
+      await callee.hold();
+      await callee.resume();
+      await callee.hangup();
+      await caller.is('ended');
+    }
+  });
+
+  test('a new certificate is shown while a call goes on, and a broken one changes nothing', async () => {
+    const alice = await phone('1001', 210, 'TLS');
+    const bob = await phone('1002', 211, 'TLS');
+    const pair = await PhonePair.call(farm, alice, bob, '1002');
+    const files = join(farm.state, 'new');
+    const made = await ownCertificate(files, { domain, publicVip: farm.host(100) });
+    const shows = async (): Promise<boolean> =>
+      (await shownCertificate(farm.host(100))) === fingerprint(made.certificate);
+    assert.equal(await shows(), false);
+    await farm.reload(
+      `${local}\nedge: { tcp: {}, tls: { certificate: ${files}/certificate.pem, key: ${files}/key.pem } }\n`,
+    );
+    assert.equal(await shows(), true);
+    await writeFile(join(files, 'key.pem'), 'no key');
+    const { code, stderr } = await farm.cli(['check', farm.configFile]);
+    assert.equal(code, 1);
+    assert.match(stderr, /test\.yaml:\d+:\d+: edge\.tls\.key: .*key\.pem cannot be read as a private key/);
+    await farm.json('reload');
+    for (let i = 0; i < 3; i++) assert.equal(await shows(), true);
+    await pair.hear();
+    await pair.hangup('callee');
+  });
+
+  test('the death of the Kamailio that has a connection: sound goes on, and the phone that comes back has its call', async () => {
+    await farm.whole();
+    const alice = await phone('1001', 210, 'TLS');
+    const bob = await phone('1002', 211, 'TCP');
+    const pair = await PhonePair.call(farm, alice, bob, '1002');
+    const victim = await edgeOf('1001');
+    process.kill(await farm.pid(victim), 'SIGKILL');
+    await waitFor('its connection to end', () => alice.isDisconnected);
+    await pair.hear();
+    // As a phone does that lost its connection: it registers by a new one.
+    await alice.connect();
+    await register(alice, '1001', 2);
+    if ((await edgeOf('1002')) === victim) {
+      await bob.connect();
+      await register(bob, '1002', 2);
+    }
+    // Ours to it, though the route of its dialog names the connection that is gone; and its own.
+    await pair.holdAndResume();
+    await pair.hangup('callee');
+  });
+
+  test('a phone without a connection when its call node dies has its call when it is back', async () => {
+    await farm.whole();
+    const alice = await phone('1001', 214, 'TLS');
+    const bob = await phone('1002', 215, 'UDP');
+    const pair = await PhonePair.call(farm, alice, bob, '1002');
+    const lost = async (): Promise<number> => {
+      const nodes = await farm.json<NodeStatus[]>('nodes');
+      return nodes.reduce((sum, { counters }) => sum + (counters?.['failed.flow'] ?? 0), 0);
+    };
+    const [before, lostBefore, node] = [pair.reinvites, await lost(), await pair.node(farm)];
+    await alice.disconnect();
+    process.kill(await farm.pid(node), 'SIGKILL');
+    await waitFor('a re-INVITE that found no connection', async () => (await lost()) > lostBefore);
+    await alice.connect();
+    await register(alice, '1001', 2);
+    await pair.reinvited(before);
+    await pair.soundsAgain();
+    await pair.hangup('callee');
+  });
+
+  async function gateway(host: number, transport: 'TCP' | 'TLS'): Promise<SipEndpoint> {
+    const port = transport === 'TCP' ? 5070 : 5071;
+    const listens = { transport, certificate: provider };
+    const one = await SipEndpoint.open({ address: farm.host(host), port, user: 'gateway', codecs: ['PCMA'], listens });
+    phones.push(one);
+    return one;
+  }
+
+  async function gatewayStates(trunk: string): Promise<string> {
+    const found = (await farm.json<TrunkStatus[]>('trunks')).find(one => one.trunk === trunk);
+    return found?.gateways.map(({ state }) => state).join(' ') ?? '';
+  }
+
+  for (const [trunk, transport, host, prefix] of [
+    ['tcp', 'TCP', 220, '71'],
+    ['tls', 'TLS', 207, '72'],
+  ] as const) {
+    test(`a call to a trunk on ${transport} is heard, held, and outlives its call node and a Kamailio`, async () => {
+      await farm.whole();
+      const carrier = await gateway(host, transport);
+      await waitFor('the gateway to be up', async () => (await gatewayStates(trunk)).endsWith('up'), {
+        deadlineMs: 60_000,
+        describe: () => gatewayStates(trunk),
+      });
+      const alice = await phone('1001', 210, 'UDP');
+      const pair = await PhonePair.call(farm, alice, carrier, `${prefix}001`);
+      await pair.holdAndResume();
+      const before = pair.reinvites;
+      process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+      await pair.reinvited(before);
+      await pair.soundsAgain();
+      const victim = await farm.pid('kamailio-1');
+      process.kill(victim, 'SIGKILL');
+      // What is under way in that moment is lost, as TCP repeats nothing.
+      await waitFor('another one in its place', async () => (await farm.pids()).get('kamailio-1') !== victim);
+      await farm.whole();
+      await pair.holdAndResume();
+      await pair.hangup('callee');
+    });
+  }
+
+  test('a trunk on TLS is registered with, and its calls come by its source', async () => {
+    const account = { username: 'us', password: 'ours' };
+    const listens = { transport: 'TLS', certificate: provider } as const;
+    const registrar = await Provider.open(farm.host(222), 'provider.example', account, 'SHA-256', {
+      port: 5071,
+      listens,
+    });
+    phones.push(registrar.endpoint);
+    await waitFor('the registration', () => registrar.contacts.length === 1, { deadlineMs: 60_000 });
+    assert.match(registrar.contacts[0] ?? '', /^sip:4930901820@[\d.]+:5061;transport=tls;line=/);
+    const bob = await phone('1002', 211, 'TLS');
+    for (const caller of [registrar.endpoint, await gateway(207, 'TLS')]) {
+      const rung = bob.incoming(10_000);
+      const call = await caller.invite(
+        caller === registrar.endpoint ? (registrar.contacts[0] ?? '') : farm.uri('4930901820'),
+        {
+          headers: [['To', '<sip:4930901820@provider.example>']],
+          proxy: { address: farm.host(100), port: ports.TLS },
+        },
+      );
+      await (await rung).answer();
+      await call.answered();
+      assert.equal(await (await rung).hangup(), 200);
+    }
+  });
+
+  test('a gateway whose certificate has another name is down, and the log says why', async () => {
+    const carrier = await gateway(223, 'TLS');
+    const wrong = `\n  wrong: { gateways: ['sips:.223:5071'], probeSeconds: 1, tls: { authorities: ${authorities}, name: sip.other.example } }\n`;
+    await farm.reload(`${local.replace('trunks:\n', `trunks:${wrong}`)}\nedge: { tcp: {}, tls: {} }\n`);
+    const said = /gateway [\d.]+223:5071;transport=tls of wrong is down: its certificate is refused/;
+    await waitFor(
+      'the log to say so',
+      async () => said.test(await readFile(statePaths(farm.state).daemonLog, 'utf8')),
+      {
+        deadlineMs: 60_000,
+      },
+    );
+    assert.equal(carrier.calls.length, 0);
+    assert.ok(carrier.ladder.rows().every(({ message }) => message.method === 'OPTIONS'));
+  });
+});
+
+function fingerprint(certificate: string): string {
+  return new X509Certificate(certificate).fingerprint256;
+}
+
+async function shownCertificate(host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: ports.TLS, rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerX509Certificate()?.fingerprint256 ?? '');
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}

@@ -1,0 +1,112 @@
+// Which certificates are taken, and what is said of those that are not.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { loadConfig } from '../../core/config/load-config.js';
+import { HoldfastError } from '../../core/errors.js';
+import { CertificateKeeper } from '../../core/farm/certificate-keeper.js';
+import { certificateProblem, certificateWarning, ownCertificate } from '../../core/farm/edge-certificate.js';
+import { silentLogger, type Logger } from '../../core/log.js';
+import type { EdgeCertificate } from '../../core/ports/edge.js';
+
+let folder = '';
+let good: EdgeCertificate;
+let other: EdgeCertificate;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'holdfast-certificate-'));
+  const names = { domain: 'holdfast.test', publicVip: '127.0.0.1' };
+  good = await ownCertificate(join(folder, 'a'), names);
+  other = await ownCertificate(join(folder, 'b'), names);
+});
+after(() => rm(folder, { recursive: true }));
+
+describe('A certificate', () => {
+  it('of our own is made once, and its key is closed to others', async () => {
+    const again = await ownCertificate(join(folder, 'a'), { domain: 'x.test', publicVip: '127.0.0.2' });
+    assert.deepEqual(again, good);
+    assert.equal((await stat(join(folder, 'a', 'key.pem'))).mode & 0o777, 0o600);
+  });
+
+  it('is refused in words that say which file, and why', () => {
+    assert.equal(certificateProblem(good), undefined);
+    const problem = (change: Partial<EdgeCertificate>): string => {
+      const found = certificateProblem({ ...good, ...change });
+      return found ? `${found.of} ${found.message}` : '';
+    };
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+    const locked = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'x' });
+    assert.match(problem({ certificate: '' }), /^certificate has no certificate/);
+    assert.match(
+      problem({ certificate: good.certificate.replace(/\n.{10}/, '\nAAAAAAAAAA') }),
+      /^certificate .*cannot be read/,
+    );
+    assert.match(problem({ key: 'no key' }), /^key cannot be read/);
+    assert.match(problem({ key: String(locked) }), /^key is protected by a passphrase/);
+    assert.match(problem({ key: other.key }), /^key is not the key of the certificate/);
+    assert.match(problem({ certificate: other.certificate + good.certificate }), /^key is not the key/);
+    assert.equal(problem({ certificate: good.certificate + other.certificate }), '');
+  });
+
+  it('is told of before it expires', () => {
+    const now = Date.now();
+    const days = (count: number): number => now + count * 86_400_000;
+    assert.equal(certificateWarning(good, now), undefined);
+    assert.match(certificateWarning(good, days(3640)) ?? '', /^expires on/);
+    assert.match(certificateWarning(good, days(3660)) ?? '', /^expired on/);
+    assert.match(certificateWarning(good, days(-2)) ?? '', /^is not valid before/);
+  });
+});
+
+describe('The certificate in use', () => {
+  it('is replaced by one that works, stays when the new one does not, and outlives the daemon', async () => {
+    const files = { certificate: join(folder, 'now.pem'), key: join(folder, 'now-key.pem') };
+    const put = async (pair: EdgeCertificate): Promise<void> => {
+      await writeFile(files.certificate, pair.certificate);
+      await writeFile(files.key, pair.key);
+    };
+    const config = loadConfig(join(folder, 'config.yaml'), {
+      text: `domain: holdfast.test\nedge:\n  tls: { certificate: now.pem, key: now-key.pem }\nplugins: {}\n`,
+    });
+    const said: string[] = [];
+    const log: Logger = { ...silentLogger, error: (_, message) => void said.push(message) };
+    const shown: EdgeCertificate[] = [];
+    const edge = { certify: async (pair: EdgeCertificate): Promise<void> => void shown.push(pair) };
+    const keeper = (): CertificateKeeper =>
+      new CertificateKeeper({ folder: join(folder, 'kept'), config: () => config, edge, log });
+
+    await assert.rejects(
+      async () => keeper().start(),
+      (error: unknown) =>
+        HoldfastError.is(error, 'CONFIG_INVALID') && /config\.yaml:3:\d+: edge\.tls\.certificate/.test(error.message),
+    );
+    await put(good);
+    const first = keeper();
+    await first.start();
+    await put({ ...good, key: other.key });
+    await first.look();
+    await first.look();
+    assert.deepEqual(first.current, good);
+    assert.equal(said.length, 1);
+    assert.match(
+      said[0] ?? '',
+      /config\.yaml:3:\d+: edge\.tls\.key: .*now-key\.pem is not the key of the certificate \(/,
+    );
+    await put(other);
+    await first.look();
+    await first.look();
+    assert.deepEqual([first.current, shown], [other, [other]]);
+    first.close();
+
+    await put({ ...other, certificate: '' });
+    const next = keeper();
+    await next.start();
+    assert.deepEqual(next.current, other);
+    next.close();
+    assert.equal((await stat(join(folder, 'kept/last-good.json'))).mode & 0o777, 0o600);
+    assert.ok((await readFile(join(folder, 'kept/last-good.json'), 'utf8')).includes('PRIVATE KEY'));
+  });
+});
