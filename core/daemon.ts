@@ -147,6 +147,7 @@ export class Daemon {
     await this.#parts.registerClient.open();
     await book.load();
     await this.#parts.bindings.load();
+    await this.#parts.copies.forgetStrangers();
     await this.#parts.eventLog.load();
     await this.#parts.eventStream.listen();
     const lastLivedMs = (await this.#heartbeats.get('daemon'))?.value.atMs ?? Date.now();

@@ -39,6 +39,14 @@ function chosen(name, choices) {
   );
 }
 
+/** What a failed test threw, short enough to stand at the end of a long log. */
+function whyOf(error) {
+  const thrown = error.cause ?? error;
+  const text = `${thrown.message ?? thrown}`.replaceAll(/\s+/g, ' ').slice(0, 600);
+  const line = /dist\/test\/[^\s)]+:\d+/.exec(thrown.stack ?? '')?.[0];
+  return line === undefined ? text : `${text} (${line})`;
+}
+
 /** One stage's tests, reported as they go. Gives the counts that node's runner prints at its end. */
 async function runStage(files, { concurrency, timeoutMs }, { counts, failures, spans }) {
   const stream = run({ files, concurrency, timeout: timeoutMs });
@@ -48,7 +56,10 @@ async function runStage(files, { concurrency, timeoutMs }, { counts, failures, s
   });
   stream.on('test:fail', event => {
     if (event.todo === undefined && event.skip === undefined && event.details.type !== 'suite') {
-      failures.push(`${event.file === undefined ? '' : `${relative(root, event.file)}: `}${event.name}`);
+      failures.push({
+        where: `${event.file === undefined ? '' : `${relative(root, event.file)}: `}${event.name}`,
+        why: whyOf(event.details.error),
+      });
     }
   });
   for (const kind of ['test:start', 'test:pass', 'test:fail']) {
@@ -96,7 +107,8 @@ const slowest = [...spans].map(([file, { fromMs, toMs }]) => ({ file, ms: toMs -
 console.log('# the slowest files');
 for (const { file, ms } of slowest.slice(0, 20))
   console.log(`#   ${(ms / 1_000).toFixed(0)} s ${relative(root, file)}`);
-for (const failure of new Set(failures)) console.log(`not ok: ${failure}`);
+const reasons = new Map(failures.map(({ where, why }) => [where, why]));
+for (const [where, why] of reasons) console.log(`not ok: ${where}\n  ${why}`);
 const passed = counts.pass ?? 0;
 // Never 0 when a file broke off before it could count.
 const failed = Math.max((counts.fail ?? 0) + (counts.cancelled ?? 0), failures.length);

@@ -15,7 +15,7 @@ export interface RegistrarCopiesOptions {
   readonly bindings: Bindings;
   readonly asterisks: AsteriskFarm;
   /** Names of the subscribers that every registrar has. */
-  readonly subscribers: () => readonly string[];
+  readonly subscribers: () => ReadonlySet<string>;
   /** For how long a registration is taken to be granted where its registrar died before it could be asked. */
   readonly presumedSeconds: () => number;
   readonly log: Logger;
@@ -57,9 +57,9 @@ export class RegistrarCopies {
     };
   }
 
-  /** After the subscribers of the config have changed: nobody is registered who is none of them. */
+  /** After a start, and after the subscribers of the config have changed: nobody is registered who is none of them. */
   async forgetStrangers(): Promise<void> {
-    const known = new Set(this.#options.subscribers());
+    const known = this.#options.subscribers();
     for (const { subscriber, contact } of this.#options.bindings.list()) {
       if (!known.has(subscriber)) await this.#forget({ subscriber, uri: contact });
     }
@@ -130,8 +130,11 @@ export class RegistrarCopies {
   }
 
   async #keep(binding: Omit<Binding, 'before'>): Promise<void> {
+    const { subscriber, contact: uri } = binding;
+    // A registrar's word of somebody whom a reload has just taken out may come late.
+    if (!this.#options.subscribers().has(subscriber)) return this.#forget({ subscriber, uri });
     await this.#options.bindings.put(binding);
-    this.#tellAll({ subscriber: binding.subscriber, uri: binding.contact });
+    this.#tellAll({ subscriber, uri });
   }
 
   async #forget(contact: ContactName): Promise<void> {

@@ -67,7 +67,7 @@ export class RegistrarCopy {
   }
 
   /** Every contact that it holds of these subscribers. ARI lists no objects, but an AoR has its contacts among its fields. */
-  async readAll(subscribers: readonly string[]): Promise<FoundContact[]> {
+  async readAll(subscribers: Iterable<string>): Promise<FoundContact[]> {
     const found: FoundContact[] = [];
     const waiting = [...subscribers];
     const reader = async (): Promise<void> => {

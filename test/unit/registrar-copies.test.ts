@@ -102,15 +102,17 @@ describe('Registrars', () => {
   let copies: RegistrarCopies;
   let one: FakeRegistrar;
   let two: FakeRegistrar;
+  let subscribers: ReadonlySet<string>;
 
   beforeEach(async () => {
+    subscribers = new Set([subscriber]);
     const store = openMemoryStore();
     bindings = new SlowBindings({ store, log: silentLogger });
     [one, two] = [new FakeRegistrar(), new FakeRegistrar()];
     const asterisks = { node: (name: string) => (name === 'one' ? one : two) } as unknown as AsteriskFarm;
     copies = new RegistrarCopies({
       ...{ store, bindings, asterisks, log: silentLogger },
-      subscribers: () => [subscriber],
+      subscribers: () => subscribers,
       presumedSeconds: () => 3600,
     });
     one.listener = copies.listener('one');
@@ -177,6 +179,18 @@ describe('Registrars', () => {
     two.held = undefined;
     await agreed(undefined);
     assert.equal(bindings.puts, 1);
+  });
+
+  it('hold nothing of who is no subscriber any more, though a registrar tells of a phone after the reload', async () => {
+    let release = (): void => undefined;
+    one.held = new Promise(resolve => (release = resolve));
+    one.registers(soon(600));
+    subscribers = new Set();
+    await copies.forgetStrangers();
+    release();
+    one.held = undefined;
+    await agreed(undefined);
+    assert.equal(bindings.puts, 0);
   });
 
   it('get traffic though one of them refuses a contact', async () => {

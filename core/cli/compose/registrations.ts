@@ -12,7 +12,7 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
   make(tokens.bindings, () => new Bindings({ store, log }));
   make(tokens.copies, get => {
     const [bindings, asterisks] = [get(tokens.bindings), get(tokens.asterisks)];
-    const subscribers = (): readonly string[] => live.config.subscribers.map(({ name }) => name);
+    const subscribers = namesOf(() => live.config.subscribers);
     const presumedSeconds = (): number => live.config.registration.defaultSeconds;
     return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
   });
@@ -35,6 +35,19 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
         everySeconds: () => live.config.registration.keepAliveSeconds,
       }),
   );
+}
+
+/** Made once for each config: a registration asks for them, and there may be tens of thousands. */
+function namesOf(listed: () => readonly { readonly name: string }[]): () => ReadonlySet<string> {
+  let known: { list: readonly { readonly name: string }[]; names: ReadonlySet<string> } = {
+    list: [],
+    names: new Set(),
+  };
+  return () => {
+    const list = listed();
+    if (known.list !== list) known = { list, names: new Set(list.map(({ name }) => name)) };
+    return known.names;
+  };
 }
 
 /** A Kamailio that was away has nothing of what it was told before. */
