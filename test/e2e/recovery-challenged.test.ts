@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
+import { SharedDeath } from '../harness/shared-death.js';
 import { challenging, type ReinviteBehaviour } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -34,93 +35,80 @@ async function config(): Promise<string> {
   );
 }
 
-describe('a call node dies, and a gateway challenges our re-INVITE', () => {
-  let farm: Farm;
-  let phone: SipEndpoint;
-  let lab: SipEndpoint;
-  let carrier: SipEndpoint;
-  let other: SipEndpoint;
+let farm: Farm;
+let phone: SipEndpoint;
+let lab: SipEndpoint;
+let carrier: SipEndpoint;
+let other: SipEndpoint;
 
-  before(async () => {
-    farm = await Farm.up({ config: await config() });
-    const open = async (host: number): Promise<SipEndpoint> =>
-      SipEndpoint.open({ address: farm.host(host), user: '100', codecs: ['PCMA'] });
-    [phone, lab, carrier, other] = (await Promise.all([200, 208, 207, 206].map(open))) as [
-      SipEndpoint,
-      SipEndpoint,
-      SipEndpoint,
-      SipEndpoint,
-    ];
-  });
-  after(async () => {
-    await Promise.allSettled([phone, lab, carrier, other].map(one => one.close()));
-    await farm.down();
-  });
-  afterEach(async () => {
+before(async () => {
+  farm = await Farm.up({ config: await config() });
+  const open = async (host: number): Promise<SipEndpoint> =>
+    SipEndpoint.open({ address: farm.host(host), user: '100', codecs: ['PCMA'] });
+  phone = await open(200);
+  lab = await open(208);
+  carrier = await open(207);
+  other = await open(206);
+});
+after(async () => {
+  try {
     await farm.whole();
     await nothingLeft(farm);
-  });
+  } finally {
+    await Promise.allSettled([phone, lab, carrier, other].map(one => one.close()));
+    await farm.down();
+  }
+});
 
-  const kill = async (node: string): Promise<void> => void process.kill(await farm.pid(node), 'SIGKILL');
+const kill = async (node: string): Promise<void> => void process.kill(await farm.pid(node), 'SIGKILL');
+/** All calls are on the first one; what outlives its death is on the second one. */
+const shared = new SharedDeath(async count => {
+  if (count === 0) await farm.json('undrain', 'call-2');
+  else await farm.whole();
+  await kill(count === 0 ? 'call-1' : 'call-2');
+});
+
+describe('a call node dies, and a gateway challenges our re-INVITE', { concurrency: true }, () => {
+  before(async () => {
+    await farm.json('drain', 'call-2');
+  });
 
   for (const status of [401, 407] as const) {
-    test(`${status} to a leg that we called: its credentials are on every call node`, { timeout: 90_000 }, async () => {
-      const pair = await PhonePair.call(farm, phone, carrier, '75001');
-      const node = await pair.node(farm);
-      for (const dying of [node, node === 'call-1' ? 'call-2' : 'call-1']) {
-        pair.callee.onReinvite = challenging(status, realm, ours);
-        const { reinvites } = pair;
-        await kill(dying);
-        await pair.reinvited([reinvites[0] ?? 0, (reinvites[1] ?? 0) + 1]);
-        await pair.soundsAgain();
-        await farm.whole();
-      }
-      pair.callee.onReinvite = 'answer';
-      await pair.holdAndResume();
-      await pair.hangup('callee');
-      assert.equal((await recordOf(farm, pair.caller.callId)).recoveries, 2);
-    });
+    test(
+      `${status} to a leg that we called: its credentials are on every call node`,
+      { timeout: 180_000 },
+      shared.scene(async death => {
+        const pair = await shared.inTurn(() => PhonePair.call(farm, phone, carrier, '75001'));
+        for (const _ of ['call-1', 'call-2']) {
+          pair.callee.onReinvite = challenging(status, realm, ours);
+          const { reinvites } = pair;
+          await death();
+          await pair.reinvited([reinvites[0] ?? 0, (reinvites[1] ?? 0) + 1]);
+          await pair.soundsAgain();
+        }
+        pair.callee.onReinvite = 'answer';
+        await pair.holdAndResume();
+        await pair.hangup('callee');
+        assert.equal((await recordOf(farm, pair.caller.callId)).recoveries, 2);
+      }),
+    );
   }
 
-  test('407 to a leg that the trunk called', { timeout: 90_000 }, async () => {
-    const pair = await PhonePair.call(farm, carrier, lab, '70001');
-    pair.caller.onReinvite = challenging(407, realm, ours);
-    const { reinvites } = pair;
-    await kill(await pair.node(farm));
-    await pair.reinvited([(reinvites[0] ?? 0) + 1, reinvites[1] ?? 0]);
-    await pair.soundsAgain();
-    pair.caller.onReinvite = 'answer';
-    await pair.holdAndResume();
-    await pair.hangup('caller');
-  });
-
-  test('an emergency call is recovered before those that were there before it', { timeout: 90_000 }, async () => {
-    const ordinary: PhonePair[] = [];
-    const nodeOf = async (pair: PhonePair): Promise<string> => pair.node(farm);
-    // Whichever node the emergency call is on, two others are there.
-    const fewest = async (): Promise<number> => {
-      const nodes = await Promise.all(ordinary.map(nodeOf));
-      return Math.min(...['call-1', 'call-2'].map(node => nodes.filter(one => one === node).length));
-    };
-    while ((await fewest()) < 2) ordinary.push(await PhonePair.call(farm, phone, other, '76001'));
-    const emergency = await PhonePair.call(farm, phone, other, '112');
-    const node = await emergency.node(farm);
-    const there = await Promise.all(ordinary.map(async pair => ((await nodeOf(pair)) === node ? [pair] : [])));
-    const pairs = [...there.flat(), emergency];
-    const order: PhonePair[] = [];
-    await kill(node);
-    await waitFor(
-      'all to be back',
-      () => {
-        const isBack = (pair: PhonePair): boolean => pair.reinvites.every(count => count > 0);
-        order.push(...pairs.filter(pair => isBack(pair) && !order.includes(pair)));
-        return order.length === pairs.length;
-      },
-      { deadlineMs: 30_000, everyMs: 10 },
-    );
-    assert.equal(order[0], emergency, `${order.indexOf(emergency)} of ${order.length} were back before it`);
-    await Promise.all([...ordinary, emergency].map(pair => pair.hangup('caller')));
-  });
+  test(
+    '407 to a leg that the trunk called',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await shared.inTurn(() => PhonePair.call(farm, carrier, lab, '70001'));
+      pair.caller.onReinvite = challenging(407, realm, ours);
+      const { reinvites } = pair;
+      await death();
+      await pair.reinvited([(reinvites[0] ?? 0) + 1, reinvites[1] ?? 0]);
+      await pair.soundsAgain();
+      pair.caller.onReinvite = 'answer';
+      await pair.holdAndResume();
+      await pair.hangup('caller');
+    }),
+  );
 
   const refusals: readonly (readonly [string, () => Promise<PhonePair>, ReinviteBehaviour])[] = [
     ['a trunk without credentials', () => PhonePair.call(farm, phone, other, '76001'), challenging(407, realm, ours)],
@@ -131,15 +119,47 @@ describe('a call node dies, and a gateway challenges our re-INVITE', () => {
     ],
   ];
   for (const [what, call, behaviour] of refusals) {
-    test(`${what}: the call ends on both sides`, { timeout: 90_000 }, async () => {
-      const pair = await call();
-      pair.callee.onReinvite = behaviour;
-      await kill(await pair.node(farm));
-      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
-      assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
-      const record = await recordOf(farm, pair.caller.callId);
-      assert.deepEqual([record.outcome, record.endedBy], ['answered', 'holdfast']);
-      assert.match(record.reason, /the callee's session was lost: not recovered, the far end answered 407/);
-    });
+    test(
+      `${what}: the call ends on both sides`,
+      { timeout: 180_000 },
+      shared.scene(async death => {
+        const pair = await shared.inTurn(call);
+        pair.callee.onReinvite = behaviour;
+        await death();
+        assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+        assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
+        const record = await recordOf(farm, pair.caller.callId);
+        assert.deepEqual([record.outcome, record.endedBy], ['answered', 'holdfast']);
+        assert.match(record.reason, /the callee's session was lost: not recovered, the far end answered 407/);
+      }),
+    );
   }
+});
+
+test('an emergency call is recovered before those that were there before it', { timeout: 90_000 }, async () => {
+  const ordinary: PhonePair[] = [];
+  const nodeOf = async (pair: PhonePair): Promise<string> => pair.node(farm);
+  // Whichever node the emergency call is on, two others are there.
+  const fewest = async (): Promise<number> => {
+    const nodes = await Promise.all(ordinary.map(nodeOf));
+    return Math.min(...['call-1', 'call-2'].map(node => nodes.filter(one => one === node).length));
+  };
+  while ((await fewest()) < 2) ordinary.push(await PhonePair.call(farm, phone, other, '76001'));
+  const emergency = await PhonePair.call(farm, phone, other, '112');
+  const node = await emergency.node(farm);
+  const there = await Promise.all(ordinary.map(async pair => ((await nodeOf(pair)) === node ? [pair] : [])));
+  const pairs = [...there.flat(), emergency];
+  const order: PhonePair[] = [];
+  await kill(node);
+  await waitFor(
+    'all to be back',
+    () => {
+      const isBack = (pair: PhonePair): boolean => pair.reinvites.every(count => count > 0);
+      order.push(...pairs.filter(pair => isBack(pair) && !order.includes(pair)));
+      return order.length === pairs.length;
+    },
+    { deadlineMs: 30_000, everyMs: 10 },
+  );
+  assert.equal(order[0], emergency, `${order.indexOf(emergency)} of ${order.length} were back before it`);
+  await Promise.all([...ordinary, emergency].map(pair => pair.hangup('caller')));
 });

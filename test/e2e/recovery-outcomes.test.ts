@@ -2,31 +2,29 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test, type TestContext } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { PhonePair } from '../harness/phone-pair.js';
+import { SharedDeath } from '../harness/shared-death.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { LadderRow } from '../harness/sip-ladder.js';
 import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 
-/** What a test does: it sets its call up, waits for the death of the node, and sees what becomes of the call. */
-type Scene = (death: () => Promise<void>, t: TestContext) => Promise<void>;
+let farm: Farm;
+let alice: SipEndpoint;
+let bob: SipEndpoint;
+
+const shared = new SharedDeath(async () => {
+  await farm.json('undrain', 'call-2');
+  process.kill(await farm.pid('call-1'), 'SIGKILL');
+});
 
 describe('a call node dies, and', { concurrency: true }, () => {
-  let farm: Farm;
-  let alice: SipEndpoint;
-  let bob: SipEndpoint;
-  /** Calls are set up one after the other: Bob takes them as they come. */
-  let setUp: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
-  let died = (): void => undefined;
-  const dead = new Promise<void>(resolve => (died = resolve));
-
   before(async () => {
     farm = await Farm.up();
     await farm.json('drain', 'call-2');
@@ -45,38 +43,10 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }
   });
 
-  /** The node dies when the last one waits for it, or has failed before. */
-  const arrived = async (): Promise<void> => {
-    waiting -= 1;
-    if (waiting > 0) return;
-    await farm.json('undrain', 'call-2');
-    process.kill(await farm.pid('call-1'), 'SIGKILL');
-    died();
-  };
-  const scene = (name: string, play: Scene): void => {
-    waiting += 1;
-    test(name, { timeout: 120_000 }, async t => {
-      let arrival: Promise<void> | undefined;
-      const death = async (): Promise<void> => {
-        arrival = arrived();
-        await dead;
-      };
-      try {
-        await play(death, t);
-      } finally {
-        await (arrival ?? arrived());
-      }
-    });
-  };
-  const inTurn = async <T>(make: () => Promise<T>): Promise<T> => {
-    const made = setUp.then(make);
-    setUp = made.catch(() => undefined);
-    return made;
-  };
-  const call = (): Promise<PhonePair> => inTurn(() => PhonePair.call(farm, alice, bob));
+  const call = (): Promise<PhonePair> => shared.inTurn(() => PhonePair.call(farm, alice, bob));
   /** A call that rings. */
   const ring = (): Promise<{ caller: OutgoingCall; callee: IncomingCall }> =>
-    inTurn(async () => {
+    shared.inTurn(async () => {
       const arriving = bob.incoming();
       const caller = await alice.invite(farm.uri('70001'));
       const callee = await arriving;
@@ -91,66 +61,90 @@ describe('a call node dies, and', { concurrency: true }, () => {
       return all.find(one => one.sipCallIds.includes(pair.caller.callId));
     });
 
-  scene('the record of a recovered call says so', async death => {
-    const pair = await call();
-    const { reinvites } = pair;
-    await death();
-    await pair.reinvited(reinvites);
-    await pair.soundsAgain();
-    await pair.hangup('caller');
-    const cdr = await lastCdr(pair);
-    assert.deepEqual([cdr.outcome, cdr.recoveries], ['answered', 1]);
-  });
+  test(
+    'the record of a recovered call says so',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      const { reinvites } = pair;
+      await death();
+      await pair.reinvited(reinvites);
+      await pair.soundsAgain();
+      await pair.hangup('caller');
+      const cdr = await lastCdr(pair);
+      assert.deepEqual([cdr.outcome, cdr.recoveries], ['answered', 1]);
+    }),
+  );
 
-  scene('a phone that hangs up in the gap gets its 200, and the other side ends', async death => {
-    const pair = await call();
-    await death();
-    assert.equal(await pair.caller.hangup(), 200, pair.caller.ladder());
-    assert.equal((await pair.callee.ended(10_000)).by, 'them');
-  });
+  test(
+    'a phone that hangs up in the gap gets its 200, and the other side ends',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      await death();
+      assert.equal(await pair.caller.hangup(), 200, pair.caller.ladder());
+      assert.equal((await pair.callee.ended(10_000)).by, 'them');
+    }),
+  );
 
   for (const status of [481, 488]) {
-    scene(`a phone answers ${status}: the other side ends with a BYE`, async death => {
-      const pair = await call();
-      pair.callee.onReinvite = status;
-      await death();
-      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
-      // One that refused the offer still has its dialog: it is ended, too.
-      if (status === 488) assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
-    });
+    test(
+      `a phone answers ${status}: the other side ends with a BYE`,
+      { timeout: 180_000 },
+      shared.scene(async death => {
+        const pair = await call();
+        pair.callee.onReinvite = status;
+        await death();
+        assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+        // One that refused the offer still has its dialog: it is ended, too.
+        if (status === 488) assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
+      }),
+    );
   }
 
-  scene('a phone answers 488, and the other side 200 after that: it gets a BYE, and nothing is left', async death => {
-    const pair = await call();
-    pair.callee.onReinvite = 488;
-    const { callId } = pair.caller;
-    alice.loseNext(({ direction, message }) => direction === 'received' && isReinvite(message, callId));
-    await death();
-    assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
-    assert.equal(pair.caller.reinvites.length, 1);
-  });
+  test(
+    'a phone answers 488, and the other side 200 after that: it gets a BYE, and nothing is left',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      pair.callee.onReinvite = 488;
+      const { callId } = pair.caller;
+      alice.loseNext(({ direction, message }) => direction === 'received' && isReinvite(message, callId));
+      await death();
+      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+      assert.equal(pair.caller.reinvites.length, 1);
+    }),
+  );
 
-  scene('a phone does not answer at all: the other side ends with a BYE', async death => {
-    const pair = await call();
-    pair.callee.onReinvite = 'ignore';
-    await death();
-    assert.equal((await pair.caller.ended(15_000)).by, 'them', pair.caller.ladder());
-  });
+  test(
+    'a phone does not answer at all: the other side ends with a BYE',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      pair.callee.onReinvite = 'ignore';
+      await death();
+      assert.equal((await pair.caller.ended(15_000)).by, 'them', pair.caller.ladder());
+    }),
+  );
 
-  scene('a phone whose own re-INVITE is under way comes back when it is done', async (death, t) => {
-    const pair = await call();
-    const { reinvites } = pair;
-    pair.calls.forEach(call => call.audio.resetReport());
-    await death();
-    const held = pair.caller.reinvite({ direction: 'sendrecv' });
-    await pair.reinvited(reinvites, 15_000);
-    const { status } = await held;
-    t.diagnostic(`the phone's own re-INVITE was answered ${status}`);
-    assert.ok([200, 491, 500].includes(status), pair.caller.ladder());
-    await pair.soundsAgain();
-    await pair.holdAndResume();
-    await pair.hangup('caller');
-  });
+  test(
+    'a phone whose own re-INVITE is under way comes back when it is done',
+    { timeout: 180_000 },
+    shared.scene(async (death, t) => {
+      const pair = await call();
+      const { reinvites } = pair;
+      pair.calls.forEach(call => call.audio.resetReport());
+      await death();
+      const held = pair.caller.reinvite({ direction: 'sendrecv' });
+      await pair.reinvited(reinvites, 15_000);
+      const { status } = await held;
+      t.diagnostic(`the phone's own re-INVITE was answered ${status}`);
+      assert.ok([200, 491, 500].includes(status), pair.caller.ladder());
+      await pair.soundsAgain();
+      await pair.holdAndResume();
+      await pair.hangup('caller');
+    }),
+  );
 
   const losses: readonly (readonly [string, (row: Pick<LadderRow, 'direction' | 'message'>) => boolean])[] = [
     ['our re-INVITE', ({ direction, message }) => direction === 'received' && message.method === 'INVITE'],
@@ -158,62 +152,78 @@ describe('a call node dies, and', { concurrency: true }, () => {
     ['our ACK', ({ direction, message }) => direction === 'received' && message.method === 'ACK'],
   ];
   for (const [what, isLost] of losses) {
-    scene(`${what} is lost: it comes again, and the call goes on`, async (death, t) => {
-      const pair = await call();
-      const { reinvites } = pair;
-      const lost: string[] = [];
-      const { callId } = pair.callee;
-      bob.loseNext(row => row.message.callId === callId && isLost(row) && lost.push(row.message.startLine) > 0);
-      pair.calls.forEach(call => call.audio.resetReport());
-      await death();
-      await pair.reinvited(reinvites);
-      const cseq = pair.callee.reinvites.at(-1)?.cseq;
-      const isAck = (one: SipMessage): boolean =>
-        one.isRequest && one.method === 'ACK' && one.callId === callId && one.cseq === cseq;
-      await bob.received('the ACK', isAck, 10_000);
-      await pair.soundsAgain();
-      t.diagnostic(`silences ${pair.calls.map(call => call.audio.report().largestGapMs).join(', ')} ms`);
-      assert.equal(lost.length, 1);
-      assert.deepEqual(pair.reinvites, [1, 1]);
-      await pair.holdAndResume();
-      await pair.hangup('callee');
-      assert.equal((await lastCdr(pair)).recoveries, 1);
-    });
+    test(
+      `${what} is lost: it comes again, and the call goes on`,
+      { timeout: 180_000 },
+      shared.scene(async (death, t) => {
+        const pair = await call();
+        const { reinvites } = pair;
+        const lost: string[] = [];
+        const { callId } = pair.callee;
+        bob.loseNext(row => row.message.callId === callId && isLost(row) && lost.push(row.message.startLine) > 0);
+        pair.calls.forEach(call => call.audio.resetReport());
+        await death();
+        await pair.reinvited(reinvites);
+        const cseq = pair.callee.reinvites.at(-1)?.cseq;
+        const isAck = (one: SipMessage): boolean =>
+          one.isRequest && one.method === 'ACK' && one.callId === callId && one.cseq === cseq;
+        await bob.received('the ACK', isAck, 10_000);
+        await pair.soundsAgain();
+        t.diagnostic(`silences ${pair.calls.map(call => call.audio.report().largestGapMs).join(', ')} ms`);
+        assert.equal(lost.length, 1);
+        assert.deepEqual(pair.reinvites, [1, 1]);
+        await pair.holdAndResume();
+        await pair.hangup('callee');
+        assert.equal((await lastCdr(pair)).recoveries, 1);
+      }),
+    );
   }
 
-  scene('a held call stays held, and can be resumed', async death => {
-    const pair = await call();
-    assert.equal((await pair.callee.reinvite({ direction: 'sendonly' })).status, 200);
-    await sleep(300);
-    const { reinvites } = pair;
-    await death();
-    await pair.reinvited(reinvites);
-    const offer = pair.callee.reinvites.at(-1)?.body ?? '';
-    assert.match(offer, /a=recvonly/, 'our offer leaves the stream held');
-    assert.equal(pair.callee.media.direction, 'sendonly');
-    await sleep(300);
-    const resumed = async (): Promise<boolean> =>
-      (await pair.callee.reinvite({ direction: 'sendrecv' })).status === 200;
-    await waitFor('the call to be resumed', resumed, { everyMs: 100 });
-    await pair.hear();
-    await pair.hangup('callee');
-  });
+  test(
+    'a held call stays held, and can be resumed',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      assert.equal((await pair.callee.reinvite({ direction: 'sendonly' })).status, 200);
+      await sleep(300);
+      const { reinvites } = pair;
+      await death();
+      await pair.reinvited(reinvites);
+      const offer = pair.callee.reinvites.at(-1)?.body ?? '';
+      assert.match(offer, /a=recvonly/, 'our offer leaves the stream held');
+      assert.equal(pair.callee.media.direction, 'sendonly');
+      await sleep(300);
+      const resumed = async (): Promise<boolean> =>
+        (await pair.callee.reinvite({ direction: 'sendrecv' })).status === 200;
+      await waitFor('the call to be resumed', resumed, { everyMs: 100 });
+      await pair.hear();
+      await pair.hangup('callee');
+    }),
+  );
 
-  scene('a ringing call: the caller gets a final response, and the callee a CANCEL', async death => {
-    const { caller, callee } = await ring();
-    await death();
-    assert.equal(await caller.rejected(10_000), 503, caller.ladder());
-    await callee.cancelled(10_000);
-  });
+  test(
+    'a ringing call: the caller gets a final response, and the callee a CANCEL',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const { caller, callee } = await ring();
+      await death();
+      assert.equal(await caller.rejected(10_000), 503, caller.ladder());
+      await callee.cancelled(10_000);
+    }),
+  );
 
-  scene('a callee who answers in the gap is hung up, not left alone', async death => {
-    const { caller, callee } = await ring();
-    callee.onCancel = 'ignore';
-    await death();
-    void callee.answer().catch(() => undefined);
-    assert.equal(await caller.rejected(10_000), 503, caller.ladder());
-    await callee.ended(15_000);
-  });
+  test(
+    'a callee who answers in the gap is hung up, not left alone',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const { caller, callee } = await ring();
+      callee.onCancel = 'ignore';
+      await death();
+      void callee.answer().catch(() => undefined);
+      assert.equal(await caller.rejected(10_000), 503, caller.ladder());
+      await callee.ended(15_000);
+    }),
+  );
 });
 
 function isReinvite(message: SipMessage, callId: string): boolean {

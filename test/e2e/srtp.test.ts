@@ -214,8 +214,8 @@ describe('SRTP outside', () => {
     const files = await readdir(farm.state, { recursive: true, withFileTypes: true });
     for (const file of files.filter(one => one.isFile())) {
       // A journal is removed when all of it is in the store.
-      const content = await readFile(join(file.parentPath, file.name)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return '';
+      const content = await readFile(join(file.parentPath, file.name)).catch((error: unknown) => {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
         throw error;
       });
       for (const key of keys) assert.ok(!content.includes(key), `${file.parentPath}/${file.name} has a key`);
