@@ -1,13 +1,17 @@
 // The conferences: where each is mixed, who is in it, and the bridges and inner legs that make it so.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ConferenceFacts } from '../calls/call-facts.js';
 import type { StasisArrivals } from '../calls/stasis-arrivals.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { AriClient, AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
+import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store } from '../store/store.js';
 import { ConferenceBook, type ConferenceListener, type ConferenceWrites } from './conference-book.js';
-import type { Role } from './conference-facts.js';
+import {
+  ConferenceMembers,
+  type ConferenceMembersOptions,
+  type EnterRequest,
+  type JoinRequest,
+} from './conference-members.js';
 import { ConferencePlacement, type ConferencePlacementOptions } from './conference-placement.js';
 import { ConferenceMoves, type ConferencesRebuilt } from './conference-moves.js';
 import {
@@ -16,17 +20,14 @@ import {
   innerLegId,
   legOfInner,
   present,
-  roomId,
   type ConferenceRecord,
-  type Participant,
 } from './conference-record.js';
 import { ConferenceTransitions } from './conference-transitions.js';
 import { Holds } from './holds.js';
 import { InnerLegCheck, type BrokenInner } from './inner-leg-check.js';
-import { ignoreGone, InnerLegs } from './inner-legs.js';
-import { outgrows } from './transition-plan.js';
+import { InnerLegs } from './inner-legs.js';
 import { RoomDeadlines } from './room-deadlines.js';
-import { aloneAfter, endingAfter, refusalOf, type Refusal } from './room-rules.js';
+import type { Refusal } from './room-rules.js';
 import { Speakers, withSpeakers } from './speakers.js';
 
 export interface ConferencesOptions extends ConferencePlacementOptions {
@@ -38,39 +39,7 @@ export interface ConferencesOptions extends ConferencePlacementOptions {
   readonly patienceMs: () => number;
   /** Written with each change of a conference, in one transaction. */
   readonly writes: ConferenceWrites;
-  readonly events: {
-    created(conference: ConferenceFacts & { readonly node: string }): void;
-    ended(conference: { readonly id: string; readonly room?: string }): void;
-  };
-}
-
-interface Leg {
-  readonly id: string;
-  readonly node: string;
-}
-
-export interface JoinRequest {
-  readonly callId: string;
-  /** Undefined: the call's own conference. */
-  readonly room?: string;
-  readonly legs: readonly Leg[];
-  /** See `EnterRequest`. */
-  readonly firstInnerLeg: number;
-  /** Legs that are about to leave it: they are not counted. */
-  readonly leaving?: readonly string[];
-}
-
-/** A call that wants to enter a room and is not answered yet. */
-export interface EnterRequest {
-  readonly callId: string;
-  readonly room: string;
-  readonly leg: Leg;
-  readonly role: Role;
-  readonly muted: boolean;
-  readonly callerNumber: string;
-  readonly callerName: string;
-  /** Number of its first inner leg: apart from those that the leg had in a conference before, which may not have ended yet. */
-  readonly firstInnerLeg: number;
+  readonly events: ConferenceMembersOptions['events'];
 }
 
 /** Ids of what conferences have on one node. */
@@ -95,6 +64,7 @@ export class Conferences {
   readonly #transitions: ConferenceTransitions;
   readonly #placement: ConferencePlacement;
   readonly #speakers: Speakers;
+  readonly #members: ConferenceMembers;
   readonly #check = new InnerLegCheck();
   /** Nodes that have been connected since the daemon started. */
   readonly #known = new Set<string>();
@@ -124,6 +94,17 @@ export class Conferences {
       lost: (callId, reason) => this.#lost(callId, reason),
       conferenceNode: () => this.#placement.conferenceNode(),
       makeBridge: conference => this.#moves.makeBridge(conference),
+    });
+    this.#members = new ConferenceMembers({
+      ...options,
+      book: this.#book,
+      placement: this.#placement,
+      inners: this.#inners,
+      transitions: this.#transitions,
+      makeBridge: conference => this.#moves.makeBridge(conference),
+      sounds: conference => this.#sounds(conference),
+      untilConnected: () => this.#untilConnected([]),
+      putOut: (conference, reason) => this.#putOut(conference, reason),
     });
     this.#speakers = new Speakers({
       ...options,
@@ -165,59 +146,29 @@ export class Conferences {
     return this.#book.get(id);
   }
 
-  /**
-   * Gives a call its place in a room, making the room where it is not there yet; `join` then puts it in. Undefined, or why not.
-   * Throws NO_CONFERENCE_NODE.
-   */
-  async enter(request: EnterRequest): Promise<Refusal | undefined> {
-    const id = roomId(request.room);
-    return this.#book.run(id, async () => {
-      const { callId, leg, role, muted, callerNumber, callerName, firstInnerLeg } = request;
-      const known = this.#book.get(id);
-      if (known?.participants.some(one => one.legId === leg.id)) return undefined;
-      const refusal = known && refusalOf(known);
-      if (refusal) return refusal;
-      const conference = known ?? (await this.#create(id, [leg], request.room));
-      const place = {
-        ...newParticipant(callId, leg, firstInnerLeg),
-        role,
-        muted,
-        callerNumber,
-        callerName,
-        entering: true,
-      };
-      await this.#book.save({ ...conference, participants: [...conference.participants, place] });
-      return undefined;
-    });
+  /** See ConferenceMembers. */
+  enter(request: EnterRequest): Promise<Refusal | undefined> {
+    return this.#members.enter(request);
   }
 
-  /**
-   * Puts legs into the call's conference or into a room, making it where it is not there yet; legs that are in it already
-   * stay. Resolves with the conference's id. Throws what ARI refused, or NO_CONFERENCE_NODE.
-   */
-  async join(request: JoinRequest): Promise<string> {
-    const { callId, room, legs, leaving = [], firstInnerLeg } = request;
-    const own = room === undefined ? `${callId}-conf` : roomId(room);
-    const there = await this.#book.runOf(callId, conference => Promise.resolve(conference.id));
-    const key = there ?? own;
-    return this.#book.run(key, async () => {
-      const conference = this.#book.get(key) ?? (await this.#create(key, legs, room));
-      const there = new Set(present(conference).map(one => one.legId));
-      const joining = legs.filter(leg => !there.has(leg.id));
-      if (joining.length === 0) return key;
-      const added = joining.map((leg): Participant => {
-        const place = conference.participants.find(one => one.legId === leg.id);
-        return { ...(place ?? newParticipant(callId, leg, firstInnerLeg)), entering: false, joinedMs: Date.now() };
-      });
-      const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
-      const joined = await this.#joined(conference, others, added, leaving);
-      this.#refresh(joined);
-      this.#options.log.info(
-        { call: callId, conference: key, legs: added.map(one => one.legId), node: joined.node },
-        `joined conference ${key} on ${joined.node}`,
-      );
-      return key;
-    });
+  /** See ConferenceMembers. */
+  join(request: JoinRequest): Promise<string> {
+    return this.#members.join(request);
+  }
+
+  /** See ConferenceMembers. */
+  part(callId: string, legId: string, orEnd = false): Promise<void> {
+    return this.#members.part(callId, legId, orEnd);
+  }
+
+  /** See ConferenceMembers. */
+  leave(callId: string): Promise<void> {
+    return this.#members.leave(callId);
+  }
+
+  /** See ConferenceMembers. */
+  endIfEmpty(id: string): Promise<boolean> {
+    return this.#members.endIfEmpty(id);
   }
 
   /** The conference of a call, if it is mixed on a call node: all that are in it have to be on that node together. */
@@ -271,36 +222,6 @@ export class Conferences {
     const conference = this.#book.ofCall(callId);
     if (!conference) return 0;
     return conference.room === null ? present(conference).filter(one => one.callId !== callId).length : Infinity;
-  }
-
-  /** Takes one leg that is gone out of the call's conference, which goes on; with `orEnd`, unless one of a call's own is alone then. */
-  async part(callId: string, legId: string, orEnd = false): Promise<void> {
-    await this.#book.runOf(callId, async conference => {
-      const gone = conference.participants.find(one => one.legId === legId);
-      if (!gone) return;
-      const left = { ...conference, participants: conference.participants.filter(one => one !== gone) };
-      const ending = left.ending ?? (orEnd ? aloneAfter(left) : null);
-      // First: the end of its inner leg must not be taken for that of one who is in it.
-      await this.#book.save({ ...left, ending });
-      await this.#detach(conference, gone);
-      this.#refresh(left);
-      if (ending !== null && left.ending === null) this.#putOut(left, ending);
-    });
-  }
-
-  /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
-  async leave(callId: string): Promise<void> {
-    await this.#book.runOf(callId, async conference => {
-      this.#book.unlink(callId);
-      const gone = conference.participants.filter(one => one.callId === callId);
-      const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
-      await Promise.all(gone.map(one => this.#detach(conference, one)));
-      if (left.participants.length === 0) return this.#end(left);
-      const ending = left.ending ?? endingAfter(gone, left) ?? aloneAfter(left);
-      await this.#book.save({ ...left, ending });
-      this.#refresh(left);
-      if (ending !== null && left.ending === null) this.#putOut(left, ending);
-    });
   }
 
   /**
@@ -407,16 +328,6 @@ export class Conferences {
     });
   }
 
-  /** Ends a conference that nobody is in any more; false where somebody is, or it is gone. */
-  async endIfEmpty(id: string): Promise<boolean> {
-    return this.#book.run(id, async () => {
-      const conference = this.#book.get(id);
-      if (conference?.participants.length !== 0) return false;
-      await this.#end(conference);
-      return true;
-    });
-  }
-
   /**
    * A node's event stream is open: what its conferences have there is known again, or made again. `isRecovering`: a leg that will be
    * attached as it is recovered.
@@ -482,56 +393,6 @@ export class Conferences {
     return this.#moves.attach(callId, legId, isIn);
   }
 
-  async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
-    const callNodes = [...new Set(legs.map(leg => leg.node))];
-    const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
-    const conference = await this.#placement.place(facts, () => this.#untilConnected([]));
-    await this.#book.save(conference);
-    await this.#moves.makeBridge(conference);
-    this.#options.events.created({ ...facts, node: conference.node });
-    return conference;
-  }
-
-  /** Not awaited: those who come and go do not wait for what the others hear then. */
-  #refresh(conference: ConferenceRecord): void {
-    void this.#sounds(conference);
-  }
-
-  async #joined(
-    conference: ConferenceRecord,
-    others: readonly Participant[],
-    added: readonly Participant[],
-    leaving: readonly string[],
-  ): Promise<ConferenceRecord> {
-    const all = [...others, ...added];
-    const stay = all.filter(one => !leaving.includes(one.legId));
-    if (outgrows(conference, stay)) return this.#transitions.grow(conference, all);
-    const joined = { ...conference, participants: all };
-    await this.#book.save(joined);
-    await this.#attach(joined, added);
-    return joined;
-  }
-
-  async #attach(conference: ConferenceRecord, participants: readonly Participant[]): Promise<void> {
-    if (conference.mixing === 'call-node') {
-      const { ari } = this.#options.asterisks.node(conference.node);
-      await ari.bridges.addChannel({
-        bridgeId: conference.id,
-        channel: participants.map(one => one.legId).join(','),
-      });
-      return;
-    }
-    await Promise.all(participants.map(one => this.#attachInner(conference, one)));
-  }
-
-  async #attachInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    const { legId, callNode } = participant;
-    const { ari } = this.#options.asterisks.node(callNode);
-    await this.#inners.make(conference, participant);
-    // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
-    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: legId });
-  }
-
   #innerEnded(innerId: string): void {
     for (const conference of this.list()) {
       const member = conference.participants.find(one => innerLegId(one) === innerId);
@@ -543,27 +404,8 @@ export class Conferences {
     }
   }
 
-  async #detach(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    if (conference.mixing === 'call-node' || participant.entering) return;
-    await this.#onLiving(participant.callNode, ari => [
-      ari.channels.hangup({ channelId: innerLegId(participant) }),
-      ari.bridges.destroy({ bridgeId: innerBridgeId(participant.legId) }),
-    ]);
-  }
-
-  /** Ends what is there still; a dead node has nothing, and would keep us waiting for its answer. */
-  async #onLiving(node: string, work: (ari: AriClient) => Promise<unknown>[]): Promise<void> {
-    if (this.#options.nodes.isDead(node)) return;
-    await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
-  }
-
   #putOut({ participants }: Pick<ConferenceRecord, 'participants'>, reason: string): void {
     for (const callId of new Set(participants.map(one => one.callId))) this.#lost(callId, reason);
-  }
-
-  async #end({ id, node, room }: ConferenceRecord): Promise<void> {
-    await this.#book.delete(id, () => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]));
-    this.#options.events.ended({ id, ...(room === null ? {} : { room }) });
   }
 }
 
@@ -574,12 +416,4 @@ function withHold(conference: ConferenceRecord, legIds: readonly string[], onHol
 
 function notTogether(why: string): HoldfastError {
   return new HoldfastError('CONFERENCE_REFUSED', `they cannot be brought together: ${why}`);
-}
-
-function newParticipant(callId: string, leg: Leg, innerLegs: number): Participant {
-  return {
-    ...{ legId: leg.id, callId, callNode: leg.node, innerLegs },
-    ...{ muted: false, deaf: false, onHold: false, speaking: false, role: 'speaker', entering: false },
-    ...{ callerNumber: '', callerName: '', joinedMs: 0 },
-  };
 }

@@ -1,0 +1,252 @@
+// Who comes into a conference and who goes: its making at the first one, its end at the last.
+import type { ConferenceFacts } from '../calls/call-facts.js';
+import type { Logger } from '../log.js';
+import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
+import type { ConferenceBook } from './conference-book.js';
+import type { Role } from './conference-facts.js';
+import type { ConferencePlacement, ConferencePlacementOptions } from './conference-placement.js';
+import {
+  innerBridgeId,
+  innerLegId,
+  present,
+  roomId,
+  type ConferenceRecord,
+  type Participant,
+} from './conference-record.js';
+import type { ConferenceTransitions } from './conference-transitions.js';
+import { ignoreGone, type InnerLegs } from './inner-legs.js';
+import { aloneAfter, endingAfter, refusalOf, type Refusal } from './room-rules.js';
+import { outgrows } from './transition-plan.js';
+
+interface Leg {
+  readonly id: string;
+  readonly node: string;
+}
+
+export interface JoinRequest {
+  readonly callId: string;
+  /** Undefined: the call's own conference. */
+  readonly room?: string;
+  readonly legs: readonly Leg[];
+  /** See `EnterRequest`. */
+  readonly firstInnerLeg: number;
+  /** Legs that are about to leave it: they are not counted. */
+  readonly leaving?: readonly string[];
+}
+
+/** A call that wants to enter a room and is not answered yet. */
+export interface EnterRequest {
+  readonly callId: string;
+  readonly room: string;
+  readonly leg: Leg;
+  readonly role: Role;
+  readonly muted: boolean;
+  readonly callerNumber: string;
+  readonly callerName: string;
+  /** Number of its first inner leg: apart from those that the leg had in a conference before, which may not have ended yet. */
+  readonly firstInnerLeg: number;
+}
+
+export interface ConferenceMembersOptions {
+  readonly nodes: ConferencePlacementOptions['nodes'];
+  readonly asterisks: AsteriskFarm;
+  readonly log: Logger;
+  readonly book: ConferenceBook;
+  readonly placement: ConferencePlacement;
+  readonly inners: InnerLegs;
+  readonly transitions: ConferenceTransitions;
+  readonly events: {
+    created(conference: ConferenceFacts & { readonly node: string }): void;
+    ended(conference: { readonly id: string; readonly room?: string }): void;
+  };
+  /** Makes the bridge of a conference on its node. */
+  makeBridge(conference: ConferenceRecord): Promise<void>;
+  /** Makes everybody in it sound as the record says. */
+  sounds(conference: ConferenceRecord): Promise<void>;
+  /** Resolves when nodes had the time to connect that have just been started. */
+  untilConnected(): Promise<void>;
+  /** Hangs up the calls of all that are in it. */
+  putOut(conference: ConferenceRecord, reason: string): void;
+}
+
+export class ConferenceMembers {
+  readonly #options: ConferenceMembersOptions;
+  readonly #book: ConferenceBook;
+
+  constructor(options: ConferenceMembersOptions) {
+    this.#options = options;
+    this.#book = options.book;
+  }
+
+  /**
+   * Gives a call its place in a room, making the room where it is not there yet; `join` then puts it in. Undefined, or why not.
+   * Throws NO_CONFERENCE_NODE.
+   */
+  async enter(request: EnterRequest): Promise<Refusal | undefined> {
+    const id = roomId(request.room);
+    return this.#book.run(id, async () => {
+      const { callId, leg, role, muted, callerNumber, callerName, firstInnerLeg } = request;
+      const known = this.#book.get(id);
+      if (known?.participants.some(one => one.legId === leg.id)) return undefined;
+      const refusal = known && refusalOf(known);
+      if (refusal) return refusal;
+      const conference = known ?? (await this.#create(id, [leg], request.room));
+      const place = {
+        ...newParticipant(callId, leg, firstInnerLeg),
+        role,
+        muted,
+        callerNumber,
+        callerName,
+        entering: true,
+      };
+      await this.#book.save({ ...conference, participants: [...conference.participants, place] });
+      return undefined;
+    });
+  }
+
+  /**
+   * Puts legs into the call's conference or into a room, making it where it is not there yet; legs that are in it already
+   * stay. Resolves with the conference's id. Throws what ARI refused, or NO_CONFERENCE_NODE.
+   */
+  async join(request: JoinRequest): Promise<string> {
+    const { callId, room, legs, leaving = [], firstInnerLeg } = request;
+    const own = room === undefined ? `${callId}-conf` : roomId(room);
+    const there = await this.#book.runOf(callId, conference => Promise.resolve(conference.id));
+    const key = there ?? own;
+    return this.#book.run(key, async () => {
+      const conference = this.#book.get(key) ?? (await this.#create(key, legs, room));
+      const there = new Set(present(conference).map(one => one.legId));
+      const joining = legs.filter(leg => !there.has(leg.id));
+      if (joining.length === 0) return key;
+      const added = joining.map((leg): Participant => {
+        const place = conference.participants.find(one => one.legId === leg.id);
+        return { ...(place ?? newParticipant(callId, leg, firstInnerLeg)), entering: false, joinedMs: Date.now() };
+      });
+      const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
+      const joined = await this.#joined(conference, others, added, leaving);
+      this.#refresh(joined);
+      this.#options.log.info(
+        { call: callId, conference: key, legs: added.map(one => one.legId), node: joined.node },
+        `joined conference ${key} on ${joined.node}`,
+      );
+      return key;
+    });
+  }
+
+  /** Takes one leg that is gone out of the call's conference, which goes on; with `orEnd`, unless one of a call's own is alone then. */
+  async part(callId: string, legId: string, orEnd = false): Promise<void> {
+    await this.#book.runOf(callId, async conference => {
+      const gone = conference.participants.find(one => one.legId === legId);
+      if (!gone) return;
+      const left = { ...conference, participants: conference.participants.filter(one => one !== gone) };
+      const ending = left.ending ?? (orEnd ? aloneAfter(left) : null);
+      // First: the end of its inner leg must not be taken for that of one who is in it.
+      await this.#book.save({ ...left, ending });
+      await this.#detach(conference, gone);
+      this.#refresh(left);
+      if (ending !== null && left.ending === null) this.#options.putOut(left, ending);
+    });
+  }
+
+  /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
+  async leave(callId: string): Promise<void> {
+    await this.#book.runOf(callId, async conference => {
+      this.#book.unlink(callId);
+      const gone = conference.participants.filter(one => one.callId === callId);
+      const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
+      await Promise.all(gone.map(one => this.#detach(conference, one)));
+      if (left.participants.length === 0) return this.#end(left);
+      const ending = left.ending ?? endingAfter(gone, left) ?? aloneAfter(left);
+      await this.#book.save({ ...left, ending });
+      this.#refresh(left);
+      if (ending !== null && left.ending === null) this.#options.putOut(left, ending);
+    });
+  }
+
+  /** Ends a conference that nobody is in any more; false where somebody is, or it is gone. */
+  async endIfEmpty(id: string): Promise<boolean> {
+    return this.#book.run(id, async () => {
+      const conference = this.#book.get(id);
+      if (conference?.participants.length !== 0) return false;
+      await this.#end(conference);
+      return true;
+    });
+  }
+
+  async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
+    const callNodes = [...new Set(legs.map(leg => leg.node))];
+    const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
+    const conference = await this.#options.placement.place(facts, () => this.#options.untilConnected());
+    await this.#book.save(conference);
+    await this.#options.makeBridge(conference);
+    this.#options.events.created({ ...facts, node: conference.node });
+    return conference;
+  }
+
+  /** Not awaited: those who come and go do not wait for what the others hear then. */
+  #refresh(conference: ConferenceRecord): void {
+    void this.#options.sounds(conference);
+  }
+
+  async #joined(
+    conference: ConferenceRecord,
+    others: readonly Participant[],
+    added: readonly Participant[],
+    leaving: readonly string[],
+  ): Promise<ConferenceRecord> {
+    const all = [...others, ...added];
+    const stay = all.filter(one => !leaving.includes(one.legId));
+    if (outgrows(conference, stay)) return this.#options.transitions.grow(conference, all);
+    const joined = { ...conference, participants: all };
+    await this.#book.save(joined);
+    await this.#attach(joined, added);
+    return joined;
+  }
+
+  async #attach(conference: ConferenceRecord, participants: readonly Participant[]): Promise<void> {
+    if (conference.mixing === 'call-node') {
+      const { ari } = this.#options.asterisks.node(conference.node);
+      await ari.bridges.addChannel({
+        bridgeId: conference.id,
+        channel: participants.map(one => one.legId).join(','),
+      });
+      return;
+    }
+    await Promise.all(participants.map(one => this.#attachInner(conference, one)));
+  }
+
+  async #attachInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
+    const { legId, callNode } = participant;
+    const { ari } = this.#options.asterisks.node(callNode);
+    await this.#options.inners.make(conference, participant);
+    // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
+    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: legId });
+  }
+
+  async #detach(conference: ConferenceRecord, participant: Participant): Promise<void> {
+    if (conference.mixing === 'call-node' || participant.entering) return;
+    await this.#onLiving(participant.callNode, ari => [
+      ari.channels.hangup({ channelId: innerLegId(participant) }),
+      ari.bridges.destroy({ bridgeId: innerBridgeId(participant.legId) }),
+    ]);
+  }
+
+  /** Ends what is there still; a dead node has nothing, and would keep us waiting for its answer. */
+  async #onLiving(node: string, work: (ari: AriClient) => Promise<unknown>[]): Promise<void> {
+    if (this.#options.nodes.isDead(node)) return;
+    await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
+  }
+
+  async #end({ id, node, room }: ConferenceRecord): Promise<void> {
+    await this.#book.delete(id, () => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]));
+    this.#options.events.ended({ id, ...(room === null ? {} : { room }) });
+  }
+}
+
+function newParticipant(callId: string, leg: Leg, innerLegs: number): Participant {
+  return {
+    ...{ legId: leg.id, callId, callNode: leg.node, innerLegs },
+    ...{ muted: false, deaf: false, onHold: false, speaking: false, role: 'speaker', entering: false },
+    ...{ callerNumber: '', callerName: '', joinedMs: 0 },
+  };
+}
