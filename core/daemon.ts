@@ -169,7 +169,7 @@ export class Daemon {
     mediaRecovery.note();
     await mediaRecovery.load();
     const engines = await book.buryGone(node => host.process(node));
-    if (engine.activeCalls > 0) engines.forEach(died);
+    if (engine.book.size > 0) engines.forEach(died);
     await this.#parts.certificates.start();
     await keeper.start(live.plan, progress);
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');

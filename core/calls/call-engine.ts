@@ -28,26 +28,17 @@ import type { AdmittedAnswer } from '../trunks/call-limits.js';
 import type { Flows } from '../flows/flows.js';
 import type { NewEvent } from '../events/event-log.js';
 import { ariWorld } from './ari-world.js';
+import { CallBook } from './call-book.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
-import {
-  callerLeg,
-  callRecordSchema,
-  echoPeer,
-  incomingCall,
-  isLive,
-  type CallRecord,
-  type LegRecord,
-  type OtherCall,
-} from './call-record.js';
+import { callRecordSchema, echoPeer, incomingCall, isLive, type CallRecord, type OtherCall } from './call-record.js';
 import { missedEvents, resumeActions } from './call-resume.js';
 import { heardEvent } from './heard-events.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
 import { LiveCall, type CallWorld } from './live-call.js';
 import type { PassingRules } from './passed-headers.js';
-import type { CallLeg } from './transfer-question.js';
 import type { StasisArrivals } from './stasis-arrivals.js';
 
 export interface CallEngineOptions {
@@ -96,9 +87,7 @@ export class CallEngine {
   readonly #options: CallEngineOptions;
   readonly #log: Logger;
   readonly #table: Table<CallRecord>;
-  readonly #calls = new Map<string, LiveCall>();
-  /** Caller's channel id and SIP Call-ID → call. */
-  readonly #callOfCaller = new Map<string, string>();
+  readonly book: CallBook;
   /** When we last knew what happened on a node, ms since the epoch. */
   readonly #blindSinceMs = new Map<string, number>();
   readonly #world: CallWorld;
@@ -109,13 +98,14 @@ export class CallEngine {
 
   constructor(options: CallEngineOptions) {
     this.#options = options;
+    this.book = new CallBook(options.sipCallIdOf);
     this.#log = options.log;
     this.#table = options.store.table('calls', callRecordSchema);
     this.#world = ariWorld({
       ...options,
-      legOfDialog: sipCallId => this.#legOfDialog(sipCallId),
+      legOfDialog: sipCallId => this.book.legOfDialog(sipCallId),
       tellOther: async (callId, event) => {
-        const other = this.#calls.get(callId);
+        const other = this.book.get(callId);
         other?.dispatch(event);
         await other?.settled();
       },
@@ -129,7 +119,7 @@ export class CallEngine {
         options.events.changed(before, after);
       },
     });
-    options.conferences.onLost((callId, reason) => this.#calls.get(callId)?.dispatch({ type: 'joinFailed', reason }));
+    options.conferences.onLost((callId, reason) => this.book.get(callId)?.dispatch({ type: 'joinFailed', reason }));
   }
 
   /** Reads the calls an earlier daemon left; they are taken up as their nodes connect. `blindSinceMs`: when it last lived. */
@@ -140,8 +130,7 @@ export class CallEngine {
       this.#adopt(value);
       this.#resuming.add(value.id);
     }
-    if (this.#calls.size > 0)
-      this.#log.info({ calls: this.#calls.size }, `found ${this.#calls.size} calls in the store`);
+    if (this.book.size > 0) this.#log.info({ calls: this.book.size }, `found ${this.book.size} calls in the store`);
   }
 
   /** Who is told of each INVITE that reached a node: a draining node's calls are pinned as they come. */
@@ -149,51 +138,26 @@ export class CallEngine {
     this.#arrived = listener;
   }
 
-  list(): CallRecord[] {
-    return [...this.#calls.values()].map(live => live.record);
-  }
-
-  get activeCalls(): number {
-    return this.#calls.size;
-  }
-
-  /** Inbound dialogs whose INVITE has no final response yet. */
-  allUnanswered(): { readonly sipCallId: string; readonly node: string }[] {
-    return this.list().flatMap(call => {
-      const { node, sipCallId } = callerLeg(call);
-      return sipCallId !== null && call.answeredMs === null ? [{ sipCallId, node }] : [];
-    });
-  }
-
-  callsOn(node: string): number {
-    return this.callsWithLegsOn(node).length;
-  }
-
-  /** The SIP Call-ID of a leg as the wire showed it. */
-  sipCallIdOf(legId: string): string | undefined {
-    return this.#options.sipCallIdOf(legId);
-  }
-
   /** Ends a call; false where there is none of that id. */
   hangup(callId: string, reason: string): boolean {
-    const call = this.#calls.get(callId);
+    const call = this.book.get(callId);
     call?.dispatch({ type: 'hangup', reason });
     return call !== undefined;
   }
 
   /** Has another party take the place of this leg, as a REFER of its far end would; see `transferOf` for what becomes of it. */
   transfer(callId: string, leg: string, dialled: string): void {
-    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true });
+    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true });
   }
 
   /** Leaves the other parties of two calls to each other, without these legs, as a REFER with Replaces would. */
   transferToCall(callId: string, leg: string, other: OtherCall, dialled: string): void {
-    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, other });
+    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, other });
   }
 
   /** Has whoever answers at this number come into the call's conference, called as if this leg's far end had dialled it. */
   add(callId: string, leg: string, dialled: string): void {
-    this.#calls.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, adds: true });
+    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, adds: true });
   }
 
   /** Makes one conference of those of two calls; resolves with its id. Throws CONFERENCE_REFUSED or NO_CONFERENCE_NODE. */
@@ -220,53 +184,27 @@ export class CallEngine {
     };
   }
 
-  /** Calls with a leg on this node. */
-  callsWithLegsOn(node: string): CallRecord[] {
-    return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg)));
-  }
-
-  /** Live legs that are on a node, or on their way there. */
-  liveLegsOn(node: string): LegRecord[] {
-    return this.list().flatMap(call => call.legs.filter(leg => leg.node === node && isLive(leg)));
-  }
-
-  /** Live legs that are to be on a node. One that was to be hung up, and is not as its node was too busy to hear of it, is not. */
-  keptLegsOn(node: string): LegRecord[] {
-    return this.liveLegsOn(node).filter(leg => !leg.ending || this.isUnderWay(leg));
-  }
-
-  /** True while something is under way that may end with a leg's channel not being there, or not yet. */
-  isUnderWay(leg: LegRecord): boolean {
-    return leg.recovering !== null || (this.#callOf(leg.id)?.isDialling(leg.id) ?? false);
-  }
-
   #isRecovering(legId: string): boolean {
-    return this.#callOf(legId)?.record.legs.some(leg => leg.id === legId && leg.recovering !== null) ?? false;
+    return (this.book.leg(legId)?.recovering ?? null) !== null;
   }
 
   /** A leg's node has no channel of it; false where that is known. */
   legGone(legId: string): boolean {
-    const call = this.#callOf(legId);
-    const leg = call?.record.legs.find(one => one.id === legId);
-    if (!call || !leg || !isLive(leg) || this.isUnderWay(leg)) return false;
-    call.dispatch({ type: 'legEnded', leg: legId, sipStatus: 480, unseen: true });
+    const leg = this.book.leg(legId);
+    if (!leg || !isLive(leg) || this.book.isUnderWay(leg)) return false;
+    this.#dispatch(legId, { type: 'legEnded', leg: legId, sipStatus: 480, unseen: true });
     return true;
-  }
-
-  /** The call as it is now; undefined when it is over. */
-  record(callId: string): CallRecord | undefined {
-    return this.#calls.get(callId)?.record;
   }
 
   /** Tells a call what became of its legs. `legsMoved` and `legRecovered` are not in the store until `save`. */
   tell(callId: string, event: CallEvent): void {
-    this.#calls.get(callId)?.dispatch(event);
+    this.book.get(callId)?.dispatch(event);
   }
 
   /** Saves these calls as they are now, in one transaction with `writes`. */
   async save(callIds: Iterable<string>, writes: readonly StoreWrite[] = []): Promise<void> {
     const calls = [...new Set(callIds)].flatMap(id => {
-      const live = this.#calls.get(id);
+      const live = this.book.get(id);
       return live === undefined || live.isFinished ? [] : [live.record];
     });
     const all = [...writes, ...calls.map(call => this.#table.putting(call.id, call))];
@@ -280,7 +218,7 @@ export class CallEngine {
   dialogsEnded(sipCallIds: readonly string[]): void {
     const ended = new Set(sipCallIds);
     setTimeout(() => {
-      for (const leg of this.list().flatMap(call => call.legs)) {
+      for (const leg of this.book.list().flatMap(call => call.legs)) {
         if (leg.sipCallId === null || !ended.has(leg.sipCallId) || leg.state !== 'confirmed' || leg.ending) continue;
         if (leg.recovering !== null) continue;
         this.#log.info({ leg: leg.id, sipCallId: leg.sipCallId }, `${leg.id} has hung up without its node: ending it`);
@@ -297,14 +235,8 @@ export class CallEngine {
 
   #adopt(call: CallRecord): LiveCall {
     const live = new LiveCall(call, this.#world, this.#log);
-    this.#calls.set(call.id, live);
-    for (const key of callerKeys(call)) this.#callOfCaller.set(key, call.id);
+    this.book.add(live);
     return live;
-  }
-
-  /** The call a leg belongs to: the legs we originate are named `<call id>-<n>`. */
-  #callOf(legId: string): LiveCall | undefined {
-    return this.#calls.get(this.#callOfCaller.get(legId) ?? legId.slice(0, Math.max(0, legId.lastIndexOf('-'))));
   }
 
   #event(node: string, event: AriEvent): void {
@@ -321,7 +253,7 @@ export class CallEngine {
         break;
       case 'ChannelDtmfReceived':
         // Flows are of the caller.
-        if (!this.#isCaller(event.channel.id)) return;
+        if (!this.book.isCaller(event.channel.id)) return;
         break;
       case 'PlaybackFinished':
         this.#warnIfUnplayed(event.playback);
@@ -332,25 +264,11 @@ export class CallEngine {
     if (heard) this.#dispatch(heard.id, heard.event);
   }
 
-  #legOfDialog(sipCallId: string): CallLeg | undefined {
-    const isIt = (leg: LegRecord): boolean => (leg.sipCallId ?? this.#options.sipCallIdOf(leg.id)) === sipCallId;
-    for (const call of this.list()) {
-      const leg = call.legs.find(isIt);
-      if (leg) return { call, leg };
-    }
-    return undefined;
-  }
-
   /** True for a leg that has been recovered on another node: what its old one may still say of it is of no account. */
   #isElsewhere(node: string, event: AriEvent): boolean {
     if (!('channel' in event)) return false;
-    const leg = this.#callOf(event.channel.id)?.record.legs.find(one => one.id === event.channel.id);
+    const leg = this.book.leg(event.channel.id);
     return leg !== undefined && leg.node !== node;
-  }
-
-  #isCaller(legId: string): boolean {
-    const call = this.#callOf(legId);
-    return call !== undefined && callerLeg(call.record).id === legId;
   }
 
   #warnIfUnplayed({ id, state }: { readonly id: string; readonly state: string }): void {
@@ -359,14 +277,7 @@ export class CallEngine {
   }
 
   #dispatch(legId: string, event: CallEvent): void {
-    this.#callOf(legId)?.dispatch(event);
-  }
-
-  /** SIP Call-IDs of all legs; undefined while one that should have one is not known. */
-  sipCallIds(): ReadonlySet<string> | undefined {
-    const legs = this.list().flatMap(call => call.legs.filter(leg => isLive(leg) && leg.peer !== echoPeer));
-    const known = legs.map(leg => leg.sipCallId ?? this.#options.sipCallIdOf(leg.id));
-    return known.includes(undefined) ? undefined : new Set(known as string[]);
+    this.book.ofLeg(legId)?.dispatch(event);
   }
 
   /** The wire shows a leg's Call-ID before its answer; where that copy was lost, the Asterisk is asked. */
@@ -398,7 +309,7 @@ export class CallEngine {
   }
 
   #incoming(node: string, channel: AriChannel, args: readonly string[]): void {
-    if (this.#callOf(channel.id)) return;
+    if (this.book.ofLeg(channel.id)) return;
     const invite = readInvite(args, channel, this.#options.passing());
     if (!invite) {
       this.#log.warn({ node, channel: channel.id, args }, `${node} reported an INVITE without its Call-ID or source`);
@@ -409,7 +320,7 @@ export class CallEngine {
       return;
     }
     this.#arrived(node, invite.sipCallId);
-    const twin = this.#callOfCaller.get(sipKey(invite.sipCallId));
+    const twin = this.book.idOfCaller(invite.sipCallId);
     if (twin !== undefined) {
       this.#refuseMerged(node, channel.id, invite.sipCallId, twin);
       return;
@@ -444,7 +355,7 @@ export class CallEngine {
   async #connected(node: string, snapshot: AriSnapshot): Promise<void> {
     const blindSinceMs = this.#blindSinceMs.get(node) ?? this.#loadedBlindSinceMs;
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
-    for (const live of this.#calls.values()) this.#takeUp(live, node, channels, blindSinceMs);
+    for (const live of this.book.all()) this.#takeUp(live, node, channels, blindSinceMs);
     await this.#options.conferences.takeUp(node, snapshot, legId => this.#isRecovering(legId));
   }
 
@@ -462,7 +373,7 @@ export class CallEngine {
 
   /** A leg that is to give way to a call which has ended, or thought better of it, while no daemon lived. */
   #freeStuck(live: LiveCall): void {
-    const awaited = new Set(this.list().map(call => (call.ending ? undefined : call.transfer?.other?.leg)));
+    const awaited = new Set(this.book.list().map(call => (call.ending ? undefined : call.transfer?.other?.leg)));
     for (const { id: leg, gaveWay, ending } of live.record.legs)
       if (gaveWay && !ending && !awaited.has(leg)) live.dispatch({ type: 'staysAfterAll', leg });
   }
@@ -470,22 +381,12 @@ export class CallEngine {
   async #finish(call: CallRecord, events: readonly NewEvent[]): Promise<void> {
     const learned = call.legs.map(leg => ({
       ...leg,
-      sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
+      sipCallId: this.book.sipCallIdOf(leg) ?? null,
     }));
     const record = cdrOf({ ...call, legs: learned });
     await this.#options.finish(call, record, events);
-    this.#calls.delete(call.id);
-    for (const key of callerKeys(call)) this.#callOfCaller.delete(key);
+    this.book.delete(call);
     this.#log.info({ call: call.id, outcome: record.outcome, billSeconds: record.billSeconds }, 'call is over');
     this.#options.events.ended(record);
   }
-}
-
-function sipKey(sipCallId: string): string {
-  return `sip:${sipCallId}`;
-}
-
-function callerKeys(call: CallRecord): string[] {
-  const caller = callerLeg(call);
-  return [caller.id, ...(caller.sipCallId === null ? [] : [sipKey(caller.sipCallId)])];
 }

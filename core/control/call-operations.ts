@@ -11,10 +11,7 @@ import type { CallInspector } from '../inspect/call-inspector.js';
 
 /** What calls are kept by; found at each use, as plugins are given operations on calls before there are any. */
 export interface CallKeepers {
-  readonly engine: () => Pick<
-    CallEngine,
-    'hangup' | 'transfer' | 'transferToCall' | 'add' | 'merge' | 'record' | 'list' | 'sipCallIdOf'
-  >;
+  readonly engine: () => Pick<CallEngine, 'hangup' | 'transfer' | 'transferToCall' | 'add' | 'merge' | 'book'>;
   readonly inspector: () => Pick<CallInspector, 'liveCall'>;
   readonly conferences: () => Pick<Conferences, 'hold' | 'isOnHold'>;
 }
@@ -33,7 +30,7 @@ export class CallOperations implements CallControl {
   list(): readonly RunningCall[] {
     return this.#keepers
       .engine()
-      .list()
+      .book.list()
       .filter(({ ending }) => ending === null)
       .map(call => this.#facts(call));
   }
@@ -47,9 +44,9 @@ export class CallOperations implements CallControl {
     const engine = this.#keepers.engine();
     const { id } = this.#call(wanted);
     engine.hangup(id, 'hung up by the operator');
-    for (const endMs = Date.now() + hangupPatienceMs; engine.record(id) !== undefined && Date.now() < endMs;)
+    for (const endMs = Date.now() + hangupPatienceMs; engine.book.record(id) !== undefined && Date.now() < endMs;)
       await look();
-    return { id, over: engine.record(id) === undefined };
+    return { id, over: engine.book.record(id) === undefined };
   }
 
   async hold(wanted: string, party: PartyName = 'caller'): Promise<RunningCall> {
@@ -146,15 +143,15 @@ export class CallOperations implements CallControl {
     const [call, other] = [this.#call(wanted), this.#call(otherWanted)];
     const engine = this.#keepers.engine();
     await engine.merge(call.id, other.id);
-    return this.#facts(engine.record(call.id) ?? call);
+    return this.#facts(engine.book.record(call.id) ?? call);
   }
 
   /** The call as it is when nothing of the kind is under way any more. */
   async #transferred(id: string): Promise<CallRecord | undefined> {
     const engine = this.#keepers.engine();
     await look();
-    while ((engine.record(id)?.transfer ?? null) !== null) await look();
-    return engine.record(id);
+    while ((engine.book.record(id)?.transfer ?? null) !== null) await look();
+    return engine.book.record(id);
   }
 
   async #hold(call: CallRecord, legs: readonly string[], onHold: boolean): Promise<RunningCall> {
@@ -163,7 +160,7 @@ export class CallOperations implements CallControl {
         remedy: `a party is put on hold that talks with another one, or is in a room; see: holdfast call show ${call.id}`,
       });
     }
-    return this.#facts(this.#keepers.engine().record(call.id) ?? call);
+    return this.#facts(this.#keepers.engine().book.record(call.id) ?? call);
   }
 
   #party(call: CallRecord, wanted: PartyName): LegRecord {
@@ -200,7 +197,7 @@ export class CallOperations implements CallControl {
   }
 
   #sipCallId(leg: LegRecord): string | undefined {
-    return leg.sipCallId ?? this.#keepers.engine().sipCallIdOf(leg.id);
+    return this.#keepers.engine().book.sipCallIdOf(leg);
   }
 
   #call(wanted: string): CallRecord {

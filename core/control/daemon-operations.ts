@@ -70,7 +70,7 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
         up: options.states.nodes().filter(({ name }) => options.states.state(name) === 'up').length,
         all: options.states.nodes().length,
       },
-      calls: options.engine.activeCalls,
+      calls: options.engine.book.size,
     }),
     nodes: () => nodes(options),
     calls: async () => calls(options),
@@ -119,7 +119,12 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     restart: async ({ node }, { progress, signal }) => {
       mustKnow(options.states, node);
       const { host, states, engine } = options;
-      await restartNode({ host, states, sync, callsOn: name => engine.callsOn(name) }, node, progress, signal);
+      await restartNode(
+        { host, states, sync, callsOn: name => engine.book.withLegsOn(name).length },
+        node,
+        progress,
+        signal,
+      );
       return drained(options, node);
     },
     reload: async (_, { progress }) => ({ changes: await options.reload(progress) }),
@@ -135,7 +140,7 @@ async function status(options: DaemonOperationsOptions): Promise<ResultOf<'statu
     daemon: { pid: process.pid, configPath, startedAt },
     edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },
     nodes: await nodes(options),
-    calls: { active: options.engine.activeCalls },
+    calls: { active: options.engine.book.size },
     overload: options.overload
       .list()
       .map(({ sinceMs, ...rest }) => ({ ...rest, since: new Date(sinceMs).toISOString() })),
@@ -162,13 +167,13 @@ async function nodeStatus(
     address: node.address,
     reason: states.reason(node.name),
     ...(node.external === undefined ? {} : { external: node.external }),
-    ...(isAsterisk(node.farm) ? { calls: engine.callsOn(node.name) } : {}),
+    ...(isAsterisk(node.farm) ? { calls: engine.book.withLegsOn(node.name).length } : {}),
     ...(counters === undefined ? {} : { counters }),
   };
 }
 
 function calls({ engine, conferences, sipCallIdOf }: DaemonOperationsOptions): CallStatus[] {
-  return engine.list().map(call => ({
+  return engine.book.list().map(call => ({
     id: call.id,
     state: call.state,
     conference: call.conferenceId,
@@ -184,7 +189,7 @@ function calls({ engine, conferences, sipCallIdOf }: DaemonOperationsOptions): C
 }
 
 function conferences({ conferences, engine, sipCallIdOf }: DaemonOperationsOptions): ConferenceStatus[] {
-  const callIdOf = new Map(engine.list().flatMap(call => call.legs.map(leg => [leg.id, leg.sipCallId] as const)));
+  const callIdOf = new Map(engine.book.list().flatMap(call => call.legs.map(leg => [leg.id, leg.sipCallId] as const)));
   return conferences.list().map(one => ({
     id: one.id,
     node: one.node,
@@ -258,7 +263,7 @@ async function setDraining(options: DaemonOperationsOptions, node: string, drain
 }
 
 function drained({ states, engine }: DaemonOperationsOptions, node: string): ResultOf<'drain'> {
-  return { node, state: states.state(node), calls: engine.callsOn(node) };
+  return { node, state: states.state(node), calls: engine.book.withLegsOn(node).length };
 }
 
 async function drain(
@@ -270,9 +275,9 @@ async function drain(
 ): Promise<ResultOf<'drain'>> {
   await setDraining(options, node, true);
   let shown = -1;
-  while (wait && options.engine.callsOn(node) > 0) {
+  while (wait && options.engine.book.withLegsOn(node).length > 0) {
     signal.throwIfAborted();
-    const left = options.engine.callsOn(node);
+    const left = options.engine.book.withLegsOn(node).length;
     if (left !== shown) progress(`${left} calls are still on ${node}`);
     shown = left;
     await new Promise(resolve => setTimeout(resolve, 200));

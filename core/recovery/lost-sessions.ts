@@ -86,7 +86,7 @@ export class LostSessions {
   async load(deathOf: (epoch: string) => NodeDeath | undefined): Promise<void> {
     for await (const [, { value }] of this.#table.range()) {
       const death = deathOf(value.epoch);
-      const leg = this.#options.engine.record(value.callId)?.legs.find(one => one.id === value.legId);
+      const leg = this.#options.engine.book.record(value.callId)?.legs.find(one => one.id === value.legId);
       if (death && leg && leg.recovering === value.epoch) this.adopt(value, death, undefined, leg.node);
       else await this.#table.delete(sessionKey(value));
     }
@@ -125,7 +125,7 @@ export class LostSessions {
     const byCall = new Map<string, Pending[]>();
     for (const one of waiting) byCall.set(one.session.callId, [...(byCall.get(one.session.callId) ?? []), one]);
     const groups = [...byCall].flatMap(([callId, legs]) => {
-      const call = this.#options.engine.record(callId);
+      const call = this.#options.engine.book.record(callId);
       return call ? [{ call, legs, wish: legs[0]?.wish, priority: legs[0]?.session.priority ?? 0 }] : [];
     });
     groups.sort((a, b) => b.priority - a.priority);

@@ -12,12 +12,12 @@ export interface MediaLeg {
 /** The legs that have media, or will. */
 export function mediaLegs(
   calls: readonly CallRecord[],
-  sipCallIdOf: (legId: string) => string | undefined,
+  sipCallIdOf: (leg: LegRecord) => string | undefined,
 ): MediaLeg[] {
   return calls.flatMap(({ id, legs }) =>
     legs
       .filter(leg => isLive(leg) && !leg.ending && leg.peer !== echoPeer)
-      .map(leg => ({ callId: id, leg, sipCallId: leg.sipCallId ?? sipCallIdOf(leg.id) })),
+      .map(leg => ({ callId: id, leg, sipCallId: sipCallIdOf(leg) })),
   );
 }
 

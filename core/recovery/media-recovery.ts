@@ -140,8 +140,8 @@ export class MediaRecovery {
   }
 
   #legs(): MediaLeg[] {
-    const { engine } = this.#options;
-    return mediaLegs(engine.list(), legId => engine.sipCallIdOf(legId));
+    const { book } = this.#options.engine;
+    return mediaLegs(book.list(), leg => book.sipCallIdOf(leg));
   }
 
   /** All dialogs of the legs' nodes by Call-ID. */
@@ -193,7 +193,7 @@ export class MediaRecovery {
 
   async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<void> {
     const { engine, asterisks, log } = this.#options;
-    const now = engine.record(callId)?.legs.find(one => one.id === leg.id);
+    const now = engine.book.record(callId)?.legs.find(one => one.id === leg.id);
     if (now?.node !== node) {
       // It is over, or its node died as well, and its recovery is a re-INVITE too.
       record.sessions[now ? 'recovered' : 'ended']++;

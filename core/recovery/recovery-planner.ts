@@ -60,7 +60,7 @@ export class RecoveryPlanner {
   async planned(node: string, isPending: (legId: string) => boolean): Promise<PlannedCall[]> {
     const isLost = (leg: LegRecord): boolean => leg.node === node && !isPending(leg.id);
     const { engine, source, log } = this.#options;
-    const calls = engine.callsWithLegsOn(node);
+    const calls = engine.book.withLegsOn(node);
     const dialogs = await source.dialogs(node).catch((error: unknown) => {
       log.error({ node, error }, `the dialogs of ${node} are not known: ${messageOf(error)}`);
       return new Map<string, Dialog>();
@@ -74,7 +74,7 @@ export class RecoveryPlanner {
     const { engine, source } = this.#options;
     const callIds = lacking.flatMap(one => one.legs.flatMap(({ leg }) => this.callIdOf(leg) ?? []));
     const traced = await source.traced(node, callIds, Math.min(...lacking.map(one => one.call.startedMs)));
-    const calls = lacking.flatMap(one => engine.record(one.call.id) ?? []);
+    const calls = lacking.flatMap(one => engine.book.record(one.call.id) ?? []);
     const before = new Map(lacking.flatMap(one => one.legs.map(({ leg, dialog }) => [leg.id, dialog] as const)));
     return planCalls(
       calls,
@@ -84,7 +84,7 @@ export class RecoveryPlanner {
   }
 
   callIdOf(leg: LegRecord): string | undefined {
-    return leg.sipCallId ?? this.#options.engine.sipCallIdOf(leg.id);
+    return this.#options.engine.book.sipCallIdOf(leg);
   }
 
   /** Asks policy and plugins, who may veto. */
@@ -115,7 +115,7 @@ export class RecoveryPlanner {
     const targets = nodes
       .up('call')
       .filter(node => node.name !== without)
-      .map(node => ({ node: node.name, channels: engine.liveLegsOn(node.name).length }));
+      .map(node => ({ node: node.name, channels: engine.book.liveLegsOn(node.name).length }));
     const groups = new Map<string, { key: string; sessions: number; wish: string | undefined; calls: string[] }>();
     for (const { call, legs, wish } of calls) {
       const key = conferences.mixedTogether(call.id) ?? call.id;

@@ -720,7 +720,7 @@ describe('a daemon that comes back', () => {
     });
     await engine.load(0);
     engine.tell(call.id, ended('c1-1'));
-    await waitFor('the call to be over', () => engine.activeCalls === 0);
+    await waitFor('the call to be over', () => engine.book.size === 0);
     assert.equal(await table.get(call.id), undefined);
   });
 
@@ -735,7 +735,7 @@ describe('a daemon that comes back', () => {
       await store.table('calls', callRecordSchema).put(call.id, record);
       const engine = engineOn(store);
       await engine.load(0);
-      const ids = engine.keptLegsOn('call-1').map(({ id }) => id);
+      const ids = engine.book.keptLegsOn('call-1').map(({ id }) => id);
       assert.deepEqual(ids, kept);
     }
   });

@@ -28,7 +28,7 @@ export function recordsGoTo(stateFolder: string, { cdr: { file, webhook } }: Hol
 function inspector({ live, stateFolder }: Given, get: Get): CallInspector {
   const trace = (): Trace | undefined => get(tokens.daemon).trace;
   return new CallInspector({
-    calls: () => get(tokens.engine).list(),
+    calls: () => get(tokens.engine).book.list(),
     sipCallIdOf: legId => get(tokens.daemon).sipCallIdOf(legId),
     isOnHold: (callId, legId) => get(tokens.conferences).isOnHold(callId, legId),
     conference: id =>
@@ -61,7 +61,7 @@ function metrics({ live, log, store, stateFolder }: Given, get: Get): Metrics {
     socketPath: socket => pathBelow(stateFolder, socket),
     nodes: () => states.nodes(),
     stateOf: node => states.state(node),
-    calls: () => get(tokens.engine).list(),
+    calls: () => get(tokens.engine).book.list(),
     trunks: () => statusesOfTrunks(live, get),
     conferences: () => get(tokens.conferences).list(),
     edgeCounters: node => get(tokens.edge).counters(node),

@@ -76,7 +76,7 @@ function askedOf(get: Get): Pick<CallEngineOptions, Asked> {
     askRoute: async call => {
       const answer = await plugins.ask('route', call, call.id);
       // Its caller may have hung up meanwhile: it is none to be counted.
-      return get(tokens.engine).record(call.id) === undefined ? undefined : admission.admit(call, answer);
+      return get(tokens.engine).book.record(call.id) === undefined ? undefined : admission.admit(call, answer);
     },
     askDial: async leg => {
       const answers = await plugins.askAll('dial', leg, leg.call.id);
@@ -123,7 +123,7 @@ function callRecordings({ live, store, stateFolder, log }: Given, get: Get): Cal
     asterisks: get(tokens.asterisks),
     arrivals: get(tokens.arrivals),
     folder: recordingFolder(get(tokens.host), () => pathBelow(stateFolder, live.config.recordings)),
-    call: id => get(tokens.engine).record(id),
+    call: id => get(tokens.engine).book.record(id),
     told: async (type, recording) => {
       const { id, call, webhook } = recording;
       get(tokens.eventLog).append(`recording.${type}`, { recording: id, call });

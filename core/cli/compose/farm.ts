@@ -57,7 +57,7 @@ export function wireFarm(given: Given, make: Make): void {
       balancer: get(tokens.balancer),
       fenced: () => get(tokens.fences).list(),
       settings: () => settingsUnder(live.config, plugins),
-      unanswered: () => get(tokens.engine).allUnanswered(),
+      unanswered: () => get(tokens.engine).book.unanswered(),
       log,
     });
   });
@@ -112,7 +112,7 @@ function farmKeeper({ live, log }: Given, get: Get): FarmKeeper {
     listener: node => listenerOf(get, node),
     lostNode: death => void nodeDied(get, live, death),
     mayRestart: node => get(tokens.recoveries).mayRestart(node),
-    callsOn: node => engine.callsOn(node),
+    callsOn: node => engine.book.withLegsOn(node).length,
   });
 }
 
@@ -134,7 +134,7 @@ function listenerOf(get: Get, node: string): AsteriskListener {
 /** Everywhere that something may be left, as far as it can be looked at now. */
 function sweptPlaces(get: Get): SweptPlace[] {
   const [engine, conferences, states] = [get(tokens.engine), get(tokens.conferences), get(tokens.states)];
-  const callIds = (): ReadonlySet<string> | undefined => engine.sipCallIds();
+  const callIds = (): ReadonlySet<string> | undefined => engine.book.sipCallIds();
   const asterisks = [...states.nodes('call'), ...states.nodes('conference')]
     .filter(({ name }) => states.state(name) !== 'dead')
     .map(({ name }) => get(tokens.asterisks).node(name))
@@ -147,16 +147,16 @@ function sweptPlaces(get: Get): SweptPlace[] {
         ari,
         holdings: () => {
           const { bridges, innerLegs, farEnds } = conferences.holdings(node);
-          const legs = engine.keptLegsOn(node).map(leg => leg.id);
+          const legs = engine.book.keptLegsOn(node).map(leg => leg.id);
           const listeners = get(tokens.callRecordings).listenersOn(node);
           return { bridges, channels: new Set([...legs, ...innerLegs, ...listeners]), dialled: farEnds };
         },
-        settledLegs: () => engine.liveLegsOn(node).flatMap(leg => (engine.isUnderWay(leg) ? [] : [leg.id])),
+        settledLegs: () => engine.book.liveLegsOn(node).flatMap(leg => (engine.book.isUnderWay(leg) ? [] : [leg.id])),
         legGone: legId => engine.legGone(legId),
         endBridge: bridgeId => conferences.endBridge(node, bridgeId),
       }),
     ),
-    conferencePlace(conferences, callId => engine.record(callId) !== undefined),
+    conferencePlace(conferences, callId => engine.book.record(callId) !== undefined),
     dialogPlace(get(tokens.dialogs), callIds),
   ];
 }

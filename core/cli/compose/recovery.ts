@@ -18,7 +18,8 @@ export function wireRecovery(given: Given, make: Make): void {
   const { live, store, log } = given;
   make(
     tokens.dialogs,
-    get => new DialogBook({ store, asterisks: get(tokens.asterisks), calls: () => get(tokens.engine).list(), log }),
+    get =>
+      new DialogBook({ store, asterisks: get(tokens.asterisks), calls: () => get(tokens.engine).book.list(), log }),
   );
   make(tokens.standIn, () => new StandIn({ address: live.plan.daemonAddress, privateVip: live.plan.privateVip, log }));
   make(tokens.recoveries, get => recoveries(given, get));

@@ -22,7 +22,7 @@ export function wireTrunks({ live, log, store, secrets }: Given, make: Make): vo
   const { daemonAddress: address, privateVip } = live.plan;
   make(
     tokens.admission,
-    get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).list() }),
+    get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).book.list() }),
   );
   make(tokens.srv, () => new SrvRecords({ log }));
   make(tokens.probe, () => new OptionsProbe({ address, privateVip, domain: () => live.config.domain, log }));
@@ -40,7 +40,7 @@ export function wireTrunks({ live, log, store, secrets }: Given, make: Make): vo
     const trace = (): Trace | undefined => get(tokens.daemon).trace;
     return new SilentGateways({
       patienceMs: trunk => live.config.trunks.find(({ name }) => name === trunk)?.silentMs,
-      record: callId => get(tokens.engine).record(callId),
+      record: callId => get(tokens.engine).book.record(callId),
       heard: async ({ id, sipCallId }) => {
         const callId = sipCallId ?? trace()?.callIdOfLeg(id);
         const messages = callId === undefined ? undefined : await trace()?.messages(callId);
@@ -67,7 +67,7 @@ export function wireTrunks({ live, log, store, secrets }: Given, make: Make): vo
 
 export function statusesOfTrunks({ config }: LiveConfig, get: Get): readonly TrunkStatus[] {
   const [gateways, registrations] = [get(tokens.gateways), get(tokens.trunkRegistrations)];
-  return trunkStatuses(config.trunks, get(tokens.engine).list(), gateways.list, registrations.status);
+  return trunkStatuses(config.trunks, get(tokens.engine).book.list(), gateways.list, registrations.status);
 }
 
 /** Whether our legs to this trunk answer its challenges. */
