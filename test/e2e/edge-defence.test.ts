@@ -99,13 +99,14 @@ describe('an edge under attack', () => {
   test('bans hold on every Kamailio, and are lifted and added by the operator', { timeout: 60_000 }, async () => {
     const heard = async (host: number): Promise<number> => {
       let sent = 0;
-      return flood({
+      const { answers } = await flood({
         ...{ from: [farm.host(host)], to: vip(), perSecond: 20, isOver: () => sent >= 4 },
         message: (from, n) => {
           sent++;
           return strayRequest('OPTIONS', { from, n, domain, uri: farm.uri('9001') });
         },
       });
+      return answers;
     };
     await waitFor('no Kamailio to hear it', async () => (await heard(231)) === 0);
     assert.equal((await farm.cli(['bans', 'lift', farm.host(231)])).code, 0);

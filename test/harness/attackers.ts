@@ -1,11 +1,12 @@
-// All that the Internet does to an edge, at once: scans, floods from one address and from forged ones, RFC 4475, faults by the thousand.
+// All that the Internet does to an edge, one by one or at once: scans, floods from one address and from forged ones, guesses, RFC 4475, faults by the thousand.
 import type { Farm } from './farm.js';
-import { flood, type Flood } from './flood.js';
+import { flood, type Flood, type Flooded } from './flood.js';
 import { mutated } from './mutations.js';
 import { seeded } from './seeded-random.js';
+import { SipEndpoint } from './sip-endpoint.js';
 import { tortureMessages } from './torture.js';
 
-export interface Attack {
+export interface Attackers {
   readonly farm: Farm;
   /** Realm of the farm. */
   readonly domain: string;
@@ -15,6 +16,11 @@ export interface Attack {
   readonly real: readonly string[];
   /** Of these, from a trunk's address and from a stranger's. */
   readonly mutationsPerSecond: number;
+  /** Of the other floods, in place of what is usual. */
+  readonly times?: number;
+}
+
+export interface Attack extends Attackers {
   readonly isOver: () => boolean;
 }
 
@@ -26,43 +32,90 @@ export interface AttackReport {
 
 /** A trunk of examples/local.yaml, which is neither limited nor asked for a password: what it sends reaches what is behind the edge. */
 const trunkHost = 204;
+const guessers = [210, 211, 212, 213, 214, 215];
 const forged =
   'Proxy-Authorization: Digest username="1001", realm="holdfast.test", nonce="x", uri="sip:x", response="0"';
 
-export async function attackAll({
-  farm,
-  domain,
-  phoneHost,
-  real,
-  mutationsPerSecond,
-  isOver,
-}: Attack): Promise<AttackReport> {
-  const send = (hosts: readonly number[], perSecond: number, message: Flood['message']): Promise<number> =>
-    flood({
-      from: hosts.map(host => farm.host(host)),
-      to: { address: farm.host(100), port: 5060 },
-      ...{ perSecond, isOver, message },
-    });
-  const request = (method: string, from: string, n: number, headers: readonly string[] = []): string =>
-    strayRequest(method, { from, n, domain, uri: farm.uri('9001') }, headers);
+export type AttackName =
+  | 'scan'
+  | 'invites'
+  | 'registers'
+  | 'forgedInvites'
+  | 'forgedRegisters'
+  | 'guesses'
+  | 'malformed'
+  | 'torture'
+  | 'strangersMutations'
+  | 'trunksMutations';
+
+/** Each goes on until it is over. */
+export function attacks(who: Attackers): Readonly<Record<AttackName, (isOver: () => boolean) => Promise<Flooded>>> {
+  const { farm, domain, phoneHost, real, mutationsPerSecond, times = 1 } = who;
+  type Run = (isOver: () => boolean) => Promise<Flooded>;
+  const send = (hosts: readonly number[], perSecond: number, message: Flood['message']): Run => {
+    const [from, to] = [hosts.map(host => farm.host(host)), { address: farm.host(100), port: 5060 }];
+    return isOver => flood({ from, to, perSecond, isOver, message });
+  };
+  const requests = (method: string, hosts: readonly number[], perSecond: number, headers?: readonly string[]): Run =>
+    send(hosts, times * perSecond, (from, n) =>
+      strayRequest(method, { from, n, domain, uri: farm.uri('9001') }, headers),
+    );
   const random = seeded(4475);
-  const from = `${farm.host(trunkHost)}:5060`;
-  const torture = tortureMessages({ from, host: farm.host(100) }).map(([, text]) => text);
+  const torture = tortureMessages({ from: `${farm.host(trunkHost)}:5060`, host: farm.host(100) }).map(
+    ([, text]) => text,
+  );
   const all = [...torture, ...real];
-  let mutations = 0;
+  const mutation = (): Buffer => mutated(all[random(all.length)] ?? '', random);
   const spoofed = [...Array.from({ length: 12 }, (_, i) => 240 + i), phoneHost];
-  const [scanned] = await Promise.all([
-    send([230], 100, (from, n) => request('OPTIONS', from, n, ['User-Agent: friendly-scanner'])),
-    send([232], 400, (from, n) => request('INVITE', from, n)),
-    send(spoofed, 40, (from, n) => request(n % 2 === 0 ? 'INVITE' : 'REGISTER', from, n, [forged])),
-    send([233], 40, (_, n) => `INVITE sip:x SIP/2.0\r\nVia: ${n}\r\nCSeq: x\r\n\r\n`),
-    send([trunkHost], 20, (_, n) => torture[n] ?? null),
-    send([trunkHost, 235], mutationsPerSecond / 2, () => {
-      mutations++;
-      return mutated(all[random(all.length)] ?? '', random);
+  return {
+    scan: requests('OPTIONS', [230], 100, ['User-Agent: friendly-scanner']),
+    invites: requests('INVITE', [232], 400),
+    registers: requests('REGISTER', [236], 400),
+    forgedInvites: requests('INVITE', spoofed, 20, [forged]),
+    forgedRegisters: requests('REGISTER', spoofed, 20, [forged]),
+    guesses: isOver => guess(farm, isOver),
+    malformed: send([233], times * 40, (_, n) => `INVITE sip:x SIP/2.0\r\nVia: ${n}\r\nCSeq: x\r\n\r\n`),
+    torture: send([trunkHost], 20, (_, n) => torture[n] ?? null),
+    strangersMutations: send([235], mutationsPerSecond / 2, mutation),
+    trunksMutations: send([trunkHost], mutationsPerSecond / 2, mutation),
+  };
+}
+
+export async function attackAll({ isOver, ...who }: Attack): Promise<AttackReport> {
+  const { guesses: _, ...all } = attacks(who);
+  const names = Object.keys(all) as (keyof typeof all)[];
+  const reports = await Promise.all(names.map(async name => [name, await all[name](isOver)] as const));
+  const of = new Map(reports);
+  const sent = (name: keyof typeof all): number => of.get(name)?.sent ?? 0;
+  return {
+    scanned: of.get('scan')?.answers ?? 0,
+    mutations: sent('strangersMutations') + sent('trunksMutations'),
+  };
+}
+
+/** Wrong answers to real challenges, one after the other from each of some addresses; counted are the answers. */
+async function guess(farm: Farm, isOver: () => boolean): Promise<Flooded> {
+  const wrong = { username: '1002', password: 'guessed' };
+  const counts = await Promise.all(
+    guessers.map(async host => {
+      const phone = await SipEndpoint.open({ address: farm.host(host), codecs: ['PCMA'] });
+      let [sent, answers] = [0, 0];
+      while (!isOver()) {
+        sent++;
+        const call = await phone.invite(farm.uri('9001'), { credentials: wrong });
+        answers += await call.rejected(500).then(
+          () => 1,
+          () => 0,
+        );
+      }
+      await phone.close();
+      return { sent, answers };
     }),
-  ]);
-  return { scanned, mutations };
+  );
+  return {
+    sent: counts.reduce((all, one) => all + one.sent, 0),
+    answers: counts.reduce((all, one) => all + one.answers, 0),
+  };
 }
 
 /** Outside of any dialog, as 1001. */

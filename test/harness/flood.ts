@@ -13,9 +13,14 @@ export interface Flood {
   readonly message: (from: string, n: number) => string | Buffer | null;
 }
 
-/** On ports of their own, until it is over; resolves with how many were answered. */
-export async function flood({ from, to, perSecond, isOver, message }: Flood): Promise<number> {
-  let answers = 0;
+export interface Flooded {
+  readonly sent: number;
+  readonly answers: number;
+}
+
+/** On ports of their own, until it is over. */
+export async function flood({ from, to, perSecond, isOver, message }: Flood): Promise<Flooded> {
+  let [sent, answers] = [0, 0];
   const sockets = await Promise.all(
     from.map(async address => {
       const socket = createSocket('udp4').on('message', () => answers++);
@@ -28,11 +33,13 @@ export async function flood({ from, to, perSecond, isOver, message }: Flood): Pr
     for (const { socket, address } of sockets) {
       for (let i = 0; i < handful; i++) {
         const datagram = message(address, n + i);
-        if (datagram !== null) socket.send(datagram, to.port, to.address);
+        if (datagram === null) continue;
+        socket.send(datagram, to.port, to.address);
+        sent++;
       }
     }
     await sleep(50);
   }
   for (const { socket } of sockets) socket.close();
-  return answers;
+  return { sent, answers };
 }
