@@ -108,8 +108,8 @@ export class KamailioFarm implements EdgeFarm {
     return this.#instance(instance).move(from, to);
   }
 
-  offeredCalls(instance: string): Promise<OfferedCalls> {
-    return this.#instance(instance).offeredCalls();
+  offeredCalls(instance: string, nodes: readonly string[]): Promise<OfferedCalls> {
+    return this.#instance(instance).offeredCalls(nodes);
   }
 
   shed(instance: string, share: ShedShare, seconds: number): Promise<void> {

@@ -78,6 +78,8 @@ export class EdgeInstance {
   readonly #options: EdgeInstanceOptions;
   #tail: Promise<unknown> = Promise.resolve();
   #lastGood: EdgeContent | undefined;
+  /** Of the table of what comes, when it was read last. */
+  #offeredRows = Infinity;
   /** The tls.cfg that it has read: its profiles are named after what is in them. */
   #profiles = '';
 
@@ -158,11 +160,15 @@ export class EdgeInstance {
     });
   }
 
+  /** How many rows a table has. */
+  async #held(table: string, timeoutMs = 1_000): Promise<number> {
+    const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats', [], { timeoutMs }));
+    return statistics.find(({ name }) => name === table)?.all ?? 0;
+  }
+
   /** Rows of a table that the instance fills by itself. */
   async #found(table: string): Promise<EdgeRows> {
-    const { client } = this.#options;
-    const statistics = statisticsReply.parse(await client.request('htable.stats'));
-    const held = statistics.find(({ name }) => name === table)?.all ?? 0;
+    const held = await this.#held(table);
     if (held > mostFoundRows)
       throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} has ${held} rows in ${table}: too many to be read`);
     return this.#rows(table);
@@ -183,9 +189,15 @@ export class EdgeInstance {
     return this.#forget('bans', source);
   }
 
-  /** Whoever asks is in need: in one request, and with patience. */
-  async offeredCalls(): Promise<OfferedCalls> {
-    const counts = Object.entries(await this.#rows('offered', inNeedMs)).map(([key, count]) => {
+  /** Whoever asks is in need: in one request where it can be, and with patience. Of more sources than fit into a reply only the sums are known. */
+  async offeredCalls(nodes: readonly string[]): Promise<OfferedCalls> {
+    const isReadable =
+      this.#offeredRows < mostFoundRows / 2 || (await this.#held('offered', inNeedMs)) <= mostFoundRows;
+    // Until it is read: an answer that is too large never comes.
+    this.#offeredRows = Infinity;
+    const rows = isReadable ? await this.#rows('offered', inNeedMs) : await this.#offeredSums(nodes);
+    if (isReadable) this.#offeredRows = Object.keys(rows).length;
+    const counts = Object.entries(rows).map(([key, count]) => {
       const [node = '', source, kind] = key.split('|');
       return { kind, node, count: Number(count), ...(source === undefined ? {} : { source }) };
     });
@@ -193,6 +205,11 @@ export class EdgeInstance {
       offered: counts.filter(({ kind }) => kind === undefined),
       refused: counts.filter(({ kind }) => kind !== undefined),
     };
+  }
+
+  async #offeredSums(nodes: readonly string[]): Promise<EdgeRows> {
+    const sums = nodes.map(async node => [node, (await this.#value('offered', node, inNeedMs)) ?? 0] as const);
+    return Object.fromEntries(await Promise.all(sums));
   }
 
   async shed({ node, source, lots }: ShedShare, seconds: number): Promise<void> {
@@ -249,9 +266,9 @@ export class EdgeInstance {
     return done;
   }
 
-  async #generation(table: EdgeTable): Promise<string | number | undefined> {
+  async #value(table: string, key: string, timeoutMs = 1_000): Promise<string | number | undefined> {
     try {
-      return itemReply.parse(await this.#options.client.request('htable.get', [table, generationKey])).item.value;
+      return itemReply.parse(await this.#options.client.request('htable.get', [table, key], { timeoutMs })).item.value;
     } catch (error) {
       if (HoldfastError.is(error, 'RPC_REFUSED')) return undefined;
       throw error;
@@ -261,9 +278,7 @@ export class EdgeInstance {
   /** Rows of a table, or undefined for one whose dump may not fit a datagram. */
   async #dump(table: EdgeTable, expected: EdgeRows): Promise<EdgeRows | undefined> {
     if (dumpBytes(expected) > mostDumpBytes) return undefined;
-    const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats'));
-    const held = statistics.find(({ name }) => name === table)?.all ?? 0;
-    if (held > Object.keys(expected).length + mostStrayRows) return undefined;
+    if ((await this.#held(table)) > Object.keys(expected).length + mostStrayRows) return undefined;
     return this.#rows(table);
   }
 
@@ -272,7 +287,7 @@ export class EdgeInstance {
     const expected = content.tables[table];
     const held = await this.#dump(table, expected);
     if (held) return compareRows(expected, held).map(({ key }) => `table ${table}: ${key} differs`);
-    const same = (await this.#generation(table)) === expected[generationKey];
+    const same = (await this.#value(table, generationKey)) === expected[generationKey];
     return same ? [] : [`table ${table}: differs`];
   }
 
@@ -304,7 +319,7 @@ export class EdgeInstance {
 
   async #reloadTable(table: EdgeTable, content: EdgeContent): Promise<void> {
     await this.#options.client.request('htable.reload', [table]);
-    if ((await this.#generation(table)) === content.tables[table][generationKey]) return;
+    if ((await this.#value(table, generationKey)) === content.tables[table][generationKey]) return;
     await delay(nextSecondMs);
     await this.#options.writeFiles([content.tableFiles[table]]);
     await this.#options.client.request('htable.reload', [table]);

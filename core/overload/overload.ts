@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { RequestDelay } from '../ports/asterisk.js';
 import { quietSources, type EdgeFarm, type OfferedCalls, type ShedShare } from '../ports/edge.js';
-import { isWell, nextLimit, noLimit, type CallLimit } from './call-limit.js';
+import { keepsUp, nextLimit, noLimit, type CallLimit } from './call-limit.js';
 import type { LoopLag } from './loop-lag.js';
 import type { OverloadConfig } from './overload-config.js';
 import { OfferedRatesMeter } from './offered-rates.js';
@@ -62,7 +62,9 @@ export class Overload {
   readonly #meter = new OfferedRatesMeter();
   readonly #states = new Map<string, NodeState>();
   #timer: NodeJS.Timeout | undefined;
-  #looking = false;
+  #reading = false;
+  /** What was read last was not yet looked at. */
+  #unseen = false;
   #lookedMs = performance.now();
 
   constructor(options: OverloadOptions) {
@@ -101,20 +103,18 @@ export class Overload {
     return new Map([...this.#states].map(([node, { lateMs }]) => [node, lateMs]));
   }
 
+  /** To read and to tell take the longer the later we are: a look waits for neither. */
   async #tick(): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
     try {
-      await this.look();
+      this.#look();
+      await Promise.all([this.#tell(), this.#read()]);
     } catch (error) {
       this.#options.log.warn({ error }, `overload is not looked at: ${messageOf(error)}`);
-    } finally {
-      this.#looking = false;
     }
   }
 
-  /** One look: by what was read last, as to read takes the longer the later we are. */
-  async look(): Promise<void> {
+  /** By what was read last. */
+  #look(): void {
     const now = performance.now();
     const seconds = (now - this.#lookedMs) / 1000;
     this.#lookedMs = now;
@@ -126,14 +126,23 @@ export class Overload {
       const lateMs = Math.max(ownMs, requests < fewestRequests ? 0 : medianMs);
       this.#judge(node, lateMs, seconds);
     }
-    const told = this.#tell();
-    this.#meter.look(await this.#counts(), performance.now());
-    await told;
+    this.#unseen = false;
+  }
+
+  async #read(): Promise<void> {
+    if (this.#reading) return;
+    this.#reading = true;
+    try {
+      this.#meter.look(await this.#counts(), performance.now());
+      this.#unseen = true;
+    } finally {
+      this.#reading = false;
+    }
   }
 
   async #counts(): Promise<ReadonlyMap<string, OfferedCalls>> {
-    const instances = this.#options.instances();
-    const counts = await Promise.allSettled(instances.map(one => this.#options.edge.offeredCalls(one)));
+    const [instances, nodes] = [this.#options.instances(), this.#options.nodes()];
+    const counts = await Promise.allSettled(instances.map(one => this.#options.edge.offeredCalls(one, nodes)));
     return new Map(counts.flatMap((one, i) => (one.status === 'fulfilled' ? [[instances[i] ?? '', one.value]] : [])));
   }
 
@@ -150,9 +159,10 @@ export class Overload {
     const most = this.#most(state.limit);
     state.shares = Number.isFinite(most) ? sharesRefused(most, rates) : new Map();
     const refuses = [...state.shares.values()].some(share => share > 0);
-    if (!refuses && state.limit.limit === null && (rules.lateMs === 0 || isWell(lateMs, rules)))
+    if (!refuses && state.limit.limit === null && (rules.lateMs === 0 || keepsUp(lateMs, rules)))
       this.#meter.keepsUp(node);
-    for (const [source, count] of rates.refused) state.refused.set(source, (state.refused.get(source) ?? 0) + count);
+    for (const [source, count] of this.#unseen ? rates.refused : [])
+      state.refused.set(source, (state.refused.get(source) ?? 0) + count);
     state.quietLooks = refuses ? 0 : state.quietLooks + 1;
     const seen = { node, lateMs, limit: state.limit.limit, offered: rates.offered, admitted: rates.admitted };
     this.#options.log.debug(

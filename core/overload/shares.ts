@@ -15,6 +15,9 @@ export interface OfferedRates {
   readonly quiet: number;
 }
 
+/** Calls come by chance: in one second of twenty more than this many standard deviations (of a Poisson process) above what is usual. */
+const chance = 2;
+
 /** Of what may be let in, this much is for those who call seldom, whoever else calls. */
 const quietPart = 0.9;
 
@@ -27,7 +30,7 @@ export function sharesRefused(limit: number, { sources, quiet }: OfferedRates): 
   const left = limit - quietLimit;
   const usual = levelled(
     left,
-    sources.map(({ offered, usual }) => Math.min(offered, usual)),
+    sources.map(({ offered, usual }) => Math.min(offered, usual + chance * Math.sqrt(usual))),
   );
   const spare = left - sum(usual);
   const more = levelled(

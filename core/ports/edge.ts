@@ -234,8 +234,8 @@ export interface EdgeFarm {
   trust(instance: string, address: string, seconds: number): Promise<void>;
   /** What is for the flow `from` is for `to` now: the phone has come back by another connection. */
   move(instance: string, from: string, to: string): Promise<void>;
-  /** What has come to one instance for each call node. */
-  offeredCalls(instance: string): Promise<OfferedCalls>;
+  /** What has come to one instance for each call node: by source, or of so many sources that they cannot be told one by one, in all. */
+  offeredCalls(instance: string, nodes: readonly string[]): Promise<OfferedCalls>;
   /** Refuses new calls for so long, unless it is told again. */
   shed(instance: string, share: ShedShare, seconds: number): Promise<void>;
   /**

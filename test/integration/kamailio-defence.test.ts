@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { ports } from '../../core/farm/farm-plan.js';
+import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab, labDomain } from './kamailio-lab.js';
@@ -132,6 +134,10 @@ describe('A stranger', () => {
     const flood = (from: string): string[] => Array.from({ length: 300 }, (_, i) => request('INVITE', from, i));
     const answers = await send(lab.address(235), flood(lab.address(235)));
     assert.ok(answers >= 20 && answers <= 130, `${answers} of 300`);
+    // Whenever it comes: three instances, 20 in each window of two seconds, of which there may be five.
+    let after = 0;
+    for (let second = 0; second < 7; second++) after += await send(lab.address(235), flood(lab.address(235)), 1_000);
+    assert.ok(after <= 300, `${after} of 2100`);
     assert.deepEqual(await banned(), []);
     const trunk = lab.address(200);
     const options = Array.from({ length: 300 }, (_, i) => request('OPTIONS', trunk, i));
@@ -189,6 +195,24 @@ describe('A source that sends more calls than a node can carry', () => {
     const isOver = async (): Promise<boolean> => (await refused(loud, calls(loud, `d${round++}`))).size === 0;
     await waitFor('it to be over', isOver, { deadlineMs: 10_000 });
   });
+
+  it('is told in all where there are more sources than fit into a reply', async () => {
+    const [kamailio, node] = [lab.nodes('kamailio')[0]!, lab.nodes('call')[0]!.name];
+    const rpc = new JsonrpcClient({ address: kamailio.address, port: ports.rpc });
+    const known = (await lab.edge.offeredCalls(kamailio.name, [node])).offered.find(one => one.source === undefined);
+    const set = (key: string, count: number): Promise<unknown> => rpc.request('htable.seti', ['offered', key, count]);
+    for (let i = 0; i < 1_000; i++) await set(`${node}|subscriber:${i}@${labDomain}`, 2);
+    const count = (known?.count ?? 0) + 2_000;
+    await set(node, count);
+    assert.deepEqual(await lab.edge.offeredCalls(kamailio.name, [node, 'call-9']), {
+      offered: [
+        { kind: undefined, node, count },
+        { kind: undefined, node: 'call-9', count: 0 },
+      ],
+      refused: [],
+    });
+    rpc.close();
+  });
 });
 
 function callIdOf(message: string): string {
@@ -217,7 +241,14 @@ async function refused(from: string, texts: readonly string[], awaited?: Readonl
 
 /** Of a source on all instances; undefined: of all sources. */
 async function sums(source: string | undefined): Promise<Record<'offered' | 'refused', number>> {
-  const counted = await Promise.all(instances().map(name => lab.edge.offeredCalls(name)));
+  const counted = await Promise.all(
+    instances().map(name =>
+      lab.edge.offeredCalls(
+        name,
+        lab.nodes('call').map(node => node.name),
+      ),
+    ),
+  );
   const sum = (of: 'offered' | 'refused'): number =>
     counted.flatMap(one => one[of]).reduce((all, one) => all + (one.source === source ? one.count : 0), 0);
   return { offered: sum('offered'), refused: sum('refused') };

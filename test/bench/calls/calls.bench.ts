@@ -60,7 +60,7 @@ async function costOf(bench: BenchFarm, contender: Contender): Promise<Cost> {
 /** Some calls that stay for a while, and what there is of them on the Asterisks. */
 async function perCall(bench: BenchFarm): Promise<{ channelsPerCall: number; bridgesPerCall: number }> {
   const calls = 10;
-  const load = offer(bench.farm, calls, 1, 3_000);
+  const load = offer(bench.farm, calls, 1, { holdMs: 3_000 });
   await new Promise(resolve => setTimeout(resolve, 2_500));
   const { channels, bridges } = await bench.standing();
   await load;

@@ -14,6 +14,8 @@ export interface Load {
   readonly rate: number;
   readonly calls: number;
   readonly failed: number;
+  /** Of these: with 503, at once. */
+  readonly refused?: number;
   /** INVITE to 180 at the caller, where the callee sends its 180 at once. */
   readonly postDialMs: readonly number[];
   /** INVITE to 200 at the caller, without the ringing. */
@@ -30,12 +32,17 @@ export function openCallee(farm: Farm): Promise<Sipp> {
   return Sipp.uas({ address: farm.host(208), ringMs, deadlineMs: 900_000 });
 }
 
-export async function offer(farm: Farm, rate: number, seconds: number, holdFor = holdMs): Promise<Load> {
+/** `lenient`: a 180 that its 200 has overtaken is no failure of a phone; but a refusal that is no part of the scenario is not heard then, either. */
+export async function offer(
+  farm: Farm,
+  rate: number,
+  seconds: number,
+  { holdMs: holdFor = holdMs, lenient = true } = {},
+): Promise<Load> {
   const sipp = await Sipp.uac({
     ...{ address: farm.host(200), target: { address: farm.host(100), port: 5060 }, service: dialled },
     ...{ calls: Math.round(rate * seconds), rate, holdMs: holdFor, times: true },
-    // A 180 that its 200 has overtaken is no failure of a phone.
-    lenient: true,
+    lenient,
     deadlineMs: seconds * 1_000 + holdFor + 30_000,
   });
   const { total, successful, ringingMs, answeredMs, failures } = await sipp.finished();
@@ -44,6 +51,7 @@ export async function offer(farm: Farm, rate: number, seconds: number, holdFor =
     rate,
     calls: total,
     failed: total - successful,
+    refused: failures.filter(({ reason }) => reason.includes('SIP/2.0 503')).length,
     postDialMs: ringingMs,
     setUpMs: answeredMs.map(ms => ms - ringMs),
   };
