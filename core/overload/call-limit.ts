@@ -37,11 +37,6 @@ export const noLimit: CallLimit = { limit: null, lasted: 0, sinceLowered: 0, lat
 export const leastLimit = 5;
 /** Not for a moment, nor for one long turn of ours. */
 const secondsToBegin = 5;
-/**
- * Where far more comes than the node is used to, it is known why it is late: what waits for each second that is lost is a second's work, and calls
- * fail at five. So much of what would be late is late then.
- */
-const surge = { times: 2, usual: 2, late: 0.25, secondsToBegin: 0.9 } as const;
 const secondsToEnd = 10;
 const secondsToLower = 3;
 /** What it has carried, and a little more: one that was late by chance refuses nobody. */
@@ -55,25 +50,19 @@ const raiseSlowly = 1.01;
 const near = 0.85;
 /** Not late at all: so much of what would be late. */
 const well = 0.25;
-/** What comes while a node is later than this part of what would be late is nothing that it is used to: a flood is not. */
-const usualWhile = 0.125;
 
-/** What it has now it carries. */
-export function keepsUp(nowMs: number, { lateMs }: OverloadRules): boolean {
-  return nowMs <= usualWhile * lateMs;
+/** Nothing is to be seen of any lateness. */
+export function isWell(nowMs: number, { lateMs }: OverloadRules): boolean {
+  return nowMs <= well * lateMs;
 }
 
 /** Called about once a second. */
 export function nextLimit(before: CallLimit, load: NodeLoad, rules: OverloadRules): CallLimit {
-  const isSurge = load.usual >= surge.usual && load.offered > surge.times * load.usual;
-  const lateMs = isSurge ? surge.late * rules.lateMs : rules.lateMs;
-  const isLate = load.lateMs >= lateMs;
-  if (before.limit === null) return begin(before, load, isLate, isSurge ? surge.secondsToBegin : secondsToBegin);
+  const isLate = load.lateMs >= rules.lateMs;
+  if (before.limit === null) return begin(before, load, isLate);
   const state = { ...before, limit: before.limit, sinceLowered: before.sinceLowered + load.seconds };
-  // What it was used to it carries, once it has done what has come before the limit: less would only be refused to those who have called before.
-  const least = isSurge && load.lateMs < rules.lateMs ? Math.max(leastLimit, first * load.usual) : leastLimit;
-  if (isLate) return lowered(state, load, least);
-  if (load.lateMs > well * lateMs) return { ...state, lasted: 0 };
+  if (isLate) return lowered(state, load);
+  if (!isWell(load.lateMs, rules)) return { ...state, lasted: 0 };
   const lasted = load.offered < state.limit ? state.lasted + load.seconds : 0;
   if (lasted >= secondsToEnd) return noLimit;
   const step = state.late !== null && state.limit > near * state.late ? raiseSlowly : raise;
@@ -82,22 +71,18 @@ export function nextLimit(before: CallLimit, load: NodeLoad, rules: OverloadRule
   return { ...state, lasted, limit: Math.min(state.limit * step, highest) };
 }
 
-function begin(before: CallLimit, load: NodeLoad, isLate: boolean, afterSeconds: number): CallLimit {
+function begin(before: CallLimit, load: NodeLoad, isLate: boolean): CallLimit {
   const { offered, admitted, usual, excused, lateMs } = load;
   const lasted = isLate && !excused && offered > leastLimit ? before.lasted + load.seconds : 0;
-  if (lasted < afterSeconds) return { ...noLimit, lasted };
+  if (lasted < secondsToBegin) return { ...noLimit, lasted };
   const limit = Math.max(leastLimit, first * usual, firstOfTooMuch * admitted);
   return { ...noLimit, limit, late: admitted, lateMsBefore: lateMs };
 }
 
-function lowered(
-  before: CallLimit & { readonly limit: number },
-  { lateMs, admitted }: NodeLoad,
-  least: number,
-): CallLimit {
+function lowered(before: CallLimit & { readonly limit: number }, { lateMs, admitted }: NodeLoad): CallLimit {
   if (before.sinceLowered < secondsToLower) return { ...before, lasted: 0 };
   const isBetter = lateMs < 0.9 * before.lateMsBefore;
   const at = { ...before, lasted: 0, sinceLowered: 0, lateMsBefore: lateMs };
   const { limit } = before;
-  return isBetter ? at : { ...at, limit: Math.max(least, lower * limit), late: Math.min(limit, admitted) };
+  return isBetter ? at : { ...at, limit: Math.max(leastLimit, lower * limit), late: Math.min(limit, admitted) };
 }

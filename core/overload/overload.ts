@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { RequestDelay } from '../ports/asterisk.js';
 import { quietSources, type EdgeFarm, type OfferedCalls, type ShedShare } from '../ports/edge.js';
-import { keepsUp, nextLimit, noLimit, type CallLimit } from './call-limit.js';
+import { isWell, nextLimit, noLimit, type CallLimit } from './call-limit.js';
 import type { LoopLag } from './loop-lag.js';
 import type { OverloadConfig } from './overload-config.js';
 import { OfferedRatesMeter } from './offered-rates.js';
@@ -159,7 +159,7 @@ export class Overload {
     const most = this.#most(state.limit);
     state.shares = Number.isFinite(most) ? sharesRefused(most, rates) : new Map();
     const refuses = [...state.shares.values()].some(share => share > 0);
-    if (!refuses && state.limit.limit === null && (rules.lateMs === 0 || keepsUp(lateMs, rules)))
+    if (!refuses && state.limit.limit === null && (rules.lateMs === 0 || isWell(lateMs, rules)))
       this.#meter.keepsUp(node);
     for (const [source, count] of this.#unseen ? rates.refused : [])
       state.refused.set(source, (state.refused.get(source) ?? 0) + count);

@@ -8,7 +8,7 @@ import { lots, quietSources } from '../../core/ports/edge.js';
 
 const rules = { lateMs: 1_000 };
 const load = (change: Partial<NodeLoad>): NodeLoad => ({
-  ...{ lateMs: 5, offered: 100, admitted: 100, usual: 60, excused: false, seconds: 1 },
+  ...{ lateMs: 5, offered: 100, admitted: 100, usual: 20, excused: false, seconds: 1 },
   ...change,
 });
 /** Seconds in which a load is the same. */
@@ -20,7 +20,7 @@ const after = (seconds: number, change: Partial<NodeLoad>, from: CallLimit = noL
 
 describe('The limit of a call node', () => {
   test('is none while it answers in time, whatever comes', () => {
-    assert.equal(after(60, { offered: 5_000, usual: 3_000, lateMs: 900 }).limit, null);
+    assert.equal(after(60, { offered: 5_000, lateMs: 900 }).limit, null);
   });
 
   test('is none where it is late for a moment, while sessions are recovered, or with hardly a call', () => {
@@ -33,15 +33,6 @@ describe('The limit of a call node', () => {
 
   test('begins when it was late for seconds, also where those were few long turns of ours', () => {
     assert.notEqual(after(2, { lateMs: 4_000, seconds: 4 }).limit, null);
-  });
-
-  test('begins sooner where it is clear why it is late: far more comes than ever', () => {
-    assert.equal(after(60, { lateMs: 200, usual: 20 }).limit, null);
-    const first = after(1, { lateMs: 300, usual: 30 });
-    assert.equal(first.limit, 36);
-    assert.equal(after(60, { lateMs: 300, usual: 30 }, first).limit, 36, 'and never goes below what it is used to');
-    assert.ok((after(60, { lateMs: 1_100, usual: 30 }, first).limit ?? 0) < 36, 'as long as that is carried');
-    assert.equal(after(60, { lateMs: 300, usual: 1 }).limit, null, 'nobody knows what it is used to');
   });
 
   test('begins near what it was used to, and waits for what that does before it goes lower', () => {
