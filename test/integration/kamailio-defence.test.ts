@@ -199,10 +199,19 @@ describe('A source that sends more calls than a node can carry', () => {
   it('is told in all where there are more sources than fit into a reply', async () => {
     const [kamailio, node] = [lab.nodes('kamailio')[0]!, lab.nodes('call')[0]!.name];
     const rpc = new JsonrpcClient({ address: kamailio.address, port: ports.rpc });
-    const known = (await lab.edge.offeredCalls(kamailio.name, [node])).offered.find(one => one.source === undefined);
     const set = (key: string, count: number): Promise<unknown> => rpc.request('htable.seti', ['offered', key, count]);
-    for (let i = 0; i < 1_000; i++) await set(`${node}|subscriber:${i}@${labDomain}`, 2);
-    const count = (known?.count ?? 0) + 2_000;
+    const sources = async (from: number, to: number): Promise<void> => {
+      for (let i = from; i < to; i++) await set(`${node}|subscriber:${i}@${labDomain}`, 2);
+    };
+    await sources(0, 250);
+    const one = { kind: undefined, node, source: `subscriber:249@${labDomain}`, count: 2 };
+    const { offered } = await lab.edge.offeredCalls(kamailio.name, [node]);
+    assert.deepEqual(
+      offered.find(({ source }) => source === one.source),
+      one,
+    );
+    await sources(250, 1_000);
+    const count = 2_000;
     await set(node, count);
     assert.deepEqual(await lab.edge.offeredCalls(kamailio.name, [node, 'call-9']), {
       offered: [
