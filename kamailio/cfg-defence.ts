@@ -37,7 +37,13 @@ modparam("htable", "htable", "attempts=>size=12;autoexpire=60;updateexpire=0;ini
 
 export const defenceRoutes = `# Of one that is banned nothing is heard, also within its calls.
 route[DEFEND] {
-  if ($sht(sources=>$si) != $null || $sht(allowed=>$si) != $null) return;
+  if ($sht(sources=>$si) != $null || $sht(allowed=>$si) != $null) {
+#!ifdef STREAMS
+    $var(conid) = $conid;
+    if ($proto != "udp") route(PROVED);
+#!endif
+    return;
+  }
   if ($sht(bans=>$si) != $null) { update_stat("dropped_banned", "+1"); route(HANG_UP); }
   if ($ua != $null && $ua =~ "(${scanners.join('|')})") { update_stat("dropped_scanner", "+1"); route(HANG_UP); }
   if ($sht(known=>$si) != $null || has_totag() || is_method("ACK|CANCEL")) return;

@@ -95,6 +95,8 @@ route[GATEWAY_ANSWER] {
   if ($tls_peer_verified == 1 && $var(certificate) =~ $var(names)) {
     $sht(verified=>$var(way)) = $si + "~" + $sp + "~" + $conid;
     tcp_set_connection_lifetime("$conid", "${knownSeconds}");
+    $var(conid) = $conid;
+    route(PROVED);
     return;
   }
   update_stat("refused_certificate", "+1");

@@ -68,7 +68,12 @@ export function publicHostPort({ publicVip, streams }: EdgeModel, transport: Tra
 export function streamRoutes(model: EdgeModel): string {
   const { internal, index, streams } = model;
   if (streams === undefined) return '';
-  return `event_route[htable:mod-init] { $sht(self=>start) = "s" + $Ts; }
+  return `event_route[htable:mod-init] {
+  $sht(self=>start) = "s" + $Ts;
+  $sht(self=>newest) = 0;
+  $sht(self=>judged) = 0;
+  $sht(self=>looks) = 0;
+}
 
 # What an Asterisk sent to another Kamailio, for a connection of ours: taken as if it had been sent here.
 route[HANDED_OVER] {
@@ -91,6 +96,7 @@ route[HAND_OVER] {
 route[CONNECTION] {
   $var(connection) = "${index}~" + $sht(self=>start) + "~" + $conid;
   $var(flow) = $si + "~" + $sp + "~" + $proto + "~" + $var(connection);
+  if ($conid > $sht(self=>newest)) $sht(self=>newest) = $conid;
 }
 
 # To whom a request from inside goes. A phone may have come back by another connection meanwhile.
@@ -144,6 +150,7 @@ route[REPLY_WAY] {
 route[KNOWN_CONNECTION] {
   if ($var(conid) == 0 && !tcp_get_conid("$var(host):$var(port)", "$var(conid)")) return;
   tcp_set_connection_lifetime("$var(conid)", "${knownSeconds}");
+  route(PROVED);
 }
 `;
 }

@@ -20,6 +20,7 @@ export const counters = {
   dropped_rate: 'dropped.rate',
   dropped_ack: 'dropped.ack',
   dropped_size: 'dropped.size',
+  closed_stranger: 'closed.stranger',
   failed_slot: 'failed.slot',
   failed_media: 'failed.media',
   failed_flow: 'failed.flow',

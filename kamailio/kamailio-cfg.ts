@@ -10,6 +10,7 @@ import { methodRoutes } from './cfg-methods.js';
 import { overloadRoute, overloadTables } from './cfg-overload.js';
 import { registrationRoutes } from './cfg-registrations.js';
 import { requestRoutes } from './cfg-requests.js';
+import { strangerModules, strangerParameters, strangerRoutes } from './cfg-strangers.js';
 import { streamGlobals, streamModules, streamParameters, streamRoutes } from './cfg-streams.js';
 
 const modules = [
@@ -46,6 +47,7 @@ export function renderKamailioCfg(model: EdgeModel): string {
     registrationRoutes(model),
     streamRoutes(model),
     gatewayRoutes(model),
+    strangerRoutes(model),
     defenceRoutes,
     overloadRoute(model.secrets.nonceSecret),
     methodRoutes,
@@ -68,12 +70,12 @@ dns=no
 rev_dns=no
 server_signature=no
 sip_warning=0
-max_while_loops=100
+max_while_loops=10000
 xavp_via_params="via"
 listen=udp:${model.external}:${ports.sip} advertise ${model.publicVip}:${ports.sip} name "ext"
 listen=udp:${model.internal}:${ports.sip} advertise ${model.privateVip}:${ports.sip} name "int"
 
-${[...modules, ...streamModules(model)].map(name => `loadmodule "${name}.so"`).join('\n')}
+${[...modules, ...streamModules(model), ...strangerModules(model)].map(name => `loadmodule "${name}.so"`).join('\n')}
 `;
 }
 
@@ -92,7 +94,7 @@ ${tables.join('\n')}
 modparam("htable", "htable", "pins=>size=12;autoexpire=600;")
 ${defenceTables}
 ${overloadTables}
-${streamParameters(model)}${gatewayParameters(model)}modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
+${streamParameters(model)}${strangerParameters(model)}${gatewayParameters(model)}modparam("dispatcher", "list_file", "${folder}/dispatcher.list")
 modparam("dispatcher", "reload_delta", 0)
 modparam("dispatcher", "ds_ping_interval", 0)
 # Phones of one user write its address in more ways than one.

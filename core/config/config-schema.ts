@@ -238,7 +238,9 @@ const edge = z.strictObject({
     .min(1)
     .max(3_600)
     .default(30)
-    .describe('How long a connection may be silent on which nobody has proved who they are.'),
+    .describe(
+      'How long a connection may be silent on which nobody has proved who they are; it ends after four times as long in any case.',
+    ),
   connectionsPerSource: z
     .int()
     .min(1)

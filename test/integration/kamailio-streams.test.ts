@@ -142,20 +142,25 @@ describe('Connections of strangers', () => {
     assert.equal(await call.hangup(), 200);
   });
 
-  it('end when they begin a message or a handshake and go no further, and slow ones keep no phone from calling', async () => {
+  it('end when they begin a message or a handshake and go no further or one octet after the other, and keep no phone from calling', async () => {
     const message = `OPTIONS sip:${lab.plan.publicVip} SIP/2.0\r\nX-Slow: ${'s'.repeat(1_000)}`;
     const hello = Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
     const unfinished = [
       new SlowStranger({ host: 213, port: streams.tcp }, message.slice(0, 20)),
       new SlowStranger({ host: 213, port: streams.tls }, hello),
     ];
-    // One octet after the other, which is not silence: they stay, as many as one address may have.
+    // One octet after the other, which is not silence.
     const slow = Array.from({ length: streams.perSource - 2 }, (_, i) => {
       const port = i % 2 === 0 ? streams.tcp : streams.tls;
       return new SlowStranger({ host: 214, port }, i % 2 === 0 ? message : Buffer.concat([hello, Buffer.alloc(500)]));
     });
+    const trunk = await lab.open({ host: 200, connection: { transport: 'TCP', to: lab.publicVip } });
+    const asking = setInterval(() => void trunk.request('OPTIONS', `sip:${lab.plan.publicVip}`).catch(() => {}), 500);
     try {
       await lab.openNodes(call => void call.answer());
+      const talking = await phone('TLS', 216);
+      const long = await talking.invite(`sip:1002@${lab.plan.publicVip}`);
+      await long.answered();
       for (const transport of ['TCP', 'TLS'] as const) {
         const alice = await phone(transport);
         const call = await alice.invite(`sip:1002@${lab.plan.publicVip}`);
@@ -164,7 +169,16 @@ describe('Connections of strangers', () => {
       }
       for (const one of unfinished)
         await waitFor('an unfinished stranger to be hung up on', () => one.isClosed, { deadlineMs: 60_000 });
+      await waitFor('the slow ones to be hung up on', () => slow.every(one => one.isClosed), {
+        deadlineMs: 30_000,
+        describe: () => `${slow.filter(one => one.isClosed).length} of ${slow.length}`,
+      });
+      assert.ok((await lab.counter('closed.stranger')) >= slow.length);
+      assert.equal(trunk.isDisconnected, false);
+      assert.equal(talking.isDisconnected, false);
+      assert.equal(await long.hangup(), 200);
     } finally {
+      clearInterval(asking);
       for (const one of [...unfinished, ...slow]) one.close();
     }
   });
