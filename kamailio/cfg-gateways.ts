@@ -1,14 +1,19 @@
 // What goes to gateways of trunks by TCP and TLS: each Kamailio has connections of its own, opened when they are needed.
+import { ports } from '../core/farm/farm-plan.js';
 import type { EdgeModel } from './edge-model.js';
 import { knownSeconds, publicHostPort } from './cfg-streams.js';
 
 /** Has a server name and a profile of tls.cfg chosen for each message. */
 const gatewayXavp = 'tls';
 
-/** `verified`: which connection of this instance has shown a gateway's certificate. */
+/** Whoever sent it has done so again by then, and may have given up. */
+const waitSeconds = 4;
+
+/** `verified`: which connection of this instance has shown a gateway's certificate. `waiting`: what is sent once one has. */
 export function gatewayParameters({ streams }: EdgeModel): string {
   if (streams?.tls === undefined) return '';
   return `modparam("htable", "htable", "verified=>size=8;")
+modparam("htable", "htable", "waiting=>size=8;autoexpire=${waitSeconds};")
 modparam("tls", "xavp_cfg", "${gatewayXavp}")
 `;
 }
@@ -17,9 +22,9 @@ modparam("tls", "xavp_cfg", "${gatewayXavp}")
  * `hfn=gw~<transport>~<gateway>` in our Record-Route, and in the Route of a new leg: any instance can send there. The next hop's URI says
  * where, and by what if it says it; else what the dialog began with, so that what was TLS does not go on in the clear.
  *
- * A gateway's certificate is of a right authority, or there is no connection (tls.cfg). Its name the tls module does not look at, and a request
- * waits within it until the connection is up: so the first thing that a connection carries is an OPTIONS of our own, and what was to be sent is
- * not. Whoever sent it does so again (RFC 3261 section 17, by UDP from inside), and finds a connection of which the name is known.
+ * A gateway's certificate is of a right authority, or there is no connection (tls.cfg). Its name the tls module does not look at, and what is sent
+ * leaves as soon as the connection is up: so the first thing that a connection carries is an OPTIONS of our own. What was to be sent waits here, and is
+ * taken anew, as if another instance had handed it over, once the name is known.
  */
 export function gatewayRoutes(model: EdgeModel): string {
   if (model.streams === undefined) return '';
@@ -55,7 +60,7 @@ route[GATEWAY_INSTEAD] {
 }
 
 function tlsDestination(model: EdgeModel): string {
-  const { external, domain, streams } = model;
+  const { external, internal, domain, streams } = model;
   if (streams?.tls === undefined)
     return 'route[TO_TLS_GATEWAY] { route(NO_WAY); }\nroute[GATEWAY_ANSWER] { return; }\n';
   return `route[TO_TLS_GATEWAY] {
@@ -75,10 +80,12 @@ function tlsDestination(model: EdgeModel): string {
     }
     $sht(verified=>$var(way)) = $null;
   }
+  $var(question) = $(ci{s.md5}) + "-" + $TV(u);
+  if ($var(peer) == 0) $sht(waiting=>$var(question)) = $var(whole);
   $var(ask) = "OPTIONS sip:" + $var(host) + ":" + $var(port) + ";transport=tls SIP/2.0\\r\\n"
     + "Via: SIP/2.0/TLS ${publicHostPort(model, 'tls').replace(/;.*/, '')};branch=z9hG4bK" + $(ci{s.md5}) + $TV(u) + "\\r\\n"
     + "Max-Forwards: 70\\r\\nFrom: <sip:holdfast@${domain}>;tag=" + $var(way) + "\\r\\n"
-    + "To: <sip:" + $var(host) + ":" + $var(port) + ">\\r\\nCall-ID: " + $(ci{s.md5}) + "-" + $TV(u) + "@${domain}\\r\\n"
+    + "To: <sip:" + $var(host) + ":" + $var(port) + ">\\r\\nCall-ID: " + $var(question) + "@${domain}\\r\\n"
     + "CSeq: 1 OPTIONS\\r\\nContent-Length: 0\\r\\n\\r\\n";
   sendx("$du", "tls:${external}:${streams.tls}", "$var(ask)");
   exit;
@@ -97,6 +104,11 @@ route[GATEWAY_ANSWER] {
     tcp_set_connection_lifetime("$conid", "${knownSeconds}");
     $var(conid) = $conid;
     route(PROVED);
+    $var(question) = $(ci{s.select,0,@});
+    if ($sht(waiting=>$var(question)) == $null) return;
+    $var(whole) = $sht(waiting=>$var(question));
+    $sht(waiting=>$var(question)) = $null;
+    sendx("sip:${internal}:${ports.peer}", "udp:${internal}:${ports.peer}", "$var(whole)");
     return;
   }
   update_stat("refused_certificate", "+1");

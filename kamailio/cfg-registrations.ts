@@ -93,6 +93,7 @@ function registerOut(model: EdgeModel): string {
   $du = $hdr(${registrarHeader});
   $var(out) = "ext";
   $var(flow) = $(du{uri.param,${flowParameter}});
+  $var(whole) = $mb;
   route(FLOW);
   $fsn = $var(out);
   remove_hf("Via");

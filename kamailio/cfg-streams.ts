@@ -102,6 +102,7 @@ route[CONNECTION] {
 # To whom a request from inside goes. A phone may have come back by another connection meanwhile.
 route[WAY] {
   if ($var(flow) == "") return;
+  $var(whole) = $mb;
   if ($sht(moved=>$var(flow)) != $null) $var(flow) = $sht(moved=>$var(flow));
   $var(edge) = $(var(flow){s.select,3,~});
   if ($var(edge) == "" || $var(edge) == "${index}") return;

@@ -102,12 +102,17 @@ function connections(plan: FarmPlan, members: readonly FarmNode[], possible: rea
     streams.perSource === undefined
       ? []
       : [`${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`];
+  // Whoever has a connection to a fenced instance, that is known by its other end only, is told at its next packet: it would go on waiting for minutes.
+  const lost = [
+    `${arriving} ct reply ip saddr @fenced reject with tcp reset`,
+    `ip daddr ${publicVip} ct original ip saddr @fenced meta l4proto tcp reject with tcp reset`,
+  ];
   const spread = addresses.length === 0 ? [] : [`${arriving} dnat to ${choice(addresses)}`];
   const own = possible.map(node => node.external ?? node.address).join(', ');
   return [
     `  set crowd { type ipv4_addr; size 65536; flags dynamic; }`,
     ...['output', 'prerouting'].flatMap(hook => [
-      ...chain(`crowd_${hook}`, [`type filter hook ${hook} priority mangle; policy accept;`], crowd),
+      ...chain(`crowd_${hook}`, [`type filter hook ${hook} priority mangle; policy accept;`], [...lost, ...crowd]),
       ...chain(`connect_${hook}`, [`type nat hook ${hook} priority -100; policy accept;`], spread),
     ]),
     ...chain(
