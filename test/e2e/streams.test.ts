@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { ownCertificate } from '../../core/farm/edge-certificate.js';
+import { readProcess, sessionOf } from '../../core/host/process-table.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import { recordOf } from '../harness/call-records.js';
 import { Baresip } from '../harness/baresip.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { NodeStatus, TrunkStatus } from '../../core/control/views.js';
 import type { EdgeCertificate } from '../../core/ports/edge.js';
 import { Provider } from '../harness/provider.js';
+import { CarrierNames } from '../harness/carrier-names.js';
 import { Farm } from '../harness/farm.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -20,11 +23,29 @@ import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
 const domain = 'holdfast.test';
+const account = { username: 'us', password: 'ours' };
 const ports = { TCP: 5060, TLS: 5061 };
 type Transport = 'UDP' | keyof typeof ports;
 
 const trunks = `
-  tcp: { gateways: ['sip:.220:5070;transport=tcp'], probeSeconds: 1 }
+  tcp:
+    gateways: ['sip:.220:5070;transport=tcp']
+    probeSeconds: 1
+    credentials: { username: us, secret: ours }
+    register: { registrar: '.228:5070;transport=tcp', domain: tcp.example, user: '4930901821' }
+  far:
+    transport: tls
+    gateways: ['.224:5071', '.225:5071', '.226:5071', '.227:5071']
+    probeSeconds: 0
+    silentSeconds: 2
+    credentials: { username: us, secret: ours }
+    register: { domain: far.example, user: '4930901822' }
+    tls: { authorities: AUTHORITIES, name: sip.provider.example }
+  named:
+    gateways: ['carrier.test;transport=tls']
+    probeSeconds: 0
+    silentSeconds: 2
+    tls: { authorities: AUTHORITIES, name: sip.provider.example }
   tls:
     sources: [.207]
     transport: tls
@@ -37,6 +58,8 @@ const trunks = `
 const routes = `
       - { dial: 71xxx, to: [{ trunk: tcp }] }
       - { dial: 72xxx, to: [{ trunk: tls }] }
+      - { dial: 73xxx, to: [{ trunk: far }] }
+      - { dial: 74xxx, to: [{ trunk: named }] }
       - { dial: '4930901820', from: { trunks: [tls] }, to: [{ subscriber: '1002' }] }`;
 
 describe('phones and trunks on TCP and TLS', () => {
@@ -44,7 +67,13 @@ describe('phones and trunks on TCP and TLS', () => {
   let local: string;
   let provider: EdgeCertificate;
   let authorities: string;
+  let names: CarrierNames;
   const phones: (SipEndpoint | Baresip)[] = [];
+  const distant: SipEndpoint[] = [];
+  let far: Provider;
+  let registrar: Provider;
+  let onTcp: Provider;
+  let wrong: SipEndpoint;
 
   before(async () => {
     local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
@@ -54,14 +83,44 @@ describe('phones and trunks on TCP and TLS', () => {
     authorities = join(await mkdtemp(join(tmpdir(), 'holdfast-authorities-')), 'provider.pem');
     await writeFile(authorities, provider.certificate);
     local = local
-      .replace('trunks:\n', `trunks:${trunks.replace('AUTHORITIES', authorities)}`)
+      .replace('trunks:\n', `trunks:${trunks.replaceAll('AUTHORITIES', authorities)}`)
       .replace('    routes:', `    routes:${routes}`)
+      .replace(
+        '    default: [opus, G722, PCMA, PCMU]\n',
+        '    default: [opus, G722, PCMA, PCMU]\n    srtp: { trunks: { far: required } }\n',
+      )
       .replace('sources: [.200-.207]', 'sources: [.200-.206]')
       // Each test's phones are new ones, and those of the tests before are registered still.
       .replace('subscribers:\n', 'registration: { maxContacts: 50 }\n\nsubscribers:\n');
+    names = await CarrierNames.serve();
     farm = await Farm.up({ config: `${local}\nedge: { tcp: {}, tls: {} }\n` });
+    await openDistant();
   });
-  after(() => farm.down());
+
+  /** Registrars, and gateways of the trunk `far`, which stay: .224 is dead. */
+  async function openDistant(): Promise<void> {
+    const other = await ownCertificate(await mkdtemp(join(tmpdir(), 'holdfast-other-')), {
+      ...{ domain: 'sip.other.example', publicVip: '192.0.2.1' },
+    });
+    const at = { port: 5071, listens: { transport: 'TLS', certificate: provider } } as const;
+    far = await Provider.open(farm.host(227), 'far.example', account, 'SHA-256', { ...at, security: 'srtp' });
+    wrong = await SipEndpoint.open({
+      ...{ address: farm.host(225), ...at, listens: { ...at.listens, certificate: other } },
+    });
+    const busy = await SipEndpoint.open({ address: farm.host(226), ...at });
+    onTcp = await Provider.open(farm.host(228), 'tcp.example', account, 'MD5', {
+      port: 5070,
+      listens: { transport: 'TCP' },
+    });
+    registrar = await Provider.open(farm.host(222), 'provider.example', account, 'SHA-256', at);
+    distant.push(registrar.endpoint, far.endpoint, wrong, busy, onTcp.endpoint);
+    busy.onInvite(call => call.reject(503));
+  }
+
+  after(async () => {
+    await Promise.allSettled([farm.down(), names.close()]);
+    await Promise.all(distant.map(one => one.close()));
+  });
   afterEach(async () => {
     await Promise.all(phones.splice(0).map(phone => phone.close()));
     await nothingLeft(farm);
@@ -165,26 +224,43 @@ describe('phones and trunks on TCP and TLS', () => {
     await pair.hangup('callee');
   });
 
-  test('the death of the Kamailio that has a connection: sound goes on, and the phone that comes back has its call', async () => {
-    await farm.whole();
-    const alice = await phone('1001', 210, 'TLS');
-    const bob = await phone('1002', 211, 'TCP');
-    const pair = await PhonePair.call(farm, alice, bob, '1002');
-    const victim = await edgeOf('1001');
-    process.kill(await farm.pid(victim), 'SIGKILL');
-    await waitFor('its connection to end', () => alice.isDisconnected);
-    await pair.hear();
-    // As a phone does that lost its connection: it registers by a new one.
-    await alice.connect();
-    await register(alice, '1001', 2);
-    if ((await edgeOf('1002')) === victim) {
-      await bob.connect();
-      await register(bob, '1002', 2);
-    }
-    // Ours to it, though the route of its dialog names the connection that is gone; and its own.
-    await pair.holdAndResume();
-    await pair.hangup('callee');
-  });
+  for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
+    test(`${signal} to the Kamailio that has a connection: sound goes on, and the phone that comes back has its call`, async () => {
+      await farm.whole();
+      const alice = await phone('1001', 210, 'TLS');
+      const bob = await phone('1002', 211, 'TCP');
+      const pair = await PhonePair.call(farm, alice, bob, '1002');
+      const victim = await edgeOf('1001');
+      await signalAll(victim, signal);
+      if (signal === 'SIGSTOP') {
+        await waitFor('it to be seen', async () => (await stateOf(victim)) === 'dead', { deadlineMs: 30_000 });
+        void alice.request('OPTIONS', farm.uri('')).catch(() => undefined);
+      }
+      await waitFor('its connection to end', () => alice.isDisconnected);
+      await pair.hear();
+      // As a phone does that lost its connection: it registers by a new one.
+      await alice.connect();
+      await register(alice, '1001', 2);
+      if ((await edgeOf('1002')) === victim) {
+        await bob.connect();
+        await register(bob, '1002', 2);
+      }
+      // Ours to it, though the route of its dialog names the connection that is gone; and its own.
+      await pair.holdAndResume();
+      await pair.hangup('callee');
+      if (signal === 'SIGSTOP') await signalAll(victim, 'SIGKILL');
+    });
+  }
+
+  /** A Kamailio is many processes. */
+  async function signalAll(node: string, signal: NodeJS.Signals): Promise<void> {
+    const leader = readProcess(await farm.pid(node));
+    for (const { pid } of leader ? sessionOf(leader) : []) process.kill(pid, signal);
+  }
+
+  async function stateOf(node: string): Promise<string | undefined> {
+    return (await farm.status()).nodes.find(({ name }) => name === node)?.state;
+  }
 
   test('a phone without a connection when its call node dies has its call when it is back', async () => {
     await farm.whole();
@@ -247,14 +323,56 @@ describe('phones and trunks on TCP and TLS', () => {
     });
   }
 
-  test('a trunk on TLS is registered with, and its calls come by its source', async () => {
-    const account = { username: 'us', password: 'ours' };
-    const listens = { transport: 'TLS', certificate: provider } as const;
-    const registrar = await Provider.open(farm.host(222), 'provider.example', account, 'SHA-256', {
-      port: 5071,
-      listens,
+  test('a trunk on TLS: dead, of another certificate and with 503, each is followed by the next one; SRTP, and registered where one grants it', async () => {
+    await farm.whole();
+    const alice = await phone('1001', 210, 'UDP');
+    const pair = await PhonePair.call(farm, alice, far.endpoint, '73001');
+    const isSecure = (): void =>
+      assert.deepEqual([pair.callee.media.remote?.transport, pair.callee.audio.unauthentic], ['RTP/SAVP', 0]);
+    isSecure();
+    await pair.holdAndResume();
+    const before = pair.reinvites;
+    process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+    await pair.reinvited(before);
+    await pair.soundsAgain();
+    isSecure();
+    await pair.hangup('callee');
+    const { legs } = await recordOf(farm, pair.caller.callId);
+    const peers = legs.slice(1).map(({ peer }) => /\.(\d+):5071/.exec(peer)?.[1]);
+    assert.deepEqual(peers, ['224', '225', '226', '227']);
+    assert.deepEqual(
+      legs.slice(1, 4).map(({ sipStatus }) => sipStatus),
+      [408, 408, 503],
+    );
+    assert.equal(wrong.ladder.rows().length, 0);
+    await waitFor('the registration', () => far.contacts.length === 1, { deadlineMs: 120_000 });
+    assert.match(far.contacts[0] ?? '', /^sip:4930901822@[\d.]+:5061;transport=tls;line=/);
+  });
+
+  test('SRV records name several gateways on TLS: the next one is tried, by priority', async () => {
+    await farm.whole();
+    const backup = await SipEndpoint.open({
+      ...{ address: names.backup, port: 5071, codecs: ['PCMA'], listens: { transport: 'TLS', certificate: provider } },
     });
-    phones.push(registrar.endpoint);
+    phones.push(backup);
+    const alice = await phone('1001', 210, 'UDP');
+    const pair = await PhonePair.call(farm, alice, backup, '74001');
+    await pair.holdAndResume();
+    await pair.hangup('callee');
+    const { legs } = await recordOf(farm, pair.caller.callId);
+    const peers = legs.slice(1).map(({ peer }) => peer.replace(/^.*@/, ''));
+    assert.deepEqual(
+      peers,
+      [names.dead, names.backup].map(address => `${address}:5071;transport=tls`),
+    );
+  });
+
+  test('a trunk on TCP is registered with', async () => {
+    await waitFor('the registration', () => onTcp.contacts.length === 1, { deadlineMs: 60_000 });
+    assert.match(onTcp.contacts[0] ?? '', /^sip:4930901821@[\d.]+:5060;transport=tcp;line=/);
+  });
+
+  test('a trunk on TLS is registered with, and its calls come by its source', async () => {
     await waitFor('the registration', () => registrar.contacts.length === 1, { deadlineMs: 60_000 });
     assert.match(registrar.contacts[0] ?? '', /^sip:4930901820@[\d.]+:5061;transport=tls;line=/);
     const bob = await phone('1002', 211, 'TLS');

@@ -55,7 +55,7 @@ export class Provider {
     domain: string,
     account: ProviderAccount,
     algorithm: 'MD5' | 'SHA-256' = 'MD5',
-    wire: Pick<EndpointOptions, 'port' | 'listens'> = {},
+    wire: Pick<EndpointOptions, 'port' | 'listens' | 'security'> = {},
   ): Promise<Provider> {
     const endpoint = await SipEndpoint.open({ address, user: 'provider', codecs: ['PCMA'], ...wire });
     return new Provider(endpoint, domain, account, algorithm);
