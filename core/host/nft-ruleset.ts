@@ -101,7 +101,11 @@ function connections(plan: FarmPlan, members: readonly FarmNode[], possible: rea
   const crowd =
     streams.perSource === undefined
       ? []
-      : [`${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`];
+      : [
+          // A handshake costs a Kamailio more than whoever asks for it. A whole office that has lost its connections is not in haste.
+          `${arriving} ct state new update @haste { ip saddr limit rate over ${Math.ceil(streams.perSource / 10)}/second burst ${streams.perSource} packets } reject with tcp reset`,
+          `${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`,
+        ];
   // Whoever has a connection to a fenced instance, that is known by its other end only, is told at its next packet: it would go on waiting for minutes.
   const lost = [
     `${arriving} ct reply ip saddr @fenced reject with tcp reset`,
@@ -111,6 +115,7 @@ function connections(plan: FarmPlan, members: readonly FarmNode[], possible: rea
   const own = possible.map(node => node.external ?? node.address).join(', ');
   return [
     `  set crowd { type ipv4_addr; size 65536; flags dynamic; }`,
+    `  set haste { type ipv4_addr; size 65536; flags dynamic, timeout; timeout 1m; }`,
     ...['output', 'prerouting'].flatMap(hook => [
       ...chain(`crowd_${hook}`, [`type filter hook ${hook} priority mangle; policy accept;`], [...lost, ...crowd]),
       ...chain(`connect_${hook}`, [`type nat hook ${hook} priority -100; policy accept;`], spread),

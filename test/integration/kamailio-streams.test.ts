@@ -201,6 +201,12 @@ describe('Connections of strangers', () => {
   it('are so many from one address, and no more', async () => {
     const all = await Promise.allSettled(Array.from({ length: 25 }, () => phone('TCP', 215)));
     assert.equal(all.filter(({ status }) => status === 'fulfilled').length, streams.perSource);
+    // Nor as many one after the other, each of which is a handshake.
+    const inHaste = await Promise.allSettled(
+      Array.from({ length: 60 }, async () => (await phone('TLS', 218)).disconnect()),
+    );
+    const taken = inHaste.filter(({ status }) => status === 'fulfilled').length;
+    assert.ok(taken >= streams.perSource && taken < 40, `${taken}`);
     assert.equal((await (await phone('TCP', 216)).request('OPTIONS', `sip:${lab.plan.publicVip}`)).status, 200);
   });
 });
