@@ -10,7 +10,7 @@ export default definePlugin({
   config: z.strictObject({
     url: z.url(),
     prefixes: z.array(z.string()).min(1),
-    timeoutMs: z.int().min(10).max(1500).default(300),
+    timeoutMs: z.int().min(10).max(1500).default(1000),
     fallback: z.array(z.string()).default([]),
     cacheSeconds: z.int().min(0).default(60),
   }),
