@@ -44,10 +44,11 @@ export class ConferencePlacement {
     };
   }
 
-  /** The conference node that is up with the fewest participants. */
+  /** The conference node that is up with the fewest participants; one who is about to come counts, or rooms that begin at once would all be on one node. */
   conferenceNode(): string | undefined {
     const load = new Map<string, number>();
-    for (const one of this.#list()) load.set(one.node, (load.get(one.node) ?? 0) + one.participants.length);
+    for (const { node, participants } of this.#list())
+      load.set(node, (load.get(node) ?? 0) + Math.max(1, participants.length));
     const up = this.#options.nodes.up('conference').map(node => node.name);
     return up.sort((a, b) => (load.get(a) ?? 0) - (load.get(b) ?? 0))[0];
   }

@@ -1,10 +1,17 @@
-// A room of four parties on two call nodes, whose servers die: everybody is back with everybody, and nobody hears itself.
+// Rooms on two call nodes, whose servers die: one of four parties who all hear each other, and ten of five at once.
 import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { callDaemon } from '../../core/control/control-client.js';
+import type { RoomStatus } from '../../core/control/views.js';
+import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { projectRoot } from '../harness/project-root.js';
+import { roomBridges } from '../harness/room-bridges.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -17,13 +24,32 @@ interface Room {
 /** One of each party. */
 const tones = [440, 620, 830, 1070];
 
+const rooms = `
+    rooms:
+      - { room: 86xx, moderators: { numbers: ['700'] }, listeners: { numbers: ['702'] } }
+`;
+
+let farm: Farm;
+
+before(async () => {
+  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  farm = await Farm.up({ config: local.replace(/(twoParty: call-node)[^\n]*\n/, `$1${rooms}`) });
+});
+after(() => farm.down());
+
+/** Kills a node; resolves once the daemon has seen it. */
+async function killed(node: string): Promise<void> {
+  const pid = await farm.pid(node);
+  process.kill(pid, 'SIGKILL');
+  const isKnown = async (): Promise<boolean> => (await farm.pids()).get(node) !== pid;
+  await waitFor(`the death of ${node} to be known`, isKnown, { deadlineMs: 10_000 });
+}
+
 describe('a room of four parties on two call nodes', () => {
-  let farm: Farm;
   let parties: SipEndpoint[];
   let calls: OutgoingCall[];
 
   before(async () => {
-    farm = await Farm.up();
     parties = await Promise.all(
       tones.map((_, i) => SipEndpoint.open({ address: farm.host(200 + i), user: `${i}`, codecs: ['PCMA'] })),
     );
@@ -32,7 +58,6 @@ describe('a room of four parties on two call nodes', () => {
   });
   after(async () => {
     await Promise.allSettled(parties.map(party => party.close()));
-    await farm.down();
   });
 
   /** Calls the room from each while one call node takes no calls. */
@@ -63,9 +88,8 @@ describe('a room of four parties on two call nodes', () => {
     return rooms[0]!;
   };
   const kill = async (node: string): Promise<void> => {
-    const pid = await farm.pid(node);
     calls.forEach(call => call.audio.resetReport());
-    process.kill(pid, 'SIGKILL');
+    await killed(node);
   };
   const bridgesOnTheFarm = async (): Promise<string[]> =>
     (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
@@ -122,5 +146,121 @@ describe('a room of four parties on two call nodes', () => {
     );
     for (const call of others) assert.equal(await call.hangup(), 200, call.ladder());
     await nothingLeft(farm);
+  });
+});
+
+describe('ten rooms of five parties, who come at once', () => {
+  const names = Array.from({ length: 10 }, (_, i) => `86${String(i + 1).padStart(2, '0')}`);
+  const recorded = names[0] ?? '';
+  /** What the moderator of each room sends; its listener hears it, and not that of the muted one. */
+  const toneOf = (room: number): number => 400 + 70 * room;
+  const mutedHz = 1500;
+  const whole = names.map(name => `room-${name} 5`).join();
+  const control = (): string => statePaths(farm.state).controlSocket;
+  let phones: SipEndpoint[];
+  /** By room, then by phone: moderator, muted, listener, and two more. */
+  let calls: OutgoingCall[][];
+
+  before(async () => {
+    // Two of five send: what fifty streams cost is not what is asked here.
+    const open = (i: number): Promise<SipEndpoint> =>
+      SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMU'], sends: i < 2 });
+    phones = await Promise.all([0, 1, 2, 3, 4].map(open));
+  });
+  after(() => Promise.allSettled(phones.map(phone => phone.close())));
+
+  const list = async (): Promise<readonly RoomStatus[]> => {
+    const all = await callDaemon(control(), 'rooms', {});
+    return [...all].sort((a, b) => a.room.localeCompare(b.room));
+  };
+  const inBridges = async (): Promise<string> =>
+    (await roomBridges(farm))
+      .map(one => `${one.id} ${one.phones}`)
+      .sort()
+      .join();
+  const eachInOneBridge = (): Promise<unknown> =>
+    waitFor('five in one bridge of each room', async () => (await inBridges()) === whole, {
+      ...{ deadlineMs: 20_000, everyMs: 100, describe: inBridges },
+    });
+  /** Who is what in which room. */
+  const standing = async (): Promise<string[]> =>
+    (await list()).map(({ room, participants }) =>
+      [room, ...participants.map(one => `${one.callerNumber} ${one.role} ${one.muted}`).sort()].join(', '),
+    );
+  const roles = '700 moderator false, 701 speaker true, 702 listener true, 703 speaker false, 704 speaker false';
+  const expected = names.map(name => `${name}, ${roles}`);
+  /** A listener hears its own moderator, and neither the muted one nor another room's. */
+  const heardInTheirRooms = async (): Promise<void> => {
+    const all = names.map((_, i) => toneOf(i));
+    await Promise.all(
+      calls.map(([, , listener], i) =>
+        listener!.audio.hearsMix([toneOf(i)], [...all.filter(hz => hz !== toneOf(i)), mutedHz], 15_000),
+      ),
+    );
+  };
+  const reinvites = (): number[] => calls.flat().map(call => call.reinvites.length);
+  const callIdsOn = async (node: string): Promise<string[]> =>
+    (await farm.calls()).flatMap(({ legs }) => legs.filter(leg => leg.node === node).map(leg => leg.callId)).sort();
+  const mute = async ({ room, participants }: RoomStatus): Promise<void> => {
+    const participant = participants.find(one => one.callerNumber === '701')?.id ?? '';
+    await callDaemon(control(), 'participantAction', { action: 'mute', room, participant });
+  };
+  /** All are where and what they were, and a listener hears its moderator alone. */
+  const asBefore = async (): Promise<void> => {
+    await eachInOneBridge();
+    assert.deepEqual(await standing(), expected);
+    await heardInTheirRooms();
+  };
+
+  test('each is in its room, as what it is there', { timeout: 60_000 }, async () => {
+    calls = await Promise.all(names.map(name => Promise.all(phones.map(phone => phone.invite(farm.uri(name))))));
+    await Promise.all(calls.flat().map(call => call.answered(30_000)));
+    await eachInOneBridge();
+    assert.deepEqual([...new Set((await list()).map(one => one.node))].sort(), ['conference-1', 'conference-2']);
+    calls.forEach(([moderator, muted], i) => {
+      moderator!.audio.sendTone(toneOf(i));
+      muted!.audio.sendTone(mutedHz);
+    });
+    await Promise.all((await list()).map(mute));
+    await callDaemon(control(), 'roomAction', { action: 'record', room: recorded });
+    await asBefore();
+  });
+
+  test('a call node dies: its parties are back, all others were told nothing', { timeout: 60_000 }, async () => {
+    const onIt = await callIdsOn('call-1');
+    await killed('call-1');
+    await farm.whole();
+    await asBefore();
+    const told = calls.flat().filter(call => call.reinvites.length > 0);
+    assert.deepEqual(told.map(call => call.callId).sort(), onIt);
+    assert.ok(onIt.length > 5 && onIt.length < 45, `${onIt.length} of 50 were on it`);
+  });
+
+  test('a conference node dies: its rooms are elsewhere, and nobody was told', { timeout: 60_000 }, async () => {
+    const before = reinvites();
+    const nodeOfRecorded = async (): Promise<string> => (await list())[0]?.node ?? '';
+    const node = await nodeOfRecorded();
+    await killed(node);
+    await farm.whole();
+    await asBefore();
+    assert.notEqual(await nodeOfRecorded(), node);
+    assert.deepEqual(reinvites(), before);
+  });
+
+  test('all leave: nothing is left but a recording in two segments', { timeout: 60_000 }, async () => {
+    const done = await Promise.all(calls.flat().map(call => call.hangup()));
+    assert.ok(
+      done.every(status => status === 200),
+      done.join(),
+    );
+    await nothingLeft(farm);
+    const folder = join(farm.state, 'recordings');
+    const [name = ''] = await readdir(folder);
+    const lines = (await readFile(join(folder, name, 'recording.jsonl'), 'utf8')).trimEnd().split('\n');
+    const nodes = lines.map(line => JSON.parse(line) as { segment?: string; node?: string }).filter(one => one.segment);
+    assert.deepEqual(nodes.map(one => one.node).sort(), ['conference-1', 'conference-2']);
+    const files = async (): Promise<string[]> =>
+      (await readdir(join(folder, name))).filter(one => one.endsWith('.wav'));
+    await waitFor('both files', async () => (await files()).length === 2, { deadlineMs: 15_000 });
   });
 });

@@ -8,9 +8,10 @@ import type { RoomStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
-import { leftovers, withAri } from '../harness/leftovers.js';
+import { leftovers } from '../harness/leftovers.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { projectRoot } from '../harness/project-root.js';
+import { roomBridges } from '../harness/room-bridges.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { firstHeard, sharesOf } from '../harness/tone.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -97,30 +98,6 @@ async function hearsSilence(call: OutgoingCall): Promise<void> {
 
 async function bridges(): Promise<string[]> {
   return (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
-}
-
-interface RoomBridge {
-  readonly node: string;
-  readonly id: string;
-  /** Channels of phones in it, not of recorders and announcers. */
-  readonly phones: number;
-}
-
-/** Of rooms, on all conference nodes, as their Asterisks have them. */
-async function roomBridges(): Promise<RoomBridge[]> {
-  const { nodes } = await farm.status();
-  const here = nodes.filter(one => one.farm === 'conference' && one.pid !== null);
-  const found = here.map(({ name, address }) =>
-    withAri(farm, name, address, async ari => {
-      const [bridges, channels] = await Promise.all([ari.bridges.list(), ari.channels.list()]);
-      const phones = new Set(channels.filter(one => one.name.startsWith('PJSIP/')).map(({ id }) => id));
-      return bridges.map(one => ({
-        ...{ node: name, id: one.id },
-        phones: one.channels.filter(channel => phones.has(channel)).length,
-      }));
-    }),
-  );
-  return (await Promise.all(found)).flat().filter(({ id }) => id.startsWith('room-'));
 }
 
 async function kill(node: string): Promise<void> {
@@ -444,7 +421,8 @@ describe('a room of the config', () => {
       phones.push(silent);
       const calls = await Promise.all(Array.from({ length: 30 }, () => silent.invite(farm.uri('8400'))));
       await Promise.all(calls.map(call => call.answered(30_000)));
-      const inBridges = async (): Promise<string> => (await roomBridges()).map(one => `${one.id} ${one.phones}`).join();
+      const inBridges = async (): Promise<string> =>
+        (await roomBridges(farm)).map(one => `${one.id} ${one.phones}`).join();
       const all = async (): Promise<boolean> => (await inBridges()) === 'room-8400 30';
       await waitFor('thirty in one bridge', all, { deadlineMs: 20_000, describe: inBridges });
       const { node } = await room('8400');

@@ -300,6 +300,16 @@ describe('Channels and bridges', () => {
     await callee.ended();
   });
 
+  it('are refused an id that another channel has, and no other', async () => {
+    await create('leg.21');
+    await create('leg.2');
+    await assert.rejects(create('leg.2'), /409/);
+    for (const channelId of ['leg.21', 'leg.2']) {
+      await ari.channels.hangup({ channelId });
+      await events.of('ChannelDestroyed', ({ channel }) => channel.id === channelId);
+    }
+  });
+
   it('find each other in the bridge that STASIS_BRIDGE names, made once for both', async () => {
     const variables = { [bridgeVariable]: 'meeting' };
     const endpoint = `PJSIP/edge/sip:70001@${lab.subnet.host(208)}:5060`;
