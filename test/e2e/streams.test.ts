@@ -247,7 +247,7 @@ describe('phones and trunks on TCP and TLS', () => {
       }
       // Ours to it, though the route of its dialog names the connection that is gone; and its own.
       await pair.holdAndResume();
-      await pair.hangup('callee');
+      await pair.hangup(signal === 'SIGSTOP' ? 'caller' : 'callee');
       if (signal === 'SIGSTOP') await signalAll(victim, 'SIGKILL');
     });
   }
