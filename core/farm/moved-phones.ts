@@ -7,8 +7,8 @@ export interface MovedPhonesOptions {
   readonly moves: () => readonly { readonly from: string; readonly to: string }[];
 }
 
-/** A phone that has come back may be hung up on a moment later. */
-const everyMs = 250;
+/** For instances that did not answer, or are new. */
+const everyMs = 1_000;
 
 export class MovedPhones {
   readonly #options: MovedPhonesOptions;
@@ -16,6 +16,7 @@ export class MovedPhones {
   readonly #told = new Map<string, Map<string, string>>();
   #timer: NodeJS.Timeout | undefined;
   #tending: Promise<void> | undefined;
+  #again = false;
 
   constructor(options: MovedPhonesOptions) {
     this.#options = options;
@@ -34,10 +35,18 @@ export class MovedPhones {
     this.#told.delete(instance);
   }
 
-  /** One run at a time. */
+  /** At once, as a phone that has come back may be hung up on a moment later. One run at a time, and one more for what is new meanwhile. */
   tend(): Promise<void> {
-    this.#tending ??= this.#tend().finally(() => (this.#tending = undefined));
+    this.#again = true;
+    this.#tending ??= this.#tendAll().finally(() => (this.#tending = undefined));
     return this.#tending;
+  }
+
+  async #tendAll(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      await this.#tend();
+    }
   }
 
   async #tend(): Promise<void> {

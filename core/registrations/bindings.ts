@@ -50,6 +50,7 @@ export class Bindings implements Location {
   readonly #keys = new Map<string, Set<string>>();
   /** Taken back before their time; a registrar that was away then may bring them up again. */
   readonly #removed = new Map<string, number>();
+  #moved: () => void = () => undefined;
 
   constructor({ store, log }: BindingsOptions) {
     this.#log = log;
@@ -99,11 +100,17 @@ export class Bindings implements Location {
     });
   }
 
+  /** Who is told when a phone has come back by another connection. */
+  onMove(listener: () => void): void {
+    this.#moved = listener;
+  }
+
   async put(told: Omit<Binding, 'before'>): Promise<void> {
     const key = bindingKey(told.subscriber, told.contact);
     const known = this.#bindings.get(key);
     const one = { ...told, before: formerFlows(told, this.#of(told.subscriber)) };
     this.#note(key, one);
+    if (one.before.length > 0 && flowOf(one) !== (known && flowOf(known))) this.#moved();
     // Both at once: what comes next for this key comes after both.
     await Promise.all([this.#table.put(key, one), this.#removed.delete(key) ? this.#removals.delete(key) : undefined]);
     if (known) return;

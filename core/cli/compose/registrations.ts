@@ -24,6 +24,7 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
   make(tokens.movedPhones, get => {
     const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
     const moved = new MovedPhones({ edge, instances: kamailiosUp(get), moves: () => bindings.moves() });
+    bindings.onMove(() => void moved.tend());
     return forgetful(get, 'moved phones', moved);
   });
   make(

@@ -1,0 +1,73 @@
+// Kamailios hear of a phone that came back by another connection at once, and those that did not answer as soon as they do.
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { MovedPhones } from '../../core/farm/moved-phones.js';
+import { silentLogger } from '../../core/log.js';
+import { Bindings, type Binding } from '../../core/registrations/bindings.js';
+import { openMemoryStore } from '../../core/store/memory-store.js';
+
+const binding = (port: number, number: number): Omit<Binding, 'before'> => ({
+  ...{ subscriber: '1001', contact: `sip:1001@192.0.2.7:${port};transport=tls`, path: [], pathHeader: '', q: 1 },
+  ...{ flow: `192.0.2.7:${port}`, connection: `tls~1~s1~${number}`, callId: 'phone', userAgent: '' },
+  ...{ expiresMs: Date.now() + 600_000, node: 'registrar-1' },
+});
+
+describe('Moved phones', () => {
+  let bindings: Bindings;
+  let moved: MovedPhones;
+  let told: string[];
+  /** What is told waits while there is one. */
+  let held: Promise<void> | undefined;
+  let silent: string | undefined;
+
+  beforeEach(() => {
+    [told, held, silent] = [[], undefined, undefined];
+    bindings = new Bindings({ store: openMemoryStore(), log: silentLogger });
+    moved = new MovedPhones({
+      edge: {
+        move: async (instance, from, to) => {
+          await held;
+          if (instance === silent) throw new Error('no answer');
+          told.push(`${instance} ${from} ${to}`);
+        },
+      },
+      instances: () => ['one', 'two'],
+      moves: () => bindings.moves(),
+    });
+    bindings.onMove(() => void moved.tend());
+  });
+
+  const both = (from: string, to: string): string[] => ['one', 'two'].map(instance => `${instance} ${from} ${to}`);
+  const [first, second, third] = [1, 2, 3].map(n => `192.0.2.7~${5060 + n}~tls~1~s1~${n}`) as [string, string, string];
+
+  it('are told to each instance as they register, and not again with each refresh', async () => {
+    await bindings.put(binding(5061, 1));
+    await bindings.put(binding(5062, 2));
+    await moved.tend();
+    await bindings.put(binding(5062, 2));
+    await moved.tend();
+    assert.deepEqual(told, both(first, second));
+  });
+
+  it('are told though another one is being told of just then', async () => {
+    let release = (): void => undefined;
+    held = new Promise(resolve => (release = resolve));
+    await bindings.put(binding(5061, 1));
+    await bindings.put(binding(5062, 2));
+    await bindings.put(binding(5063, 3));
+    release();
+    await moved.tend();
+    assert.deepEqual(told.slice(-4).sort(), [...both(first, third), ...both(second, third)].sort());
+  });
+
+  it('are told to one that did not answer when it does', async () => {
+    silent = 'two';
+    await bindings.put(binding(5061, 1));
+    await bindings.put(binding(5062, 2));
+    await moved.tend();
+    assert.deepEqual(told, [`one ${first} ${second}`]);
+    silent = undefined;
+    await moved.tend();
+    assert.deepEqual(told, both(first, second));
+  });
+});
