@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# debian-root.sh FOLDER: a bare Debian 12 in FOLDER, as debootstrap makes it. It is made once and kept in the cache.
+# debian-root.sh FOLDER: a bare Debian 12 in FOLDER, as debootstrap makes it, with systemd. It is made once, and again when this file has changed, and kept in the cache.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/say.sh"
 source "$HOLDFAST_ROOT/scripts/setup-asterisk.sh"
 
 keep=$HOLDFAST_CACHE/debian
-tarball=$keep/bookworm-$(dpkg --print-architecture).tar
+tarball=$keep/bookworm-$(dpkg --print-architecture)-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-10).tar
 
 make_tarball() {
   local root
   root=$(mktemp -d "$keep/.root-XXXXXX")
   # Nobody misses what a power loss takes of it: dpkg need not wait for the disk.
-  if DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$(debian_mirror)" &&
+  if DPKG_FORCE=unsafe-io debootstrap --variant=minbase --include=systemd,systemd-sysv,ca-certificates bookworm "$root" "$(debian_mirror)" &&
     rm -rf "$root"/var/cache/apt/archives/*.deb && tar --directory "$root" --create --file "$tarball.new" .; then
+    rm -f "$keep"/bookworm-*.tar
     mv "$tarball.new" "$tarball"
   fi
   rm -rf "$root" "$tarball.new"
