@@ -8,20 +8,7 @@ import type { FarmNode } from './farm-plan.js';
 import type { NodeStates } from './node-states.js';
 
 /** The part of the edge's state that comes from config and plugins. */
-export type EdgeSettings = Pick<
-  EdgeState,
-  | 'sources'
-  | 'lines'
-  | 'logins'
-  | 'gateways'
-  | 'allowed'
-  | 'defence'
-  | 'emergency'
-  | 'subscribers'
-  | 'policies'
-  | 'defaultPolicy'
-  | 'transfers'
->;
+export type EdgeSettings = Omit<EdgeState, 'nodes' | 'engines' | 'fenced' | 'formerPolicies'>;
 
 export interface EdgeSyncOptions {
   readonly edge: EdgeFarm;

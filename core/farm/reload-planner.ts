@@ -93,31 +93,12 @@ export class ReloadPlanner {
   }
 }
 
-function settingsIn(state: EdgeState): EdgeSettings {
-  const {
-    sources,
-    lines,
-    logins,
-    gateways,
-    allowed,
-    defence,
-    emergency,
-    subscribers,
-    policies,
-    defaultPolicy,
-    transfers,
-  } = state;
-  return {
-    sources,
-    lines,
-    logins,
-    gateways,
-    allowed,
-    defence,
-    emergency,
-    subscribers,
-    policies,
-    defaultPolicy,
-    transfers,
-  };
+function settingsIn({
+  nodes: _nodes,
+  engines: _engines,
+  fenced: _fenced,
+  formerPolicies: _former,
+  ...settings
+}: EdgeState): EdgeSettings {
+  return settings;
 }
