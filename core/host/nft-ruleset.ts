@@ -97,13 +97,16 @@ export function formatRuleset(
 function connections(plan: FarmPlan, members: readonly FarmNode[], possible: readonly FarmNode[]): readonly string[] {
   const { publicVip, daemonAddress, streams } = plan;
   const arriving = `ip daddr ${publicVip} tcp dport { ${[streams.tcp, streams.tls].filter(Boolean).join(', ')} }`;
+  const shaken = `${arriving} ct state established ct direction original ct mark 0`;
   const addresses = members.map(node => node.external ?? node.address);
   const crowd =
     streams.perSource === undefined
       ? []
       : [
-          // A handshake costs a Kamailio more than whoever asks for it. A whole office that has lost its connections is not in haste.
-          `${arriving} ct state new update @haste { ip saddr limit rate over ${Math.ceil(streams.perSource / 10)}/second burst ${streams.perSource} packets } reject with tcp reset`,
+          // A TLS handshake costs a Kamailio more than whoever asks for it. Counted where TCP's own is done, as nobody does that in another's name; each once, by its mark. A
+          // whole office that has lost its connections is not in haste.
+          `${shaken} update @haste { ip saddr limit rate over ${Math.ceil(streams.perSource / 10)}/second burst ${streams.perSource} packets } reject with tcp reset`,
+          `${shaken} ct mark set 1`,
           `${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`,
         ];
   // Whoever has a connection to a fenced instance, that is known by its other end only, is told at its next packet: it would go on waiting for minutes.

@@ -33,7 +33,10 @@ describe('the balancer’s rules', () => {
     const both = { ...plan, streams: { tcp: 5060, tls: 5061, perSource: 7 } };
     const text = formatRuleset(both, kamailios);
     assert.match(text, /tcp dport \{ 5060, 5061 \} dnat to numgen inc mod 2 map \{ 0 : 127\.66\.0\.11, 1 : /);
-    assert.match(text, /update @haste \{ ip saddr limit rate over 1\/second burst 7 packets \} reject with tcp reset/);
+    assert.match(
+      text,
+      /ct state established ct direction original ct mark 0 update @haste \{ ip saddr limit rate over 1\/second burst 7 packets \} reject with tcp reset/,
+    );
     assert.match(text, /ct state new add @crowd \{ ip saddr ct count over 7 \} reject with tcp reset/);
     assert.match(text, /ip daddr 127\.66\.0\.0\/24 meta l4proto udp notrack/);
     assert.match(text, /meta l4proto tcp ip daddr != 127\.66\.0\.2 snat to 127\.66\.0\.100/);
