@@ -377,17 +377,13 @@ describe('phones and trunks on TCP and TLS', () => {
     assert.match(registrar.contacts[0] ?? '', /^sip:4930901820@[\d.]+:5061;transport=tls;line=/);
     const bob = await phone('1002', 211, 'TLS');
     for (const caller of [registrar.endpoint, await gateway(207, 'TLS')]) {
-      const rung = bob.incoming(10_000);
-      const call = await caller.invite(
-        caller === registrar.endpoint ? (registrar.contacts[0] ?? '') : farm.uri('4930901820'),
-        {
-          headers: [['To', '<sip:4930901820@provider.example>']],
-          proxy: { address: farm.host(100), port: ports.TLS },
-        },
-      );
-      await (await rung).answer();
-      await call.answered();
-      assert.equal(await (await rung).hangup(), 200);
+      const called = caller === registrar.endpoint ? (registrar.contacts[0] ?? '') : farm.uri('4930901820');
+      const pair = await PhonePair.ring(caller, bob, called, {
+        headers: [['To', '<sip:4930901820@provider.example>']],
+        proxy: { address: farm.host(100), port: ports.TLS },
+      });
+      await PhonePair.answer(pair.caller, pair.callee);
+      await pair.hangup('callee');
     }
   });
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Farm } from './farm.js';
 import type { IncomingCall } from './incoming-call.js';
-import type { OutgoingCall } from './outgoing-call.js';
+import type { InviteOptions, OutgoingCall } from './outgoing-call.js';
 import type { SipCall } from './sip-call.js';
 import type { SipEndpoint } from './sip-endpoint.js';
 import { waitFor } from './wait-for.js';
@@ -21,10 +21,22 @@ export class PhonePair {
 
   /** Calls `number` from `alice`, which `bob` answers; resolves when each hears the other. */
   static async call(farm: Farm, alice: SipEndpoint, bob: SipEndpoint, number = '70001'): Promise<PhonePair> {
-    const arriving = bob.incoming(10_000);
-    const caller = await alice.invite(farm.uri(number));
-    const callee = await arriving;
+    const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri(number));
     return PhonePair.answer(caller, callee);
+  }
+
+  /** Calls `uri` from `alice`; resolves when it has come to `bob`, and fails with what `alice` saw as soon as it is refused. */
+  static async ring(alice: SipEndpoint, bob: SipEndpoint, uri: string, options?: InviteOptions): Promise<PhonePair> {
+    const arriving = bob.incoming(10_000);
+    const caller = await alice.invite(uri, options);
+    const refused = caller.rejected(10_000).then(status => {
+      throw new Error(`the call was refused with ${status}`);
+    });
+    try {
+      return new PhonePair(caller, await Promise.race([arriving, refused]));
+    } catch (error) {
+      throw new Error(`${String(error)}\nthe caller saw\n${caller.ladder()}`, { cause: error });
+    }
   }
 
   /** The callee, who has been called, answers; resolves when each hears the other. */
