@@ -50,6 +50,8 @@ export function bestStatus(statuses: readonly number[]): number {
 function passable(status: number): number {
   if (status < 400) return 480;
   if (status === 401 || status === 407) return 500;
+  // Our own edge's word for a connection that is gone: no endpoint is to get it (RFC 5626 §11).
+  if (status === 430) return 480;
   return status;
 }
 

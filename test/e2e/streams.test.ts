@@ -12,7 +12,7 @@ import { statePaths } from '../../core/host/state-folder.js';
 import { recordOf } from '../harness/call-records.js';
 import { Baresip } from '../harness/baresip.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
-import type { NodeStatus, TrunkStatus } from '../../core/control/views.js';
+import type { NodeStatus, RegistrationStatus, TrunkStatus } from '../../core/control/views.js';
 import type { EdgeCertificate } from '../../core/ports/edge.js';
 import { Provider } from '../harness/provider.js';
 import { CarrierNames } from '../harness/carrier-names.js';
@@ -145,7 +145,18 @@ describe('phones and trunks on TCP and TLS', () => {
       ['Call-ID', `registers-${user}-${one.address}`],
       ['CSeq', `${time * 10} REGISTER`],
     ] as const;
-    assert.equal((await one.register(farm.uri(user), 60, { headers })).status, 200);
+    const { status } = await one.register(farm.uri(user), 60, { headers });
+    assert.equal(status, 200, `disconnected: ${String(one.isDisconnected)}\n${one.ladder.print()}`);
+    await isBound(user, one.contact.slice(1, -1));
+  }
+
+  /** A moment after the registrar the daemon knows it too, and has calls go there. */
+  async function isBound(user: string, contact?: string): Promise<void> {
+    const isIt = (bound: RegistrationStatus): boolean =>
+      bound.subscriber === user && (contact === undefined || bound.contact === contact);
+    await waitFor(`${user} to be bound`, async () => (await farm.registrations()).some(isIt), {
+      describe: async () => JSON.stringify(await farm.registrations()),
+    });
   }
 
   async function edgeOf(user: string): Promise<string> {
@@ -185,6 +196,7 @@ describe('phones and trunks on TCP and TLS', () => {
     });
     phones.push(carol);
     assert.match(await edgeOf('1001'), /^kamailio-\d$/);
+    await isBound('1003');
     for (const [caller, callee] of [
       [alice, carol],
       [carol, alice],

@@ -352,10 +352,12 @@ export class SipEndpoint implements SipTransport {
 
   #send(message: SipMessage, to: HostPort): void {
     if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return;
-    this.ladder.add('sent', to, message);
+    const row = this.ladder.add('sent', to, message);
     const { writes = (text: string): string => text } = this.#options;
     // A message that a lost connection swallowed is repeated by nobody; over UDP the next one is on its way already.
-    this.#wire?.send(writes(message.toString()), to).catch(() => undefined);
+    this.#wire?.send(writes(message.toString()), to).catch((error: unknown) => {
+      row.lost = String(error);
+    });
   }
 
   #isLost(row: Omit<LadderRow, 'atMs'>): boolean {
