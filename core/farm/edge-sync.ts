@@ -33,9 +33,9 @@ const arrivalWindowMs = 1_000;
 export class EdgeSync {
   readonly #options: EdgeSyncOptions;
   readonly #equal = new Set<string>();
-  /** Pinned Call-ID → when its call was last seen unanswered. */
   /** Every policy so far, by id. */
   readonly #policies = new Map<string, TranscodingPolicy>();
+  /** Pinned Call-ID → when its call was last seen unanswered. */
   readonly #pins = new Map<string, number>();
   #members: readonly FarmNode[] = [];
   #rows = '';

@@ -250,6 +250,8 @@ describe('phones and trunks on TCP and TLS', () => {
       }
       await waitFor('its connection to end', () => alice.isDisconnected);
       await pair.hear();
+      // An answer that is spread to it until then is lost, and by a connection nobody asks again before Timer F.
+      await waitFor('the VIPs to be on the others', async () => !(await members()).includes(victim));
       // As a phone does that lost its connection: it registers by a new one.
       await alice.connect();
       await register(alice, '1001', 2);
@@ -262,6 +264,12 @@ describe('phones and trunks on TCP and TLS', () => {
       await pair.hangup(signal === 'SIGSTOP' ? 'caller' : 'callee');
       if (signal === 'SIGSTOP') await signalAll(victim, 'SIGKILL');
     });
+  }
+
+  /** The Kamailios that the VIPs are on. */
+  async function members(): Promise<string> {
+    const lines = (await readFile(statePaths(farm.state).daemonLog, 'utf8')).split('\n');
+    return lines.findLast(line => line.includes('the VIPs are on')) ?? '';
   }
 
   /** A Kamailio is many processes. */
