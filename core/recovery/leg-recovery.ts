@@ -32,8 +32,18 @@ export interface LegRecoveryOptions {
 type Happened =
   { readonly kind: 'up' } | { readonly kind: 'refused'; readonly sipStatus: number } | { readonly kind: 'nodeDied' };
 
-/** Pauses before another INVITE; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
+/** Pauses before another INVITE, in the mean; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
 const pausesMs = [100, 100, 200, 200, 400, 400, 1000];
+
+/**
+ * ms from the refusal of this attempt (1 is the first) to the next. Half as much more or less by chance, as RFC 3261 §14.1 wants it: the far end
+ * may be one that recovers the same dialog in the same moment. `random`: 0 to below 1.
+ */
+export function pauseAfter(attempt: number, random = Math.random()): number {
+  const meanMs = pausesMs[Math.min(attempt, pausesMs.length) - 1] ?? 0;
+  return meanMs * (0.5 + random);
+}
+
 /** How long one INVITE may go unanswered, seconds: it is sent again after 0.5, 1.5 and 3.5 s (RFC 3261 §17.1.1.2). */
 const answerSeconds = 8;
 /** The channel of an attempt that was refused leaves its name behind for some ms; one starved of CPU, for longer. */
@@ -88,7 +98,7 @@ export class LegRecovery {
           sipStatus,
         };
       }
-      await new Promise(resolve => setTimeout(resolve, pausesMs[Math.min(this.attempts, pausesMs.length) - 1] ?? 0));
+      await new Promise(resolve => setTimeout(resolve, pauseAfter(this.attempts)));
       happened = await this.#invite(node);
     }
   }

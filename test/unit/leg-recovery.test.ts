@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HoldfastError } from '../../core/errors.js';
 import type { AriClient, AriEvent } from '../../core/ports/asterisk.js';
-import { LegRecovery } from '../../core/recovery/leg-recovery.js';
+import { LegRecovery, pauseAfter } from '../../core/recovery/leg-recovery.js';
 import { waitFor } from '../harness/wait-for.js';
 
 const session = { epoch: 'e', callId: 'c', legId: 'c-1', dialog: null, trunk: null, priority: 0 };
@@ -67,4 +67,18 @@ test('one that was there and is gone is asked for again', async () => {
   await waitFor('the second order', () => asked.length === 3);
   hear(leg, 'StasisStart');
   assert.equal((await outcome).result, 'recovered');
+});
+
+test('the pause after a refusal is longer after many, and differs by chance: two that recover one dialog part', () => {
+  assert.deepEqual(
+    [1, 3, 5, 7, 20].map(attempt => [pauseAfter(attempt, 0), pauseAfter(attempt, 1)]),
+    [
+      [50, 150],
+      [100, 300],
+      [200, 600],
+      [500, 1500],
+      [500, 1500],
+    ],
+  );
+  assert.notEqual(pauseAfter(1), pauseAfter(1));
 });
