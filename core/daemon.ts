@@ -89,7 +89,7 @@ export interface DaemonParts {
   /** Opened by the start, as it owns a thread and a socket. */
   readonly openTrace: () => Promise<Trace>;
   /** Refuses (ADDRESS_TAKEN) where another program holds an address of the farm. */
-  readonly checkAddresses: () => void;
+  readonly checkMachine: () => void;
   /** Tells the adapters which nodes there are. */
   readonly setNodes: (plan: FarmPlan) => void;
   readonly loadConfig: () => HoldfastConfig;
@@ -135,7 +135,7 @@ export class Daemon {
     this.#control = control;
     await control.listen();
     for (const warning of live.config.warnings) log.warn({}, warning);
-    this.#parts.checkAddresses();
+    this.#parts.checkMachine();
     await plugins.start(live.config);
     this.#trace = await this.#parts.openTrace();
     await this.#parts.dialogs.open(this.#trace);

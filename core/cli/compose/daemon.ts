@@ -4,8 +4,9 @@ import { daemonOperations } from '../../control/daemon-operations.js';
 import type { Operations } from '../../control/operations.js';
 import { Daemon } from '../../daemon.js';
 import { EventStream } from '../../events/event-stream.js';
-import { ports, type FarmPlan } from '../../farm/farm-plan.js';
+import { ports } from '../../farm/farm-plan.js';
 import { checkAddresses, nodeAddresses, planAddresses } from '../../host/address-check.js';
+import { fileLimitWarning } from '../../host/file-limit.js';
 import type { LocalHost } from '../../host/local-host.js';
 import { statePaths } from '../../host/state-folder.js';
 import { traceFarmOf } from '../../trace/trace-farm.js';
@@ -60,7 +61,7 @@ export function wireDaemon(given: Given, make: Make): void {
         balancer: get(tokens.balancer),
         certificates: get(tokens.certificates),
         openTrace: () => openTrace(given),
-        checkAddresses: () => checkFreeAddresses(live.plan, get(tokens.host)),
+        checkMachine: () => checkMachine(given, get(tokens.host)),
         setNodes: plan => get(tokens.media).setNodes(plan.nodes),
         loadConfig: () => given.reloadConfig(),
         recordsGoTo: config => recordsGoTo(stateFolder, config),
@@ -69,7 +70,9 @@ export function wireDaemon(given: Given, make: Make): void {
 }
 
 /** Addresses of nodes that run already are ours. */
-function checkFreeAddresses(plan: FarmPlan, host: LocalHost): void {
+function checkMachine({ live: { plan }, log }: Given, host: LocalHost): void {
+  const warning = fileLimitWarning();
+  if (warning !== undefined) log.warn({}, warning);
   const missing = plan.nodes.filter(node => !host.process(node.name));
   checkAddresses([...planAddresses(plan), ...nodeAddresses(missing, plan.streams)]);
 }
