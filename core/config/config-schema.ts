@@ -246,7 +246,9 @@ const edge = z.strictObject({
     .min(1)
     .max(100_000)
     .default(200)
-    .describe('Connections of TCP and TLS from one address at a time: an office behind a NAT is one.'),
+    .describe(
+      'Connections of TCP and TLS from one address at a time, a tenth of it more each minute: an office behind a NAT is one.',
+    ),
   allow: z
     .array(z.string())
     .default([])

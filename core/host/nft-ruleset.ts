@@ -97,18 +97,7 @@ export function formatRuleset(
 function connections(plan: FarmPlan, members: readonly FarmNode[], possible: readonly FarmNode[]): readonly string[] {
   const { publicVip, daemonAddress, streams } = plan;
   const arriving = `ip daddr ${publicVip} tcp dport { ${[streams.tcp, streams.tls].filter(Boolean).join(', ')} }`;
-  const shaken = `${arriving} ct state established ct direction original ct mark 0`;
   const addresses = members.map(node => node.external ?? node.address);
-  const crowd =
-    streams.perSource === undefined
-      ? []
-      : [
-          // A TLS handshake costs a Kamailio more than whoever asks for it. Counted where TCP's own is done, as nobody does that in another's name; each once, by its mark. A
-          // whole office that has lost its connections is not in haste.
-          `${shaken} update @haste { ip saddr limit rate over ${Math.ceil(streams.perSource / 10)}/second burst ${streams.perSource} packets } reject with tcp reset`,
-          `${shaken} ct mark set 1`,
-          `${arriving} ct state new add @crowd { ip saddr ct count over ${streams.perSource} } reject with tcp reset`,
-        ];
   // Whoever has a connection to a fenced instance, that is known by its other end only, is told at its next packet: it would go on waiting for minutes.
   const lost = [
     `${arriving} ct reply ip saddr @fenced reject with tcp reset`,
@@ -119,8 +108,13 @@ function connections(plan: FarmPlan, members: readonly FarmNode[], possible: rea
   return [
     `  set crowd { type ipv4_addr; size 65536; flags dynamic; }`,
     `  set haste { type ipv4_addr; size 65536; flags dynamic, timeout; timeout 1m; }`,
+    `  set more { type ipv4_addr; size 65536; flags dynamic, timeout; timeout 1m; }`,
     ...['output', 'prerouting'].flatMap(hook => [
-      ...chain(`crowd_${hook}`, [`type filter hook ${hook} priority mangle; policy accept;`], [...lost, ...crowd]),
+      ...chain(
+        `crowd_${hook}`,
+        [`type filter hook ${hook} priority mangle; policy accept;`],
+        [...lost, ...crowd(arriving, streams.perSource)],
+      ),
       ...chain(`connect_${hook}`, [`type nat hook ${hook} priority -100; policy accept;`], spread),
     ]),
     ...chain(
@@ -128,6 +122,26 @@ function connections(plan: FarmPlan, members: readonly FarmNode[], possible: rea
       ['type nat hook postrouting priority srcnat; policy accept;'],
       [`ip saddr { ${own} } meta l4proto tcp ip daddr != ${daemonAddress} snat to ${publicVip}`],
     ),
+  ];
+}
+
+/**
+ * How many connections a source may have and begin. Nobody is refused for what somebody else sends in his name, so all is refused where TCP's handshake is done, once for each connection, by its mark.
+ * That is where the kernel is assured of it, by an acknowledgement of our own sequence number (nf_conntrack_proto_tcp.c): *established* is whatever the other end sends after our SYN-ACK, a SYN again or an ACK of anything.
+ */
+function crowd(arriving: string, perSource: number | undefined): readonly string[] {
+  if (perSource === undefined) return [];
+  const shaken = `${arriving} ct status assured ct direction original ct mark`;
+  const tenth = Math.ceil(perSource / 10);
+  const over = (set: string, rate: string, burst: number): string =>
+    `update @${set} { ip saddr limit rate over ${rate} burst ${burst} packets } reject with tcp reset`;
+  return [
+    // Linux 6.18 counts a connection by its first packet or not at all (nf_conncount.c), hence those that only somebody has begun in its name too: who seems to have too many is not refused, but slowed down.
+    `${arriving} ct state new add @crowd { ip saddr ct count over ${perSource} } ct mark set 2`,
+    `${shaken} 2 ${over('more', `${tenth}/minute`, tenth)}`,
+    // A TLS handshake costs a Kamailio more than whoever asks for it. A whole office that has lost its connections is not in haste.
+    `${shaken} { 0, 2 } ${over('haste', `${tenth}/second`, perSource)}`,
+    `${shaken} { 0, 2 } ct mark set 1`,
   ];
 }
 

@@ -33,11 +33,12 @@ describe('the balancer’s rules', () => {
     const both = { ...plan, streams: { tcp: 5060, tls: 5061, perSource: 7 } };
     const text = formatRuleset(both, kamailios);
     assert.match(text, /tcp dport \{ 5060, 5061 \} dnat to numgen inc mod 2 map \{ 0 : 127\.66\.0\.11, 1 : /);
-    assert.match(
-      text,
-      /ct state established ct direction original ct mark 0 update @haste \{ ip saddr limit rate over 1\/second burst 7 packets \} reject with tcp reset/,
-    );
-    assert.match(text, /ct state new add @crowd \{ ip saddr ct count over 7 \} reject with tcp reset/);
+    const shaken = 'ct status assured ct direction original ct mark';
+    const limit = (set: string, rate: string): string =>
+      `update @${set} \\{ ip saddr limit rate over ${rate} packets \\} reject with tcp reset`;
+    assert.match(text, /ct state new add @crowd \{ ip saddr ct count over 7 \} ct mark set 2/);
+    assert.match(text, new RegExp(`${shaken} 2 ${limit('more', '1/minute burst 1')}`));
+    assert.match(text, new RegExp(`${shaken} \\{ 0, 2 \\} ${limit('haste', '1/second burst 7')}`));
     assert.match(text, /ip daddr 127\.66\.0\.0\/24 meta l4proto udp notrack/);
     assert.match(text, /meta l4proto tcp ip daddr != 127\.66\.0\.2 snat to 127\.66\.0\.100/);
     assert.doesNotMatch(formatRuleset(both, []), /dnat/);
