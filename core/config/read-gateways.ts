@@ -56,7 +56,7 @@ function readTls(reading: ConfigReading, trunk: string, { tls }: TrunkFile, host
     if (wrong === undefined) return { ...plain, authorities };
     reading.problem(path, `${file} ${wrong}`, 'PEM is wanted: the certificates of those who sign for this trunk');
   } catch (error) {
-    reading.problem(path, `${file} cannot be read: ${messageOf(error)}`);
+    reading.problem(path, `${file} cannot be read: ${messageOf(error)}`, 'name a file that the daemon may read');
   }
   return plain;
 }

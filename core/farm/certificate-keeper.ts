@@ -121,7 +121,8 @@ export async function readCertificate(config: HoldfastConfig, folder: string): P
     try {
       return await readFile(named[of], 'utf8');
     } catch (error) {
-      throw configInvalid([named.problem(of, `cannot be read: ${messageOf(error)}`)]);
+      const hint = 'name a file that the daemon may read';
+      throw configInvalid([named.problem(of, `cannot be read: ${messageOf(error)}`, hint)]);
     }
   };
   const pair = { certificate: await read('certificate'), key: await read('key') };

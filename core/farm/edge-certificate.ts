@@ -16,6 +16,7 @@ export interface CertificateProblem {
   readonly hint: string;
 }
 
+const beginning = '-----BEGIN CERTIFICATE-----';
 const blocks = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** Undefined where a TLS server can use the pair. Pure. */
@@ -56,6 +57,8 @@ export function authoritiesProblem(text: string): string | undefined {
 
 function readChain(text: string): readonly X509Certificate[] | string {
   const found = text.match(blocks);
+  // OpenSSL, and so a Kamailio, refuses the whole file (crypto/pem/pem_lib.c).
+  if (text.split(beginning).length - 1 > (found?.length ?? 0)) return 'breaks off in a certificate';
   if (!found) return 'has no certificate in it';
   try {
     return found.map(block => new X509Certificate(block));

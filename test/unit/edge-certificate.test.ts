@@ -1,7 +1,7 @@
 // Which certificates are taken, and what is said of those that are not.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -44,7 +44,11 @@ describe('A certificate', () => {
       problem({ certificate: good.certificate.replace(/\n.{10}/, '\nAAAAAAAAAA') }),
       /^certificate .*cannot be read/,
     );
+    const cutOff = good.certificate.slice(0, 200);
+    for (const certificate of [cutOff, `${good.certificate}${cutOff}`])
+      assert.equal(problem({ certificate }), 'certificate breaks off in a certificate');
     assert.match(problem({ key: 'no key' }), /^key cannot be read/);
+    assert.match(problem({ key: good.key.slice(0, 100) }), /^key cannot be read/);
     assert.match(problem({ key: String(locked) }), /^key is protected by a passphrase/);
     assert.match(problem({ key: other.key }), /^key is not the key of the certificate/);
     assert.match(problem({ certificate: other.certificate + good.certificate }), /^key is not the key/);
@@ -58,6 +62,51 @@ describe('A certificate', () => {
     assert.match(certificateWarning(good, days(3640)) ?? '', /^expires on/);
     assert.match(certificateWarning(good, days(3660)) ?? '', /^expired on/);
     assert.match(certificateWarning(good, days(-2)) ?? '', /^is not valid before/);
+  });
+});
+
+describe('A file of authorities', () => {
+  const config = (): unknown =>
+    loadConfig(join(folder, 'config.yaml'), {
+      text: [
+        'domain: holdfast.test',
+        'edge: { tls: {} }',
+        'trunks:',
+        '  carrier: { gateways: ["sips:192.0.2.10"], tls: { authorities: ca.pem } }',
+        'plugins: {}\n',
+      ].join('\n'),
+    });
+
+  it('that is missing, no file, empty, garbage or cut off is refused, with its name, its place and what to do', async () => {
+    const file = join(folder, 'ca.pem');
+    const refused = (why: string): void =>
+      assert.throws(config, (error: unknown) => {
+        assert.ok(HoldfastError.is(error, 'CONFIG_INVALID'));
+        assert.match(
+          error.message,
+          new RegExp(
+            `config\\.yaml:4:\\d+: trunks\\.carrier\\.tls\\.authorities: ca\\.pem ${why}.*\\((PEM is wanted|.*daemon may read)`,
+          ),
+        );
+        return true;
+      });
+    refused('cannot be read: ENOENT');
+    await mkdir(file);
+    refused('cannot be read: EISDIR');
+    await rm(file, { recursive: true });
+    const cutOff = other.certificate.slice(0, 200);
+    for (const [text, why] of [
+      ['', 'has no certificate in it'],
+      ['\0\xff garbage', 'has no certificate in it'],
+      [good.key, 'has no certificate in it'],
+      [good.certificate.replace(/\n.{10}/, '\nAAAAAAAAAA'), 'has a certificate in it that cannot be read'],
+      [`${good.certificate}${cutOff}`, 'breaks off in a certificate'],
+    ] as const) {
+      await writeFile(file, text);
+      refused(why);
+    }
+    await writeFile(file, good.certificate + other.certificate);
+    config();
   });
 });
 
@@ -91,6 +140,13 @@ describe('The certificate in use', () => {
     await first.look();
     assert.deepEqual(first.current, good);
     assert.equal(said.length, 1);
+    await rm(files.key);
+    await first.look();
+    assert.deepEqual(first.current, good);
+    assert.match(
+      said[1] ?? '',
+      /the certificate that was in use stays: .*config\.yaml:3:\d+: edge\.tls\.key: cannot be read: ENOENT.*now-key\.pem.*daemon may read/,
+    );
     assert.match(
       said[0] ?? '',
       /config\.yaml:3:\d+: edge\.tls\.key: .*now-key\.pem is not the key of the certificate \(/,
