@@ -1,8 +1,8 @@
 // Honest calls at a rate through a farm that is scanned, flooded, guessed at and tortured meanwhile: by each alone and by all at once.
 //
-//   node dist/test/bench/attack/attack.bench.js [--part strangers,rounds,trunk] [--seconds 20] [--rate 30] [--times 1] [--write]
+//   node dist/test/bench/attack/attack.bench.js [--part strangers,rounds,trunk] [--seconds 20] [--rate 30] [--times 1] [--rounds 8] [--write]
 //
-// strangers: one attack after the other. rounds: all of them at once, twice, as only the second time shows whether memory is lost or was
+// strangers: one attack after the other. rounds: all of them at once, and again, as only that shows whether memory is lost or was
 // needed. trunk: the same faults from the address of a trunk, which the edge lets in. `times`: of the usual sizes of floods.
 // Exits 1 where an honest call fails, a process dies, a call stays or a scanner is answered. --write puts the tables into
 // docs/attack-benchmark.md.
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '20' },
     rate: { type: 'string', default: '30' },
     times: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '8' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -99,7 +100,7 @@ function stretchTable(stretches: readonly Stretch[]): string {
 
 function memoryTable(times: readonly ReadonlyMap<string, number>[]): string {
   const rows = [...(times[0]?.keys() ?? [])].map(part => [part, ...times.map(time => Math.round(time.get(part) ?? 0))]);
-  return table(['MB', 'before', 'after one round', 'after two'], rows);
+  return table(['MB', 'before', ...times.slice(1).map((_, i) => `after ${i + 1}`)], rows);
 }
 
 async function openPhone(): Promise<SipEndpoint> {
@@ -124,9 +125,10 @@ async function measure(): Promise<readonly Stretch[]> {
   if (parts.includes('rounds')) {
     const memory = [await memoryOfFarm(farm)];
     const rounds: Stretch[] = [];
-    for (const what of ['all of it, first round', 'second round']) {
-      rounds.push(await stretch(what, strangers, 2 * seconds));
+    for (let round = 1; round <= Number(values.rounds); round++) {
+      rounds.push(await stretch(`all of it, round ${round}`, strangers, 2 * seconds));
       memory.push(await memoryOfFarm(farm));
+      process.stderr.write(`${JSON.stringify([...(memory.at(-1) ?? [])])}\n`);
     }
     results.set('rounds', stretchTable(rounds)).set('memory', memoryTable(memory));
     done.push(...rounds);

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Farm } from '../../harness/farm.js';
 import { cpuMsOf, familyOf, residentKb } from '../calls/process-cost.js';
+import { heldByDaemon } from './daemon-heap.js';
 
 /** `machine` is whatever ran on it, phones and attackers among it. */
 const parts = ['kamailio', 'asterisk', 'rtpengine', 'daemon', 'machine'] as const;
@@ -27,9 +28,13 @@ export function cpuPerSecond(before: Cpu, after: Cpu, seconds: number): Cpu {
   return Object.fromEntries(parts.map(part => [part, of(part)])) as Record<keyof Cpu, number>;
 }
 
-/** MB of each farm's processes together, and of the daemon. */
+/** MB of each farm's processes together, and of the daemon; of that, what it holds without garbage. */
 export async function memoryOfFarm(farm: Farm): Promise<ReadonlyMap<string, number>> {
-  const sums = new Map<string, number>();
+  const held = await heldByDaemon((await farm.status()).daemon.pid);
+  const sums = new Map([
+    ['held in the heap of the daemon’s main thread', held.heap],
+    ['buffers of it', held.buffers],
+  ]);
   for (const [part, pids] of await processesOf(farm)) {
     const sizes = await Promise.all(pids.map(residentKb));
     sums.set(part, sizes.reduce((all, one) => all + one, 0) / 1024);
