@@ -39,10 +39,15 @@ function chosen(name, choices) {
   );
 }
 
+/** Of a failure's text: what was waited for stands at its begin, how it went at its end. */
+const [beginLength, endLength] = [500, 1_500];
+
 /** What a failed test threw, short enough to stand at the end of a long log. */
 function whyOf(error) {
   const thrown = error.cause ?? error;
-  const text = `${thrown.message ?? thrown}`.replaceAll(/\s+/g, ' ').slice(0, 600);
+  const all = `${thrown.message ?? thrown}`.replaceAll(/\s+/g, ' ');
+  const isLong = all.length > beginLength + endLength;
+  const text = isLong ? `${all.slice(0, beginLength)} … ${all.slice(-endLength)}` : all;
   const line = /dist\/test\/[^\s)]+:\d+/.exec(thrown.stack ?? '')?.[0];
   return line === undefined ? text : `${text} (${line})`;
 }

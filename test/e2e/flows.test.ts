@@ -311,7 +311,7 @@ describe('flows', () => {
   test('a caller hears music until somebody answers, and goes on where nobody does', { timeout: 60_000 }, async () => {
     const arriving = bob.incoming(10_000);
     const call = await dial('9400');
-    const callee = await arriving;
+    const callee = await call.reaches(arriving);
     callee.ring();
     await call.audio.hears(1500);
     await callee.answer();
@@ -323,7 +323,7 @@ describe('flows', () => {
 
     const busy = bob.incoming(10_000);
     const other = await dial('9400');
-    await (await busy).reject(486);
+    await (await other.reaches(busy)).reject(486);
     await isAt(other, 'busy');
     await other.hangup();
   });
@@ -352,7 +352,7 @@ describe('flows', () => {
       const arriving = bob.incoming(10_000);
       const call = await dial('9700');
       call.audio.sendTone(440);
-      const first = await arriving;
+      const first = await call.reaches(arriving);
       await call.audio.hears(1500);
       await first.answer();
       first.audio.sendTone(660);
@@ -373,7 +373,7 @@ describe('flows', () => {
       const refused = bob.incoming(40_000);
       process.kill((await farm.status()).daemon.pid, 'SIGKILL');
       await second.hangup();
-      const third = await refused;
+      const third = await call.reaches(refused);
       assert.match(third.invite.requestUri, /^sip:70002@/);
       const last = await answers(680, () => third.reject(603));
       await Promise.all([call.audio.hears(680), last.audio.hears(440)]);
@@ -398,7 +398,7 @@ describe('flows', () => {
       await hearsSilence(second);
       const arriving = bob.incoming(10_000);
       await second.hangup();
-      const third = await arriving;
+      const third = await call.reaches(arriving);
       const last = await answers(680, () => third.reject(603));
       await Promise.all([call.audio.hears(680), last.audio.hears(440)]);
       const [conference] = await farm.json<readonly { node: string }[]>('conferences');

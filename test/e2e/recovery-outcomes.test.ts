@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { callDaemon } from '../../core/control/control-client.js';
+import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SharedDeath } from '../harness/shared-death.js';
+import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { LadderRow } from '../harness/sip-ladder.js';
 import type { SipMessage } from '../harness/sip-message.js';
@@ -47,12 +49,22 @@ describe('a call node dies, and', { concurrency: true }, () => {
   /** A call that rings. */
   const ring = (): Promise<{ caller: OutgoingCall; callee: IncomingCall }> =>
     shared.inTurn(async () => {
-      const arriving = bob.incoming();
-      const caller = await alice.invite(farm.uri('70001'));
-      const callee = await arriving;
+      const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
       callee.ring();
       await caller.ringing();
       return { caller, callee };
+    });
+  /** Our ledger knows the ACK to this phone's last re-INVITE: the trace shows it, and has them from the same messages. */
+  const hasReached = ({ callId, dialog }: SipCall): Promise<unknown> =>
+    waitFor('the ACK to be traced', async () => {
+      const { messages } = await callDaemon(statePaths(farm.state).controlSocket, 'callShow', {
+        id: callId,
+        whole: false,
+      });
+      return messages.some(
+        one =>
+          one.callId === callId && one.method === 'ACK' && one.direction === 'out' && one.cseq === dialog.localCseq,
+      );
     });
   const lastCdr = async (pair: PhonePair): Promise<{ outcome: string; recoveries: number }> =>
     waitFor('the record', async () => {
@@ -165,9 +177,7 @@ describe('a call node dies, and', { concurrency: true }, () => {
         await death();
         await pair.reinvited(reinvites);
         const cseq = pair.callee.reinvites.at(-1)?.cseq;
-        const isAck = (one: SipMessage): boolean =>
-          one.isRequest && one.method === 'ACK' && one.callId === callId && one.cseq === cseq;
-        await bob.received('the ACK', isAck, 10_000);
+        await bob.received('the ACK', one => isAck(one, callId, cseq), 10_000);
         await pair.soundsAgain();
         t.diagnostic(`silences ${pair.calls.map(call => call.audio.report().largestGapMs).join(', ')} ms`);
         assert.equal(lost.length, 1);
@@ -185,14 +195,15 @@ describe('a call node dies, and', { concurrency: true }, () => {
     shared.scene(async death => {
       const pair = await call();
       assert.equal((await pair.callee.reinvite({ direction: 'sendonly' })).status, 200);
-      await sleep(300);
+      await hasReached(pair.callee);
       const { reinvites } = pair;
       await death();
       await pair.reinvited(reinvites);
       const offer = pair.callee.reinvites.at(-1)?.body ?? '';
       assert.match(offer, /a=recvonly/, 'our offer leaves the stream held');
       assert.equal(pair.callee.media.direction, 'sendonly');
-      await sleep(300);
+      const cseq = pair.callee.reinvites.at(-1)?.cseq;
+      await bob.received('the ACK', one => isAck(one, pair.callee.callId, cseq));
       const resumed = async (): Promise<boolean> =>
         (await pair.callee.reinvite({ direction: 'sendrecv' })).status === 200;
       await waitFor('the call to be resumed', resumed, { everyMs: 100 });
@@ -225,6 +236,10 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 });
+
+function isAck(message: SipMessage, callId: string, cseq: number | undefined): boolean {
+  return message.isRequest && message.method === 'ACK' && message.callId === callId && message.cseq === cseq;
+}
 
 function isReinvite(message: SipMessage, callId: string): boolean {
   return message.isRequest && message.method === 'INVITE' && message.callId === callId;

@@ -79,9 +79,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
     );
 
     test('a call that rings while its RTPEngine dies has sound when it is answered', { timeout: 60_000 }, async () => {
-      const arriving = bob.incoming(10_000);
-      const caller = await alice.invite(farm.uri('70001'));
-      const callee = await arriving;
+      const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
       callee.ring();
       // Both, so that it is the one that its offers went to.
       for (const engine of ['rtpengine-1', 'rtpengine-2']) {

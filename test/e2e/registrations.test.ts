@@ -143,7 +143,7 @@ describe('registrations', () => {
     await bound('1002', 2);
     const [atOne, atTwo] = [one.incoming(), two.incoming()];
     const call = await caller.invite(farm.uri('1002'));
-    for (const incoming of await Promise.all([atOne, atTwo])) incoming.ring();
+    for (const incoming of await call.reaches(Promise.all([atOne, atTwo]))) incoming.ring();
     await (await atTwo).answer();
     await call.answered();
     const cancel = await (await atOne).cancelled();
@@ -159,10 +159,10 @@ describe('registrations', () => {
     assert.deepEqual((await bound('1002', 2)).map(({ q }) => q).sort(), [0.25, 0.9]);
     const [atBest, atOther] = [best.incoming(), other.incoming(20_000)];
     const call = await caller.invite(farm.uri('1002'));
-    const first = await atBest;
+    const first = await call.reaches(atBest);
     assert.equal(other.calls.length, 0);
     await first.reject(486);
-    await (await atOther).answer();
+    await (await call.reaches(atOther)).answer();
     await call.answered();
     await call.hangup();
     await (await atOther).ended();
@@ -179,7 +179,7 @@ describe('registrations', () => {
     await bound('1002', 1);
     const atProxy = proxy.incoming();
     const call = await caller.invite(farm.uri('1002'));
-    const incoming = await atProxy;
+    const incoming = await call.reaches(atProxy);
     assert.equal(incoming.invite.requestUri, proxied.contact.slice(1, -1));
     assert.deepEqual(incoming.invite.all('Route'), [`<sip:edge@${proxy.address}:5060;lr;of=bob>`]);
     assert.equal(proxied.calls.length, 0);
@@ -203,7 +203,7 @@ describe('registrations', () => {
     const rings = async (caller: SipEndpoint, callees: readonly SipEndpoint[]): Promise<void> => {
       const incoming = callees.map(callee => callee.incoming());
       const call = await caller.invite(farm.uri('1002'));
-      for (const one of await Promise.all(incoming)) one.ring();
+      for (const one of await call.reaches(Promise.all(incoming))) one.ring();
       await call.cancel();
       for (const one of await Promise.all(incoming)) await one.cancelled();
     };
@@ -361,18 +361,18 @@ describe('registrations', () => {
 
       const first = callee.incoming();
       const refused = await caller.invite(farm.uri('1002'));
-      await (await first).reject(486);
+      await (await refused.reaches(first)).reject(486);
       assert.equal(await refused.rejected(), 486);
 
       const second = callee.incoming();
       const cancelled = await caller.invite(farm.uri('1002'));
-      (await second).ring();
+      (await cancelled.reaches(second)).ring();
       await cancelled.cancel();
       await (await second).cancelled();
 
       const third = callee.incoming();
       const call = await caller.invite(farm.uri('1002'));
-      await (await third).answer();
+      await (await call.reaches(third)).answer();
       await call.answered();
       // Where its audio comes from is known once there is some.
       (await third).audio.sendTone(660);
@@ -389,7 +389,7 @@ describe('registrations', () => {
       await bound('1002', 1);
       const incoming = callee.incoming();
       const call = await caller.invite(farm.uri('1002'));
-      await (await incoming).answer();
+      await (await call.reaches(incoming)).answer();
       await call.answered();
       await (await incoming).hangup();
       await call.ended();

@@ -75,7 +75,7 @@ describe('Dialogs', () => {
   const forked = async () => {
     const arriving = bob.incoming(10_000);
     const call = await alice.invite(farm.uri('70001'));
-    const first = await arriving;
+    const first = await call.reaches(arriving);
     const [second, third] = [await bob.fork(first), await bob.fork(first)];
     first.progress();
     first.audio.sendTone(440);
@@ -150,7 +150,7 @@ describe('Dialogs', () => {
       .isHungUp();
     const arriving = bob.incoming(10_000);
     const party = await SippParty.caller(farm, caller, '70001', { host: 201 });
-    const call = await arriving;
+    const call = await party.during(arriving);
     call.progress();
     await party.reaches('updated');
     await hearsItself(call);

@@ -45,8 +45,8 @@ describe('Offers and answers', () => {
   const asCaller = async (scenario: SippScenario, host = 201): Promise<void> => {
     const arriving = bob.incoming(10_000);
     const party = await SippParty.caller(farm, scenario, '70001', { host });
-    const call = await arriving;
-    await call.answer();
+    const call = await party.during(arriving);
+    await party.during(call.answer());
     await through(party, call, 440);
   };
   const asCallee = async (scenario: SippScenario, host = 209): Promise<void> => {
@@ -113,7 +113,7 @@ describe('Offers and answers', () => {
         '70001',
         { host: 201 },
       );
-      const call = await arriving;
+      const call = await party.during(arriving);
       call.progress();
       call.audio.sendTone(440);
       await party.reaches('pracked');

@@ -125,7 +125,7 @@ describe('SRTP outside', () => {
       ] as const) {
         const arriving = either.callee.incoming(10_000);
         const caller = await either.caller.invite(farm.uri('62001'), { security });
-        const callee = await arriving;
+        const callee = await caller.reaches(arriving);
         callee.media.prefers({ security: 'rtp' });
         await allTheWay(await PhonePair.answer(caller, callee), { caller: seen, callee: rtp });
       }
@@ -140,7 +140,7 @@ describe('SRTP outside', () => {
     ] as const) {
       const arriving = either.callee.incoming(10_000);
       const caller = await either.caller.invite(farm.uri('62001'), { security, after: other });
-      const pair = await PhonePair.answer(caller, await arriving);
+      const pair = await PhonePair.answer(caller, await caller.reaches(arriving));
       const { media } = parseSdp((await caller.answered()).body);
       answer.forEach((line, i) => assert.match(media[i] ?? '', line, caller.ladder()));
       await pair.hangup('caller');
@@ -162,7 +162,7 @@ describe('SRTP outside', () => {
   test('early media, an offer in the 200, and UPDATE are SRTP too', { timeout: 60_000 }, async () => {
     const arriving = secure.callee.incoming(10_000);
     const caller = await secure.caller.invite(farm.uri('61001'));
-    const callee = await arriving;
+    const callee = await caller.reaches(arriving);
     callee.progress();
     await caller.earlyMedia();
     callee.audio.sendTone(880);
@@ -177,7 +177,7 @@ describe('SRTP outside', () => {
 
     const second = secure.callee.incoming(10_000);
     const delayed = await secure.caller.invite(farm.uri('61001'), { sdp: 'none' });
-    await allTheWay(await PhonePair.answer(delayed, await second), { caller: srtp, callee: srtp });
+    await allTheWay(await PhonePair.answer(delayed, await delayed.reaches(second)), { caller: srtp, callee: srtp });
   });
 
   test('whoever must answer with SRTP, and answers with RTP, has no call', { timeout: 60_000 }, async () => {
@@ -185,7 +185,7 @@ describe('SRTP outside', () => {
     const deaf = await phone(211, { ...stubborn, writes });
     const arriving = deaf.incoming(10_000);
     const caller = await lab.caller.invite(farm.uri('63001'));
-    const callee = await arriving;
+    const callee = await caller.reaches(arriving);
     // Its ACK and its BYE may come in any order.
     void callee.answer().catch(() => undefined);
     assert.equal(await caller.rejected(), 488);

@@ -137,9 +137,7 @@ async function call(
   far: SipEndpoint,
   hz: readonly [number, number],
 ): Promise<PhonePair> {
-  const arriving = far.incoming(10_000);
-  const caller = await from.invite(farm.uri(number));
-  const callee = await arriving;
+  const { caller, callee } = await PhonePair.ring(from, far, farm.uri(number));
   await callee.answer();
   await caller.answered();
   caller.audio.sendTone(hz[0]);

@@ -28,6 +28,8 @@ export class OutgoingCall extends SipCall {
   #invite: SipMessage;
   #transaction: ClientTransaction | undefined;
   #final: SipMessage | undefined;
+  #refuse: (status: number) => void = () => undefined;
+  readonly #refused = new Promise<number>(resolve => (this.#refuse = resolve));
   #challenged = false;
   #cancelled = false;
   #ackBody = '';
@@ -84,6 +86,18 @@ export class OutgoingCall extends SipCall {
     throw new Error(`the call was answered\n${this.ladder()}`);
   }
 
+  /** Waits for what comes of this call elsewhere, e.g. for it to arrive; fails with what the caller saw, and at once where it is refused. */
+  async reaches<T>(elsewhere: Promise<T>): Promise<T> {
+    const refused = this.#refused.then(status => {
+      throw new Error(`the call was refused with ${status}`);
+    });
+    try {
+      return await Promise.race([elsewhere, refused]);
+    } catch (error) {
+      throw new Error(`${String(error)}\nthe caller saw\n${this.ladder()}`, { cause: error });
+    }
+  }
+
   /**
    * Sends CANCEL, once there is a provisional response (§9.1), and waits for the INVITE's final response. A 2xx that
    * crossed it is acknowledged and hung up, as a phone does; its status is given all the same.
@@ -125,6 +139,7 @@ export class OutgoingCall extends SipCall {
     else if (response.status < 300) this.#onSuccess(response);
     else if (!this.#tryCredentials(response)) {
       this.#final ??= response;
+      this.#refuse(response.status);
       this.setState('terminated');
     }
   }

@@ -29,14 +29,7 @@ export class PhonePair {
   static async ring(alice: SipEndpoint, bob: SipEndpoint, uri: string, options?: InviteOptions): Promise<PhonePair> {
     const arriving = bob.incoming(10_000);
     const caller = await alice.invite(uri, options);
-    const refused = caller.rejected(10_000).then(status => {
-      throw new Error(`the call was refused with ${status}`);
-    });
-    try {
-      return new PhonePair(caller, await Promise.race([arriving, refused]));
-    } catch (error) {
-      throw new Error(`${String(error)}\nthe caller saw\n${caller.ladder()}`, { cause: error });
-    }
+    return new PhonePair(caller, await caller.reaches(arriving));
   }
 
   /** The callee, who has been called, answers; resolves when each hears the other. */
