@@ -40,7 +40,7 @@ function chosen(name, choices) {
 }
 
 /** Of a failure's text: what was waited for stands at its begin, how it went at its end. */
-const [beginLength, endLength] = [500, 1_500];
+const [beginLength, endLength] = [500, 3_000];
 
 /** What a failed test threw, short enough to stand at the end of a long log. */
 function whyOf(error) {

@@ -8,7 +8,7 @@ import type { CallStatus, FarmStatus, RegistrationStatus } from '../../core/cont
 import { statePaths } from '../../core/host/state-folder.js';
 import { freeSubnet, type Subnet } from './free-subnet.js';
 import { projectRoot } from './project-root.js';
-import { waitFor } from './wait-for.js';
+import { addWitness, waitFor } from './wait-for.js';
 
 export interface FarmOptions {
   /** YAML; default: examples/local.yaml as it stands. */
@@ -28,11 +28,13 @@ export class Farm {
   /** The state folder: `nodes/<name>/` has each node's files and log. */
   readonly state: string;
   readonly configFile: string;
+  readonly #dismiss: () => void;
 
   private constructor(subnet: Subnet, state: string, configFile: string) {
     this.subnet = subnet;
     this.state = state;
     this.configFile = configFile;
+    this.#dismiss = addWitness(async () => this.#lastSaid());
   }
 
   /** Starts the farm; resolves once it is ready. A farm that does not come up is taken down again. */
@@ -64,9 +66,17 @@ export class Farm {
 
   /** `down`, and no state folder any more. */
   async down(): Promise<void> {
+    this.#dismiss();
     const { code, stderr } = await this.cli(['down'], 30_000);
     await rm(this.state, { recursive: true, force: true });
     if (code !== 0) throw new Error(`holdfast down failed (${code}): ${stderr}`);
+  }
+
+  /** What its daemon logged last. */
+  async #lastSaid(): Promise<string> {
+    const lines = (await readFile(statePaths(this.state).daemonLog, 'utf8')).trimEnd().split('\n').slice(-12);
+    const said = lines.map(line => JSON.parse(line) as { time: string; msg: string });
+    return `its farm at ${new Date().toISOString()}:\n${said.map(({ time, msg }) => `${time.slice(11)} ${msg.slice(0, 160)}`).join('\n')}`;
   }
 
   /** An address of the farm's plan, or of a test endpoint (`.200` and up). */

@@ -10,7 +10,7 @@ import { hostPortOf, parameter, SipMessage, type Header, type HostPort } from '.
 import { ClientTransaction, ServerTransaction } from './sip-transaction.js';
 import { openListener, type ListenerOptions } from './sip-listener.js';
 import { openConnection, openUdp, type ConnectionOptions, type SipWire } from './sip-wire.js';
-import { timeoutStatus, type ResponseExtra, type SipTransport } from './sip-transport.js';
+import { timeoutStatus, unsentStatus, type ResponseExtra, type SipTransport } from './sip-transport.js';
 import { waitFor } from './wait-for.js';
 
 export interface EndpointOptions extends MediaOptions {
@@ -238,7 +238,7 @@ export class SipEndpoint implements SipTransport {
 
   sendRequest(request: SipMessage, to: HostPort): SipMessage {
     const sent = this.#withVia(request, newBranch());
-    this.#send(sent, to);
+    void this.#send(sent, to);
     return sent;
   }
 
@@ -248,14 +248,16 @@ export class SipEndpoint implements SipTransport {
     onResponse: (response: SipMessage) => void,
     branch = newBranch(),
   ): ClientTransaction {
-    const timeout = new SipMessage(
-      `SIP/2.0 ${timeoutStatus} (no response)`,
-      request.headers.filter(([name]) => /^(from|to|call-id|cseq)$/i.test(name)),
-    );
-    const transaction = new ClientTransaction(this.#withVia(request, branch), {
-      send: message => this.#send(message, to),
+    const own = request.headers.filter(([name]) => /^(from|to|call-id|cseq)$/i.test(name));
+    const transaction: ClientTransaction = new ClientTransaction(this.#withVia(request, branch), {
+      send: message =>
+        void this.#send(message, to).then(isSent => {
+          if (isSent || message.method === 'ACK') return;
+          transaction.stop();
+          onResponse(new SipMessage(`SIP/2.0 ${unsentStatus} (not sent)`, own));
+        }),
       onResponse,
-      onTimeout: () => onResponse(timeout),
+      onTimeout: () => onResponse(new SipMessage(`SIP/2.0 ${timeoutStatus} (no response)`, own)),
       reliable: this.#reliable,
     });
     this.#clients.set(`${branch} ${request.method}`, transaction);
@@ -350,14 +352,19 @@ export class SipEndpoint implements SipTransport {
     return new SipMessage(request.startLine, [['Via', via], ...request.headers], request.body);
   }
 
-  #send(message: SipMessage, to: HostPort): void {
-    if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return;
+  /** False where a connection would not take it: nobody repeats it. Over UDP the next one is on its way already. */
+  async #send(message: SipMessage, to: HostPort): Promise<boolean> {
+    if (this.#isLost({ direction: 'sent', peer: to, message, retransmission: false })) return true;
     const row = this.ladder.add('sent', to, message);
     const { writes = (text: string): string => text } = this.#options;
-    // A message that a lost connection swallowed is repeated by nobody; over UDP the next one is on its way already.
-    this.#wire?.send(writes(message.toString()), to).catch((error: unknown) => {
+    const text = writes(message.toString());
+    try {
+      await this.#wire?.send(text, to);
+      return true;
+    } catch (error) {
       row.lost = String(error);
-    });
+      return !this.#reliable;
+    }
   }
 
   #isLost(row: Omit<LadderRow, 'atMs'>): boolean {
@@ -399,7 +406,7 @@ export class SipEndpoint implements SipTransport {
     const rport = /;\s*rport\b/i.test(via);
     const to = { address: peer.address, port: rport || this.#reliable ? peer.port : Number(sentBy?.[2] ?? 5060) };
     const transaction = new ServerTransaction(rport ? markReceived(request, peer) : request, {
-      send: message => this.#send(message, to),
+      send: message => void this.#send(message, to),
       reliable: this.#reliable,
     });
     this.#servers.set(key, transaction);

@@ -31,3 +31,5 @@ export interface ResponseExtra {
 
 /** A client transaction's Timer B or F comes as this status, as §8.1.3.1 wants. */
 export const timeoutStatus = 408;
+/** And a request that a connection would not take as this one. */
+export const unsentStatus = 503;

@@ -10,6 +10,15 @@ export interface WaitOptions {
   readonly describe?: () => string | Promise<string>;
 }
 
+type Witness = () => string | Promise<string>;
+const witnesses = new Set<Witness>();
+
+/** From now on every failure ends with what this witness says; until what is given back is called. */
+export function addWitness(witness: Witness): () => void {
+  witnesses.add(witness);
+  return () => witnesses.delete(witness);
+}
+
 /**
  * Asks `condition` until it gives something true, and returns that. A condition that throws has not come true yet;
  * its last error is the failure's cause. `what` completes "waited … for".
@@ -33,6 +42,15 @@ export async function waitFor<T>(
   } while (performance.now() - start < deadlineMs);
   const waited = Math.round(performance.now() - start);
   const why = cause instanceof Error ? `: ${cause.message}` : '';
-  const more = describe ? `\n${await describe()}` : '';
-  throw new Error(`waited ${waited} ms for ${what}${why}${more}`, { cause });
+  const said = await Promise.all([...(describe ? [describe] : []), ...witnesses].map(tell));
+  throw new Error([`waited ${waited} ms for ${what}${why}`, ...said].join('\n'), { cause });
+}
+
+/** A witness that cannot speak any more keeps nobody from hearing what failed. */
+async function tell(witness: Witness): Promise<string> {
+  try {
+    return await witness();
+  } catch (error) {
+    return `(${String(error)})`;
+  }
 }
