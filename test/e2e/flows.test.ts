@@ -81,7 +81,7 @@ flows:
     ${place('silent')}
   fetch:
     - { action: answer }
-    - { action: fetch, url: 'http://127.0.0.1:${port}/\${dialled}', timeoutSeconds: 0.5, take: { level: customer.level }, onFailed: failed }
+    - { action: fetch, url: 'http://127.0.0.1:${port}/\${dialled}', timeoutSeconds: 2, take: { level: customer.level }, onFailed: failed }
     - { action: condition, if: '\${level}', is: gold, then: known, else: failed }
     ${place('known')}
     ${place('failed')}
@@ -163,7 +163,7 @@ async function openServer(): Promise<Server> {
       '/9100': () => response.end('{"customer": {"level": "gold"}}'),
       '/9101': () => response.end('<html>'),
       '/9102': () => response.writeHead(500).end(),
-      '/9103': () => void setTimeout(() => response.end('{"customer": {"level": "gold"}}'), 3_000),
+      '/9103': () => void setTimeout(() => response.end('{"customer": {"level": "gold"}}'), 10_000).unref(),
       '/9104': () => response.socket?.destroy(),
       '/9300': () =>
         response.end(`{"flow": [{"action": "play", "items": {"tone": "${places.follow}", "seconds": 4}}]}`),
