@@ -11,7 +11,7 @@ export interface NodeRates extends OfferedRates {
   readonly usual: number;
 }
 
-/** What is left of all looks before the last one. */
+/** What is left after a second of all that was seen before. */
 const smoothing = 0.3;
 /** What a source sends is its usual after some seconds, and for a minute after it has fallen silent: a flood is known sooner than it is usual. */
 const usualRises = 0.1;
@@ -34,6 +34,7 @@ export class OfferedRatesMeter {
   readonly #refused = new Map<string, Map<Source, number>>();
   readonly #refusedNow = new Map<string, Map<Source, number>>();
   readonly #usual = new Map<string, Map<Source, number>>();
+  #lookedMs: number | undefined;
 
   /** One look at all instances that answer. */
   look(counts: ReadonlyMap<string, OfferedCalls>, nowMs: number): void {
@@ -54,10 +55,14 @@ export class OfferedRatesMeter {
         add(this.#refusedNow, one, grown(before.refused, one));
       }
     }
+    if (counts.size === 0) return;
+    // After a look that was late the next one comes early: one call in a tenth of a second is no flood.
+    const left = smoothing ** ((nowMs - (this.#lookedMs ?? nowMs)) / 1000);
+    this.#lookedMs = nowMs;
     // Where nobody has answered, what was known is better than nothing.
     if (!isRead) return;
-    smooth(this.#offered, seen);
-    smooth(this.#refused, turnedAway);
+    smooth(this.#offered, seen, left);
+    smooth(this.#refused, turnedAway, left);
   }
 
   /** The node keeps up: what it has now is what it is used to. */
@@ -115,11 +120,11 @@ function add(tables: Map<string, Map<Source, number>>, { node, source }: SourceC
   rows.set(source, (rows.get(source) ?? 0) + value);
 }
 
-function smooth(rates: Map<string, Map<Source, number>>, seen: Map<string, Map<Source, number>>): void {
+function smooth(rates: Map<string, Map<Source, number>>, seen: Map<string, Map<Source, number>>, left: number): void {
   for (const node of new Set([...rates.keys(), ...seen.keys()])) {
     const [rows, now] = [rowsOf(rates, node), rowsOf(seen, node)];
     for (const source of new Set([...rows.keys(), ...now.keys()])) {
-      const rate = smoothing * (rows.get(source) ?? 0) + (1 - smoothing) * (now.get(source) ?? 0);
+      const rate = left * (rows.get(source) ?? 0) + (1 - left) * (now.get(source) ?? 0);
       if (rate < forgotten) rows.delete(source);
       else rows.set(source, rate);
     }

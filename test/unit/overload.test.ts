@@ -154,6 +154,20 @@ describe('What comes for a node', () => {
     assert.equal(meter.rates(node).offered, 7, 'nor when none answers');
   });
 
+  test('is no flood where a look comes right after one that was late', () => {
+    const meter = new OfferedRatesMeter();
+    const seconds = [0, 1, 2, 3, 4.9, 5, 6];
+    let most = 0;
+    for (const second of seconds) {
+      meter.look(count(Math.ceil(second), Math.ceil(second)), second * 1_000);
+      most = Math.max(most, meter.rates(node).offered);
+    }
+    assert.ok(most < 1.5, `one call a second is taken for ${most}`);
+    meter.look(count(7, 7), 6_100);
+    // Ten a second for a tenth of a second: less than if both calls had come in one.
+    assert.ok(meter.rates(node).offered < 2.5, `${meter.rates(node).offered}`);
+  });
+
   test('is usual only after a while', () => {
     const meter = new OfferedRatesMeter();
     for (let second = 0; second <= 3; second++) {
