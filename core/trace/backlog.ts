@@ -23,6 +23,11 @@ export class Backlog {
     this.#take = take;
   }
 
+  /** Has begun to take what waited, and goes on in the next turns. */
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
   arrived(datagram: Datagram): void {
     if (this.#waiting.length === 0 && datagram.atMs >= this.#holdUntilMs) {
       this.#take(datagram);

@@ -17,6 +17,8 @@ export interface WorkerStart {
   readonly limits: Partial<TraceLimits>;
   /** How many leg ids are kept. */
   readonly legs: number;
+  /** The memory of `Posted`. */
+  readonly posted: SharedArrayBuffer;
 }
 
 export type ToWorker =

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { DialogLedger } from '../ledger/dialog-ledger.js';
+import { Arrivals, napMsFor, Posted } from './arrivals.js';
 import { Backlog } from './backlog.js';
 import { LegCallIds } from './leg-call-ids.js';
 import { TraceIntake } from './trace-intake.js';
@@ -27,6 +28,11 @@ const ledger = new DialogLedger();
 const raw = new RawRing(start.rawBytes);
 const intake = new TraceIntake(log, new LegCallIds(start.legs), { ...start, raw, ledger, onLeg: tellLeg });
 const backlog = new Backlog(({ data, sender, atMs }) => intake.take(data, sender, atMs));
+const posted = new Posted(start.posted);
+let napMs = 0;
+const arrivals = new Arrivals(() => {
+  if (!backlog.isDraining) posted.nap(napMs);
+});
 /** How long a change of a dialog may be known to this thread only. */
 const ledgerEveryMs = 1_000;
 const pruneEveryMs = 60_000;
@@ -75,7 +81,7 @@ function droppedByKernel(): number | null {
   }
 }
 
-port.on('message', (message: ToWorker) => {
+const hear = (message: ToWorker): void => {
   // Whoever asks, asks for what is known by now.
   if ('id' in message) backlog.flush();
   switch (message.kind) {
@@ -125,6 +131,10 @@ port.on('message', (message: ToWorker) => {
       port.close();
       break;
   }
+};
+port.on('message', (message: ToWorker) => {
+  posted.handled();
+  arrivals.afterwards(() => hear(message));
 });
 
 const telling = setInterval(() => {
@@ -133,8 +143,14 @@ const telling = setInterval(() => {
 }, ledgerEveryMs);
 const pruning = setInterval(() => ledger.prune(Date.now()), pruneEveryMs);
 
-socket.on('message', (data, { address }) => backlog.arrived({ data, sender: address, atMs: performance.now() }));
-socket.on('listening', () => send({ kind: 'listening', port: socket.address().port }));
+socket.on('message', (data, { address }) => {
+  backlog.arrived({ data, sender: address, atMs: performance.now() });
+  arrivals.arrived();
+});
+socket.on('listening', () => {
+  napMs = napMsFor(socket.getRecvBufferSize());
+  send({ kind: 'listening', port: socket.address().port });
+});
 // Before it listens this is a bind that failed. Afterwards the main thread starts the thread anew.
 socket.on('error', (error: NodeJS.ErrnoException) => {
   send({ kind: 'failed', code: error.code ?? '', reason: error.message });

@@ -5,6 +5,7 @@ import { HoldfastError, messageOf } from '../errors.js';
 import { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
 import type { Dialog, DialogFacts, OpenInvite } from '../ledger/dialog.js';
+import { Posted } from './arrivals.js';
 import { LegCallIds } from './leg-call-ids.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
@@ -54,6 +55,7 @@ export class Trace {
   readonly #questions = new Map<number, Question>();
   #farm: TraceFarm;
   #worker: Worker | undefined;
+  #posted = new Posted(Posted.memory());
   #port: number;
   #lastQuestion = 0;
   #restart: NodeJS.Timeout | undefined;
@@ -172,6 +174,7 @@ export class Trace {
     if (!worker) return;
     const ended = once(worker, 'exit');
     worker.postMessage({ kind: 'close' } satisfies ToWorker);
+    this.#posted.note();
     const late = setTimeout(() => void worker.terminate(), answerDeadlineMs);
     // A thread that fails while it ends has ended.
     await ended.catch(() => undefined).finally(() => clearTimeout(late));
@@ -180,7 +183,8 @@ export class Trace {
   async #start(): Promise<void> {
     const { address, authKey, rawBytes = 0, limits = {} } = this.#options;
     const [port, farm, legs] = [this.#port, this.#farm, keptLegs];
-    const workerData: WorkerStart = { address, port, farm, authKey, rawBytes, limits, legs };
+    const posted = Posted.memory();
+    const workerData: WorkerStart = { address, port, farm, authKey, rawBytes, limits, legs, posted };
     const worker = new Worker(new URL('./trace-worker.js', import.meta.url), { workerData, resourceLimits });
     try {
       this.#port = await listening(worker, this.#options);
@@ -193,6 +197,7 @@ export class Trace {
       return;
     }
     this.#worker = worker;
+    this.#posted = new Posted(posted);
     worker.on('message', value => this.#heard(value));
     worker.on('error', error => this.#log.error({ error }, `the trace's thread failed: ${messageOf(error)}`));
     worker.on('exit', () => this.#lost(worker));
@@ -252,6 +257,7 @@ export class Trace {
 
   #post(message: ToWorker): void {
     this.#worker?.postMessage(message);
+    this.#posted.note();
   }
 
   async #ask(question: (id: number) => ToWorker): Promise<FromWorker> {
