@@ -1,7 +1,6 @@
 // Asks one voice of a server for a sign of life and listens: by datagrams, over a kept connection, or over HTTP.
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
-import { Agent, get } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import type { HttpVoice, Voice, WordVoice } from '../ports/voices.js';
 
@@ -23,14 +22,19 @@ export function askerOf(voice: Voice, from: string, hearing: Hearing): Asker {
     case 'udp':
       return new DatagramAsker(voice, from, hearing);
     case 'tcp':
-      return new ConnectionAsker(voice, from, hearing);
+      return new ConnectionAsker(voice, new WordQuestions(voice.question), from, hearing);
     case 'http':
-      return new HttpAsker(voice, from, hearing);
+      return new ConnectionAsker(voice, new PageQuestions(voice), from, hearing);
   }
 }
 
+interface Questions {
+  next(): string;
+  isAnswer(data: Buffer): boolean;
+}
+
 /** The question with a new word in it each time, and what tells that an answer is to one of ours. */
-class Questions {
+class WordQuestions implements Questions {
   readonly #text: string;
   readonly #own = randomBytes(8).toString('hex');
   #asked = 0;
@@ -48,13 +52,32 @@ class Questions {
   }
 }
 
+/** HTTP by hand (RFC 9112): a client's request and its parser are most of what an idle daemon would do. */
+class PageQuestions implements Questions {
+  readonly #request: string;
+
+  constructor({ address, port, path, auth }: HttpVoice) {
+    const authorization = `Basic ${Buffer.from(auth).toString('base64')}`;
+    this.#request = `GET ${path} HTTP/1.1\r\nHost: ${address}:${port}\r\nAuthorization: ${authorization}\r\n\r\n`;
+  }
+
+  next(): string {
+    return this.#request;
+  }
+
+  /** The connection is ours alone, so that every 200 is to one of ours. */
+  isAnswer(data: Buffer): boolean {
+    return data.includes('HTTP/1.1 200 ');
+  }
+}
+
 class DatagramAsker implements Asker {
   readonly #questions: Questions;
   readonly #socket: DatagramSocket;
   readonly #hearing: Hearing;
 
   constructor({ question, address, port }: WordVoice, from: string, hearing: Hearing) {
-    this.#questions = new Questions(question);
+    this.#questions = new WordQuestions(question);
     this.#hearing = hearing;
     // Connected, so that the kernel tells of a port that nobody listens on.
     this.#socket = createSocket('udp4');
@@ -84,19 +107,19 @@ class DatagramAsker implements Asker {
 }
 
 class ConnectionAsker implements Asker {
-  readonly #voice: WordVoice;
+  readonly #voice: Voice;
+  readonly #questions: Questions;
   readonly #from: string;
   readonly #hearing: Hearing;
-  readonly #questions: Questions;
   #socket: Socket | undefined;
   /** When the first question was asked that has no answer yet; 0 for none. */
   #waitingSinceMs = 0;
 
-  constructor(voice: WordVoice, from: string, hearing: Hearing) {
+  constructor(voice: Voice, questions: Questions, from: string, hearing: Hearing) {
     this.#voice = voice;
+    this.#questions = questions;
     this.#from = from;
     this.#hearing = hearing;
-    this.#questions = new Questions(voice.question);
   }
 
   ask(): void {
@@ -133,41 +156,5 @@ class ConnectionAsker implements Asker {
       if (this.#socket === socket) this.#giveUp();
     });
     return socket;
-  }
-}
-
-class HttpAsker implements Asker {
-  readonly #voice: HttpVoice;
-  readonly #from: string;
-  readonly #hearing: Hearing;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  #isAsking = false;
-
-  constructor(voice: HttpVoice, from: string, hearing: Hearing) {
-    this.#voice = voice;
-    this.#from = from;
-    this.#hearing = hearing;
-  }
-
-  ask(): void {
-    if (this.#isAsking) return;
-    this.#isAsking = true;
-    const done = (): void => void (this.#isAsking = false);
-    const { address, port, path, auth } = this.#voice;
-    const options = { host: address, port, path, auth, localAddress: this.#from, agent: this.#agent };
-    const request = get({ ...options, timeout: connectionDeadlineMs }, response => {
-      if (response.statusCode === 200) this.#hearing.answered();
-      response.resume().once('close', done);
-    });
-    request
-      .once('timeout', () => request.destroy())
-      .once('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ECONNREFUSED') this.#hearing.refused();
-        done();
-      });
-  }
-
-  close(): void {
-    this.#agent.destroy();
   }
 }

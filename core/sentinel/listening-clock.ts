@@ -8,6 +8,7 @@ export class ListeningClock {
   readonly #everyMs: number;
   readonly #monotonicMs: () => number;
   #turnedMs: number;
+  #turnedAtMs = Date.now();
   #nowMs: number;
 
   /** A turn is due every so many ms. */
@@ -21,10 +22,16 @@ export class ListeningClock {
     return this.#nowMs;
   }
 
+  /** When the last turn began, ms since 1970: what is heard before the next one may have come at any time since. */
+  get turnedAtMs(): number {
+    return this.#turnedAtMs;
+  }
+
   /** Goes on by the time since the last turn, but not by what this one is late: that is given back, ms. */
   turn(): number {
     const passedMs = this.#monotonicMs() - this.#turnedMs;
     this.#turnedMs += passedMs;
+    this.#turnedAtMs = Date.now();
     const lateMs = Math.max(0, passedMs - this.#everyMs);
     this.#nowMs += lateMs > slackMs ? this.#everyMs : passedMs;
     return lateMs;

@@ -1,5 +1,4 @@
 // What the main thread and the sentinel's worker thread say to each other.
-import { z } from 'zod';
 import type { Voice } from '../ports/voices.js';
 
 /** One server to be watched. */
@@ -14,6 +13,8 @@ export interface WatchedNode {
 export interface SentinelStart {
   /** Where questions are asked from. */
   readonly address: string;
+  /** The memory of `Posted`. */
+  readonly posted: SharedArrayBuffer;
 }
 
 export type ToSentinel =
@@ -23,22 +24,19 @@ export type ToSentinel =
   | { readonly kind: 'silence'; readonly silenceMs: number }
   | { readonly kind: 'close' };
 
-export const fromSentinelSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('ready') }),
-  z.object({ kind: z.literal('failed'), reason: z.string() }),
-  z.object({
-    kind: z.literal('verdict'),
-    name: z.string(),
-    pid: z.number(),
-    health: z.enum(['up', 'suspect', 'dead']),
-    reason: z.string(),
-    /** Its process has ended: there is nothing to fence. */
-    processGone: z.boolean(),
-    /** For a dead one: the first sign of it, and now; ms since 1970. */
-    firstSignMs: z.number(),
-    declaredMs: z.number(),
-  }),
+export type FromSentinel =
+  | { readonly kind: 'ready' }
+  | {
+      readonly kind: 'verdict';
+      readonly name: string;
+      readonly pid: number;
+      readonly health: 'up' | 'suspect' | 'dead';
+      readonly reason: string;
+      /** Its process has ended: there is nothing to fence. */
+      readonly processGone: boolean;
+      /** For a dead one: the first sign of it, and now; ms since 1970. */
+      readonly firstSignMs: number;
+      readonly declaredMs: number;
+    }
   /** The thread itself, or the machine, stood still for so long. */
-  z.object({ kind: z.literal('lagged'), ms: z.number() }),
-]);
-export type FromSentinel = z.infer<typeof fromSentinelSchema>;
+  | { readonly kind: 'lagged'; readonly ms: number };

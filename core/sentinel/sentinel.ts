@@ -3,13 +3,8 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import {
-  fromSentinelSchema,
-  type FromSentinel,
-  type SentinelStart,
-  type ToSentinel,
-  type WatchedNode,
-} from './sentinel-protocol.js';
+import { Posted } from '../posted.js';
+import type { FromSentinel, SentinelStart, ToSentinel, WatchedNode } from './sentinel-protocol.js';
 
 export type SentinelVerdict = Extract<FromSentinel, { kind: 'verdict' }>;
 
@@ -29,6 +24,7 @@ export class Sentinel {
   readonly #streams = new Map<string, boolean>();
   #silenceMs = 1_000;
   #worker: Worker | undefined;
+  #posted = new Posted(Posted.memory());
   #restart: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -38,7 +34,8 @@ export class Sentinel {
 
   async open(): Promise<void> {
     const { address } = this.#options;
-    const workerData: SentinelStart = { address };
+    const posted = Posted.memory();
+    const workerData: SentinelStart = { address, posted };
     const worker = new Worker(new URL('./sentinel-worker.js', import.meta.url), { workerData });
     await once(worker, 'message');
     if (this.#closed) {
@@ -46,7 +43,8 @@ export class Sentinel {
       return;
     }
     this.#worker = worker;
-    worker.on('message', value => this.#hear(value));
+    this.#posted = new Posted(posted);
+    worker.on('message', (message: FromSentinel) => this.#hear(message));
     worker.on('error', error =>
       this.#options.log.error({ error }, `the sentinel's thread failed: ${messageOf(error)}`),
     );
@@ -87,6 +85,7 @@ export class Sentinel {
     if (!worker) return;
     const ended = once(worker, 'exit');
     worker.postMessage({ kind: 'close' } satisfies ToSentinel);
+    this.#posted.note();
     const late = setTimeout(() => void worker.terminate(), 1_000);
     await ended.catch(() => undefined);
     clearTimeout(late);
@@ -94,12 +93,10 @@ export class Sentinel {
 
   #post(message: ToSentinel): void {
     this.#worker?.postMessage(message);
+    this.#posted.note();
   }
 
-  #hear(value: unknown): void {
-    const parsed = fromSentinelSchema.safeParse(value);
-    if (!parsed.success) return;
-    const message = parsed.data;
+  #hear(message: FromSentinel): void {
     if (message.kind === 'verdict' && this.#watched.get(message.name)?.pid === message.pid)
       this.#options.onVerdict(message);
     if (message.kind === 'lagged') {

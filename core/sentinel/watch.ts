@@ -116,7 +116,7 @@ class Ear {
     this.#asker = askerOf(voice, from, {
       answered: () => {
         this.#answeredMs = clock.nowMs;
-        this.#heardAtMs = Date.now();
+        this.#heardAtMs = clock.turnedAtMs;
       },
       refused: () => (this.#refusedMs = clock.nowMs),
     });

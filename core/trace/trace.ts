@@ -5,7 +5,7 @@ import { HoldfastError, messageOf } from '../errors.js';
 import { Emitter } from '../events/emitter.js';
 import type { Logger } from '../log.js';
 import type { Dialog, DialogFacts, OpenInvite } from '../ledger/dialog.js';
-import { Posted } from './arrivals.js';
+import { Posted } from '../posted.js';
 import { LegCallIds } from './leg-call-ids.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';

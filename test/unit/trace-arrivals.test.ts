@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { beforeEach, describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { Arrivals, napMsFor, Posted } from '../../core/trace/arrivals.js';
+import { Posted } from '../../core/posted.js';
+import { Arrivals, napMsFor } from '../../core/trace/arrivals.js';
 
 let done: string[];
 let arrivals: Arrivals;
