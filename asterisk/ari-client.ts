@@ -74,7 +74,9 @@ export async function callAri<N extends OperationName, T>(
   schema: z.ZodType<T>,
 ): Promise<T> {
   const unread = (schema as unknown) === nothing;
-  const reply = schema.safeParse(await requester.send({ ...requestOf(operation, parameters), unread }));
+  const answer = await requester.send({ ...requestOf(operation, parameters), unread });
+  if (unread) return undefined as T;
+  const reply = schema.safeParse(answer);
   if (!reply.success) throw requester.invalid(operation, new Error(z.prettifyError(reply.error)));
   return reply.data;
 }

@@ -22,8 +22,8 @@ const intentSchema = z.object({ file: z.string(), inode: z.number(), size: z.num
 type Intent = z.infer<typeof intentSchema>;
 
 const mostRecordsPerAppend = 500;
-/** An append is two transactions and an fdatasync: the records of a tenth of a second share them. */
-const gatherMs = 100;
+/** An append is two transactions and an fdatasync: the records of half a second share them. */
+const gatherMs = 500;
 
 /**
  * Takes records as they come into the outbox. A file that cannot be written (full disk, missing folder) is retried for

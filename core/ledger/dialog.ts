@@ -63,27 +63,30 @@ export const dialogSchema = z.object({
 export type Dialog = Readonly<z.infer<typeof dialogSchema>>;
 
 /** An INVITE transaction without a dialog of its own yet that has no final response, as its Asterisk saw it. */
-export const openInviteSchema = z.object({
-  callId: z.string(),
-  node: z.string(),
+export interface OpenInvite {
+  readonly callId: string;
+  readonly node: string;
   /** `in`: the Asterisk received it; `out`: it sent it. */
-  direction: z.enum(['in', 'out']),
-  requestUri: z.string(),
+  readonly direction: 'in' | 'out';
+  readonly requestUri: string;
   /** Values as they stand in the message, topmost first. */
-  vias: z.array(z.string()),
-  routes: z.array(z.string()),
-  recordRoutes: z.array(z.string()),
-  from: z.string(),
-  to: z.string(),
-  cseq: z.number(),
+  readonly vias: readonly string[];
+  readonly routes: readonly string[];
+  readonly recordRoutes: readonly string[];
+  readonly from: string;
+  readonly to: string;
+  readonly cseq: number;
   /** To tags of the provisional responses so far: ours for one that came in. */
-  toTags: z.array(z.string()),
-  legId: z.string().nullable(),
+  readonly toTags: readonly string[];
+  readonly legId: string | null;
   /** For one we sent: the 2xx that our Asterisk did not live to acknowledge. */
-  answeredBy: z.object({ toTag: z.string(), contact: z.string(), recordRoutes: z.array(z.string()) }).nullable(),
-  sentMs: z.number(),
-});
-export type OpenInvite = Readonly<z.infer<typeof openInviteSchema>>;
+  readonly answeredBy: {
+    readonly toTag: string;
+    readonly contact: string;
+    readonly recordRoutes: readonly string[];
+  } | null;
+  readonly sentMs: number;
+}
 
 /** What an Asterisk said of a dialog itself, by CHANNEL(pjsip,…); undefined for what it did not say. */
 export interface DialogFacts {

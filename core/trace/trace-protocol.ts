@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { TraceRefusal } from './trace-intake.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
-import { dialogSchema, openInviteSchema, type Dialog, type DialogFacts } from '../ledger/dialog.js';
-import { wholeTraceMessageSchema } from './trace-message.js';
+import type { Dialog, DialogFacts, OpenInvite } from '../ledger/dialog.js';
+import type { WholeTraceMessage } from './trace-message.js';
 
 /** The worker's `workerData`. */
 export interface WorkerStart {
@@ -75,16 +75,14 @@ export const traceCountersSchema = z.object({
 
 export type TraceCounters = Readonly<z.infer<typeof traceCountersSchema>>;
 
-export const fromWorkerSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('listening'), port: count }),
-  z.object({ kind: z.literal('failed'), code: z.string(), reason: z.string() }),
-  z.object({ kind: z.literal('legs'), legs: z.array(z.tuple([z.string(), z.string()])) }),
-  z.object({ kind: z.literal('messages'), id: count, messages: z.array(wholeTraceMessageSchema) }),
-  z.object({ kind: z.literal('found'), id: count, callIds: z.array(z.string()) }),
-  z.object({ kind: z.literal('dialogs'), id: count, dialogs: z.array(dialogSchema) }),
-  z.object({ kind: z.literal('openInvites'), id: count, invites: z.array(openInviteSchema) }),
-  z.object({ kind: z.literal('ledger'), changed: z.array(dialogSchema), ended: z.array(z.string()) }),
-  z.object({ kind: z.literal('counters'), id: count, counters: traceCountersSchema }),
-]);
-
-export type FromWorker = z.infer<typeof fromWorkerSchema>;
+/** Of this program's own making, as what goes the other way: a type, and no schema. To check every dialog cost more than all that is done about it. */
+export type FromWorker =
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'failed'; readonly code: string; readonly reason: string }
+  | { readonly kind: 'legs'; readonly legs: readonly (readonly [legId: string, callId: string])[] }
+  | { readonly kind: 'messages'; readonly id: number; readonly messages: readonly WholeTraceMessage[] }
+  | { readonly kind: 'found'; readonly id: number; readonly callIds: readonly string[] }
+  | { readonly kind: 'dialogs'; readonly id: number; readonly dialogs: readonly Dialog[] }
+  | { readonly kind: 'openInvites'; readonly id: number; readonly invites: readonly OpenInvite[] }
+  | { readonly kind: 'ledger'; readonly changed: readonly Dialog[]; readonly ended: readonly string[] }
+  | { readonly kind: 'counters'; readonly id: number; readonly counters: TraceCounters };

@@ -10,13 +10,7 @@ import { LegCallIds } from './leg-call-ids.js';
 import type { TraceFarm } from './trace-farm.js';
 import type { TraceLimits } from './trace-log.js';
 import type { WholeTraceMessage } from './trace-message.js';
-import {
-  fromWorkerSchema,
-  type FromWorker,
-  type ToWorker,
-  type TraceCounters,
-  type WorkerStart,
-} from './trace-protocol.js';
+import type { FromWorker, ToWorker, TraceCounters, WorkerStart } from './trace-protocol.js';
 
 export interface TraceOptions {
   /** Where HEP is heard: an inside address of the daemon. */
@@ -198,20 +192,14 @@ export class Trace {
     }
     this.#worker = worker;
     this.#posted = new Posted(posted);
-    worker.on('message', value => this.#heard(value));
+    worker.on('message', (message: FromWorker) => this.#heard(message));
     worker.on('error', error => this.#log.error({ error }, `the trace's thread failed: ${messageOf(error)}`));
     worker.on('exit', () => this.#lost(worker));
     // What changed while the thread was starting.
     this.#post({ kind: 'farm', farm: this.#farm });
   }
 
-  #heard(value: unknown): void {
-    const parsed = fromWorkerSchema.safeParse(value);
-    if (!parsed.success) {
-      this.#log.error({ error: parsed.error }, "the trace's thread said what is not of its protocol");
-      return;
-    }
-    const message = parsed.data;
+  #heard(message: FromWorker): void {
     switch (message.kind) {
       case 'legs':
         for (const [legId, callId] of message.legs) {
@@ -290,7 +278,7 @@ async function listening(worker: Worker, { address, port }: TraceOptions): Promi
       cause,
     );
   });
-  const said = fromWorkerSchema.parse(first[0]);
+  const said = first[0] as FromWorker;
   if (said.kind === 'listening') return said.port;
   const reason = said.kind === 'failed' ? said.reason : said.kind;
   throw new HoldfastError('ADDRESS_TAKEN', `cannot hear HEP at ${address}:${port}/udp: ${reason}`, {
