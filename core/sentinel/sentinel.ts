@@ -92,7 +92,8 @@ export class Sentinel {
   }
 
   #post(message: ToSentinel): void {
-    this.#worker?.postMessage(message);
+    if (!this.#worker) return;
+    this.#worker.postMessage(message);
     this.#posted.note();
   }
 

@@ -244,7 +244,8 @@ export class Trace {
   }
 
   #post(message: ToWorker): void {
-    this.#worker?.postMessage(message);
+    if (!this.#worker) return;
+    this.#worker.postMessage(message);
     this.#posted.note();
   }
 
