@@ -135,7 +135,9 @@ const hear = (message: ToWorker): void => {
 };
 port.on('message', (message: ToWorker) => {
   posted.handled();
-  arrivals.afterwards(() => hear(message));
+  // What is told holds for all that comes after it; what is asked waits for all that came before, and the end for all answers.
+  if ('id' in message || message.kind === 'close') arrivals.afterwards(() => hear(message));
+  else hear(message);
 });
 
 const telling = setInterval(() => {
