@@ -32,6 +32,7 @@ const backlog = new Backlog(({ data, sender, atMs }) => intake.take(data, sender
 const posted = new Posted(start.posted);
 let napMs = 0;
 const arrivals = new Arrivals(() => {
+  tellLegs();
   if (!backlog.isDraining) posted.nap(napMs);
 });
 /** How long a change of a dialog may be known to this thread only. */
@@ -41,11 +42,13 @@ const pruneEveryMs = 60_000;
 /** All legs that were learnt from one batch of datagrams go in one message. */
 function tellLeg(legId: string, callId: string): void {
   newLegs.push([legId, callId]);
-  if (newLegs.length > 1) return;
-  setImmediate(() => {
-    send({ kind: 'legs', legs: newLegs });
-    newLegs = [];
-  });
+  if (newLegs.length === 1) setImmediate(tellLegs);
+}
+
+/** Before an answer, which whoever asked may compare with them, and before a nap. */
+function tellLegs(): void {
+  if (newLegs.length > 0) send({ kind: 'legs', legs: newLegs });
+  newLegs = [];
 }
 
 function messagesOf(callId: string, whole: boolean): WholeTraceMessage[] {
@@ -84,7 +87,10 @@ function droppedByKernel(): number | null {
 
 const hear = (message: ToWorker): void => {
   // Whoever asks, asks for what is known by now.
-  if ('id' in message) backlog.flush();
+  if ('id' in message) {
+    backlog.flush();
+    tellLegs();
+  }
   switch (message.kind) {
     case 'farm':
       intake.setFarm(message.farm);
