@@ -68,6 +68,12 @@ auto_aliases=no
 ${streamGlobals(model)}
 dns=no
 rev_dns=no
+# Whoever asks for a name keeps a process waiting, and all of them may ask at once.
+dns_retr_time=1
+dns_retr_no=1
+dns_servers_no=2
+dns_use_search_list=no
+dns_try_ipv6=no
 server_signature=no
 sip_warning=0
 max_while_loops=10000

@@ -49,7 +49,7 @@ let next: NodeJS.Immediate | undefined = setImmediate(turn);
 
 /**
  * The sockets are looked at between two turns, and the thread sleeps in the turn: an answer is read with all others of the last
- * `processEveryMs`, and before anybody is judged. To wake up for each costs more than all the rest.
+ * `processEveryMs`, and before anybody is judged.
  */
 function turn(): void {
   if (performance.now() >= dueMs) {

@@ -1,0 +1,108 @@
+// Hosts that only have a name (a gateway's, a phone's Contact) while DNS says nothing: a Kamailio asks in the process that has the request, and all others wait behind it.
+import assert from 'node:assert/strict';
+import { createSocket, type Socket } from 'node:dgram';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ports, type FarmNode } from '../../core/farm/farm-plan.js';
+import type { NodeRenderer } from '../../core/ports/node-host.js';
+import { SipMessage } from '../harness/sip-message.js';
+import { waitFor } from '../harness/wait-for.js';
+import { EdgeLab } from './kamailio-lab.js';
+
+/** As many as there are processes that take requests inside. */
+const names = Array.from({ length: 8 }, (_, i) => `gateway${i}.example:${ports.sip}`);
+
+describe('a name server that says nothing', () => {
+  let lab: EdgeLab;
+  let folder: string;
+  let kamailio: FarmNode;
+  let daemon: Socket;
+  let nameServer: Socket;
+  let queries = 0;
+  const answered = new Set<string>();
+
+  before(async () => {
+    lab = await EdgeLab.up();
+    folder = await mkdtemp(join(tmpdir(), 'holdfast-names-'));
+    nameServer = await bound(53, lab.address(53));
+    nameServer.on('message', () => queries++);
+    daemon = await bound(0, lab.plan.daemonAddress);
+    daemon.on('message', data => answered.add(SipMessage.parse(data)?.callId ?? ''));
+    [kamailio] = lab.nodes('kamailio') as [FarmNode];
+    const resolver = join(folder, 'resolv.conf');
+    await writeFile(resolver, `nameserver ${lab.address(53)}\nsearch a.test b.test\n`);
+    await lab.host.stop(kamailio.name);
+    await lab.start(kamailio, withResolver(lab.renderer, resolver));
+    await isAnswered('a start');
+  });
+  after(async () => {
+    daemon.close();
+    nameServer.close();
+    await lab.down();
+    await rm(folder, { recursive: true });
+  });
+
+  function send(uri: string, id: string, route: readonly string[]): void {
+    const { port, address } = daemon.address();
+    const lines = [
+      `OPTIONS ${uri} SIP/2.0`,
+      `Via: SIP/2.0/UDP ${address}:${port};branch=z9hG4bK${id};rport`,
+      ...['Max-Forwards: 5', `From: <sip:${address}>;tag=${id}`, `To: <${uri}>`, `Call-ID: ${id}`, 'CSeq: 1 OPTIONS'],
+      ...[...route, 'Content-Length: 0', '', ''],
+    ];
+    daemon.send(lines.join('\r\n'), ports.sip, kamailio.address);
+  }
+
+  async function isAnswered(what: string, deadlineMs = 15_000): Promise<void> {
+    const id = what.replace(' ', '-');
+    await waitFor(
+      `an answer after ${what}`,
+      () => {
+        if (!answered.has(id)) send(`sip:${kamailio.address}:${ports.sip}`, id, []);
+        return answered.has(id);
+      },
+      { everyMs: 100, deadlineMs, describe: () => lab.logs() },
+    );
+  }
+
+  function callAll(round: string): void {
+    const route = [`Route: <sip:${lab.plan.privateVip}:${ports.sip};lr>`];
+    names.forEach((name, i) => send(`sip:${name}`, `${round}${i}`, route));
+  }
+
+  test('is asked once for each name, and not again while that is remembered; then the Kamailio goes on', async () => {
+    callAll('first');
+    await waitFor('it to be asked', () => queries > 0, { describe: () => lab.logs() });
+    // By Kamailio's defaults, which ask four times, and by the search list too: after forty seconds.
+    await isAnswered('silence');
+    assert.equal(queries, names.length);
+    callAll('second');
+    await isAnswered('another try');
+    assert.equal(queries, names.length);
+  });
+});
+
+function bound(port: number, address: string): Promise<Socket> {
+  const socket = createSocket('udp4');
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject).bind(port, address, () => resolve(socket));
+  });
+}
+
+/** The Kamailio sees another /etc/resolv.conf, by a mount namespace of its own. */
+function withResolver(renderer: NodeRenderer, resolver: string): NodeRenderer {
+  return {
+    voices: node => renderer.voices(node),
+    setup: (node, folder) => {
+      const setup = renderer.setup(node, folder);
+      const { command, args } = setup.process;
+      const mounted = `mount --bind ${resolver} /etc/resolv.conf && exec "$0" "$@"`;
+      return {
+        ...setup,
+        process: { ...setup.process, command: 'unshare', args: ['-m', 'sh', '-c', mounted, command, ...args] },
+      };
+    },
+  };
+}
