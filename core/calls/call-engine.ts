@@ -1,5 +1,5 @@
 // The call engine: turns what the Asterisks tell into events of calls, and brings calls back after a blind time.
-import { messageOf } from '../errors.js';
+import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import {
@@ -223,7 +223,10 @@ export class CallEngine {
         if (leg.recovering !== null) continue;
         this.#log.info({ leg: leg.id, sipCallId: leg.sipCallId }, `${leg.id} has hung up without its node: ending it`);
         const { channels } = this.#options.asterisks.node(leg.node).ari;
-        void channels.hangup({ channelId: leg.id }).catch(() => undefined);
+        // Where it has no such channel, its end was not heard.
+        void channels.hangup({ channelId: leg.id }).catch((error: unknown) => {
+          if (HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404) this.legGone(leg.id);
+        });
       }
     }, goneGraceMs).unref();
   }

@@ -56,7 +56,7 @@ export class LegRecovery {
   readonly #options: LegRecoveryOptions;
   readonly #beganMs = Date.now();
   #happened: (what: Happened) => void = () => undefined;
-  #waiting: Promise<Happened> | undefined;
+  #isWaiting = false;
   #ariFailures = 0;
   /** The last INVITE was answered, and not with a 2xx. */
   #isRefused = false;
@@ -105,7 +105,7 @@ export class LegRecovery {
 
   /** Told what happens to the channel; true when it was waited for. */
   hears(event: AriEvent): boolean {
-    if (!this.#waiting) return false;
+    if (!this.#isWaiting) return false;
     if (event.type === 'StasisStart') this.#happened({ kind: 'up' });
     else if (event.type === 'ChannelDestroyed')
       this.#happened({ kind: 'refused', sipStatus: finalStatus(event.tech_cause, event.cause) });
@@ -146,7 +146,7 @@ export class LegRecovery {
   }
 
   #notTaken(node: string, error: unknown): LegOutcome {
-    this.#waiting = undefined;
+    this.#happened({ kind: 'nodeDied' });
     this.#ariFailures++;
     const reason = `${node} did not take it: ${messageOf(error)}`;
     return this.#ariFailures < ariAttempts ? this.#elsewhere(reason) : { result: 'failed', reason };
@@ -177,14 +177,16 @@ export class LegRecovery {
 
   /** Asterisk itself gives up after `answerSeconds`; this is the net below. */
   #wait(): Promise<Happened> {
-    let late: NodeJS.Timeout | undefined;
-    this.#waiting = new Promise<Happened>(resolve => {
-      this.#happened = resolve;
-      late = setTimeout(() => resolve({ kind: 'refused', sipStatus: 408 }), (answerSeconds + 2) * 1000);
-    }).finally(() => {
-      clearTimeout(late);
-      this.#waiting = undefined;
+    return new Promise(resolve => {
+      const late = setTimeout(() => this.#happened({ kind: 'refused', sipStatus: 408 }), (answerSeconds + 2) * 1000);
+      this.#isWaiting = true;
+      this.#happened = what => {
+        // In this turn: what Asterisk says right behind it, of a phone that hangs up at once, is not for us any more.
+        this.#isWaiting = false;
+        this.#happened = () => undefined;
+        clearTimeout(late);
+        resolve(what);
+      };
     });
-    return this.#waiting;
   }
 }

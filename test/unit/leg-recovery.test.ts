@@ -69,6 +69,13 @@ test('one that was there and is gone is asked for again', async () => {
   assert.equal((await outcome).result, 'recovered');
 });
 
+test('a phone that hangs up behind its answer, in the same turn, is left to its call', async () => {
+  const { leg } = recovery([taken], false);
+  const outcome = leg.run('call-2', 'new');
+  assert.deepEqual([hear(leg, 'StasisStart'), hear(leg, 'ChannelDestroyed')], [true, false]);
+  assert.equal((await outcome).result, 'recovered');
+});
+
 test('the pause after a refusal is longer after many, and differs by chance: two that recover one dialog part', () => {
   assert.deepEqual(
     [1, 3, 5, 7, 20].map(attempt => [pauseAfter(attempt, 0), pauseAfter(attempt, 1)]),
