@@ -99,6 +99,21 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 
+  for (const nth of ['first', 'second', 'third']) {
+    test(
+      `a phone hangs up right behind its 200, the ${nth} of three: the other side ends with a BYE`,
+      { timeout: 180_000 },
+      shared.scene(async death => {
+        const pair = await call();
+        const [, before = 0] = pair.reinvites;
+        await death();
+        await waitFor('the re-INVITE', () => pair.callee.reinvites.length > before, { everyMs: 1 });
+        assert.equal(await pair.callee.hangup(), 200, pair.callee.ladder());
+        assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+      }),
+    );
+  }
+
   for (const status of [481, 488]) {
     test(
       `a phone answers ${status}: the other side ends with a BYE`,
