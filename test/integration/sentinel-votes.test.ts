@@ -26,13 +26,29 @@ function cpuMs(pid: number): number {
 function setPriorities(pid: number, nice: number): void {
   const group = `/proc/${pid}/autogroup`;
   if (existsSync(group)) writeFileSync(group, `${nice}`);
-  for (const thread of readdirSync(`/proc/${pid}/task`)) setPriority(Number(thread), nice);
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      setPriority(Number(thread), nice);
+    } catch (error) {
+      // It has ended meanwhile.
+      if (existsSync(`/proc/${pid}/task/${thread}`)) throw error;
+    }
+  }
 }
 
 /** Binds all threads of a process to these cores, as taskset(1) writes them; gives back what lets them go. */
 function bind(pid: number, cores: string): () => void {
   const all = `0-${cpus().length - 1}`;
-  const to = (list: string): void => void execFileSync('taskset', ['-a', '-cp', list, `${pid}`]);
+  const to = (list: string): void => {
+    for (;;) {
+      try {
+        return void execFileSync('taskset', ['-a', '-cp', list, `${pid}`], { stdio: 'pipe' });
+      } catch (error) {
+        // A thread has ended between the look for all of them and its turn: those after it were left out.
+        if (!existsSync(`/proc/${pid}`) || !String(error).includes('No such process')) throw error;
+      }
+    }
+  };
   to(cores);
   return () => to(all);
 }
