@@ -93,17 +93,29 @@ export class EdgeLab {
     }
     for (const node of lab.nodes('rtpengine')) await lab.start(node);
     for (const node of lab.nodes('kamailio')) await lab.start(node);
+    await lab.#areEqual();
+    await lab.balancer.apply(lab.nodes('kamailio'));
+    return lab;
+  }
+
+  /** Starts those Kamailios again that have died, as the farm's keeper does; gives their names. */
+  async revive(): Promise<readonly string[]> {
+    const dead = this.nodes('kamailio').filter(node => !this.host.process(node.name));
+    for (const node of dead) await this.start(node);
+    if (dead.length > 0) await this.#areEqual();
+    return dead.map(node => node.name);
+  }
+
+  async #areEqual(): Promise<void> {
     await waitFor(
       'every Kamailio to hold its lists and tables',
       async () => {
-        const reports = await lab.edge.apply(lab.state);
+        const reports = await this.edge.apply(this.state);
         if (reports.every(report => report.equal)) return true;
         throw new Error(JSON.stringify(reports));
       },
-      { deadlineMs: 15_000, describe: () => lab.logs() },
+      { deadlineMs: 15_000, describe: () => this.logs() },
     );
-    await lab.balancer.apply(lab.nodes('kamailio'));
-    return lab;
   }
 
   async down(): Promise<void> {
