@@ -98,10 +98,16 @@ export class EdgeLab {
     return lab;
   }
 
-  /** Starts those Kamailios again that have died, as the farm's keeper does; gives their names. */
+  /** Starts those Kamailios again that answer no more, as the farm's keeper does; gives their names. */
   async revive(): Promise<readonly string[]> {
-    const dead = this.nodes('kamailio').filter(node => !this.host.process(node.name));
-    for (const node of dead) await this.start(node);
+    const reports = await this.edge.apply(this.state);
+    const dead = this.nodes('kamailio').filter(
+      ({ name }) => !reports.some(({ instance, equal }) => instance === name && equal),
+    );
+    for (const node of dead) {
+      await this.host.stop(node.name);
+      await this.start(node);
+    }
     if (dead.length > 0) await this.#areEqual();
     return dead.map(node => node.name);
   }
