@@ -75,7 +75,7 @@ export const traceCountersSchema = z.object({
 
 export type TraceCounters = Readonly<z.infer<typeof traceCountersSchema>>;
 
-/** Of this program's own making, as what goes the other way: a type, and no schema. To check every dialog cost more than all that is done about it. */
+/** Of this program's own making, as what goes the other way: a type, and no schema. */
 export type FromWorker =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'failed'; readonly code: string; readonly reason: string }

@@ -98,13 +98,15 @@ export class EdgeLab {
     return lab;
   }
 
-  /** Starts those Kamailios again that answer no more, as the farm's keeper does; gives their names. */
-  async revive(): Promise<readonly string[]> {
+  /** Starts those Kamailios again that answer no more, as the farm's keeper does, and gives their names. Throws where one's log does not tell of this death. */
+  async revive(death: RegExp): Promise<readonly string[]> {
     const reports = await this.edge.apply(this.state);
     const dead = this.nodes('kamailio').filter(
       ({ name }) => !reports.some(({ instance, equal }) => instance === name && equal),
     );
     for (const node of dead) {
+      const said = await this.host.logTail(node.name, 100);
+      if (!death.test(said)) throw new Error(`${node.name} answers no more:\n${said}`);
       await this.host.stop(node.name);
       await this.start(node);
     }

@@ -1,6 +1,7 @@
 // Phones on TCP and TLS through three real Kamailios: whichever instance a message meets, it finds its connection.
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { IncomingCall } from '../harness/incoming-call.js';
@@ -124,9 +125,10 @@ for (const transport of ['TCP', 'TLS'] as const) {
 }
 
 describe('Connections of strangers', () => {
-  // One of Debian 12 may die of broken handshakes (docs/tls.md); the farm's keeper starts it again.
+  // One of Debian 12 may corrupt its memory over broken handshakes (docs/tls.md); the farm's keeper starts it again.
   after(async () => {
-    for (const name of await lab.revive()) console.log(`${name} died of broken handshakes, and was started again`);
+    const dead = await lab.revive(/child process \d+ exited by a signal (6|11)\b/);
+    for (const name of dead) console.log(`${name} died of a corrupt memory, and was started again`);
   });
 
   it('end when they are silent, and those of phones do not', async () => {
@@ -235,8 +237,8 @@ describe('SYNs in the name of a phone', () => {
       return socket.on('error', () => undefined);
     });
     try {
-      // Each SYN is sent again by then, as whoever forges them may do.
-      await delay(1_500);
+      // As whoever forges them may do.
+      await waitFor('each SYN to be sent again', () => synsSentAgain(lab.address(host)) === count);
       assert.equal(begun.filter(one => one.connecting).length, count);
       for (const transport of ['TCP', 'TLS'] as const) {
         const alice = await phone(transport, host);
@@ -248,6 +250,12 @@ describe('SYNs in the name of a phone', () => {
     }
   });
 });
+
+/** Of an address: how many connections have had no answer to their first SYN, and have sent another, as ss(8) tells it. */
+function synsSentAgain(address: string): number {
+  const lines = execFileSync('ss', ['-Htno', 'state', 'syn-sent', 'src', address], { encoding: 'utf8' });
+  return (lines.match(/timer:\(on,[^,]+,[1-9]/g) ?? []).length;
+}
 
 /** Sends its octets one by one for as long as it is let. */
 class SlowStranger {

@@ -71,10 +71,12 @@ describe('The nap', () => {
     ours.nap(60_000);
     ours.handled();
     const source = `const { workerData: memory } = require('node:worker_threads');
-      setTimeout(() => { const count = new Int32Array(memory); Atomics.add(count, 0, 1); Atomics.notify(count, 0); }, 20);`;
+      const count = new Int32Array(memory);
+      // Until somebody sleeps who can be woken.
+      while (Atomics.notify(count, 0) === 0);`;
     const worker = new Worker(source, { eval: true, workerData: memory });
-    await once(worker, 'online');
+    const ended = once(worker, 'exit');
     ours.nap(60_000);
-    await once(worker, 'exit');
+    await ended;
   });
 });
