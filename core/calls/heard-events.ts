@@ -1,5 +1,5 @@
 // What an Asterisk tells of a leg's channel, as an event of the leg's call.
-import { receivedEnd, type AriEvent } from '../ports/asterisk.js';
+import { receivedEnd, type AriEvent, type EventOf } from '../ports/asterisk.js';
 import type { CallEvent } from './call-machine.js';
 import type { ReplacedDialog } from './call-record.js';
 import { endHeaders, type PassingRules } from './passed-headers.js';
@@ -12,8 +12,6 @@ export interface HeardEvent {
   readonly id: string;
   readonly event: CallEvent;
 }
-
-type EventOf<Type extends AriEvent['type']> = Extract<AriEvent, { type: Type }>;
 
 /** Of a leg that Asterisk ends as no RTP comes (rtp_check_timeout() of res_pjsip_sdp_rtp.c); a phone that gives it says so in its BYE. */
 const rtpTimeoutCause = 44;

@@ -119,6 +119,8 @@ export type AriEvent = AriEventBase &
     | { readonly type: 'PlaybackFinished'; readonly playback: { readonly id: string; readonly state: string } }
   );
 
+export type EventOf<Type extends AriEvent['type']> = Extract<AriEvent, { type: Type }>;
+
 /**
  * ARI operations on one Asterisk. Each has a deadline of its own and throws HoldfastError: ARI_TIMEOUT, ARI_UNREACHABLE,
  * or ARI_REFUSED with `details.status` (the HTTP status, e.g. 404 for a channel that is gone).

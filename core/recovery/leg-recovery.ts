@@ -1,4 +1,5 @@
 // Recovers one session: sends its INVITE from a node, waits for what comes of it, and tries again where that is worth while.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../errors.js';
 import {
   bridgeVariable,
@@ -6,6 +7,7 @@ import {
   trunkEndpointName,
   type AriClient,
   type AriEvent,
+  type EventOf,
 } from '../ports/asterisk.js';
 import { finalStatus } from '../calls/sip-status.js';
 import { judgeAnswer } from './recovery-plan.js';
@@ -30,7 +32,10 @@ export interface LegRecoveryOptions {
 }
 
 type Happened =
-  { readonly kind: 'up' } | { readonly kind: 'refused'; readonly sipStatus: number } | { readonly kind: 'nodeDied' };
+  | { readonly kind: 'up' }
+  | { readonly kind: 'hungUp' }
+  | { readonly kind: 'refused'; readonly sipStatus: number }
+  | { readonly kind: 'nodeDied' };
 
 /** Pauses before another INVITE, in the mean; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
 const pausesMs = [100, 100, 200, 200, 400, 400, 1000];
@@ -49,8 +54,10 @@ const answerSeconds = 8;
 /** The channel of an attempt that was refused leaves its name behind for some ms; one starved of CPU, for longer. */
 const lookAgainMs = 50;
 const mostLooks = 40;
-/** How often a node may fail to take the order before another is asked. */
+/** How many nodes may refuse the order before it is given up. */
 const ariAttempts = 2;
+/** How long the sentinel may take to find that a node which an order did not reach is dead. */
+const unreachedMs = 100;
 
 export class LegRecovery {
   readonly #options: LegRecoveryOptions;
@@ -84,6 +91,7 @@ export class LegRecovery {
     for (;;) {
       if ('result' in happened) return happened;
       if (happened.kind === 'up') return { result: 'recovered', reason: 'answered' };
+      if (happened.kind === 'hungUp') return { result: 'gone', reason: 'the far end hung up as it answered' };
       if (happened.kind === 'nodeDied') return this.#elsewhere(`${node} died too`);
       const { sipStatus } = happened;
       this.#isRefused = true;
@@ -98,7 +106,7 @@ export class LegRecovery {
           sipStatus,
         };
       }
-      await new Promise(resolve => setTimeout(resolve, pauseAfter(this.attempts)));
+      await sleep(pauseAfter(this.attempts));
       happened = await this.#invite(node);
     }
   }
@@ -107,8 +115,7 @@ export class LegRecovery {
   hears(event: AriEvent): boolean {
     if (!this.#isWaiting) return false;
     if (event.type === 'StasisStart') this.#happened({ kind: 'up' });
-    else if (event.type === 'ChannelDestroyed')
-      this.#happened({ kind: 'refused', sipStatus: finalStatus(event.tech_cause, event.cause) });
+    else if (event.type === 'ChannelDestroyed') this.#happened(endOf(event));
     return event.type === 'StasisStart' || event.type === 'ChannelDestroyed';
   }
 
@@ -131,12 +138,12 @@ export class LegRecovery {
         return await answered;
       } catch (error) {
         const isTaken = HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 409;
-        if (!isTaken || looks === mostLooks) return this.#notTaken(node, error);
+        if (!isTaken || looks === mostLooks) return await this.#notTaken(node, error, answered);
       }
       // From an order whose answer was lost: then what happens to it will be heard. Else it is the channel of the last attempt,
       // of whose end we have heard before Asterisk has forgotten its name.
       if (!this.#isRefused && (await this.#isThere(node))) return answered;
-      await new Promise(resolve => setTimeout(resolve, lookAgainMs));
+      await sleep(lookAgainMs);
     }
   }
 
@@ -145,11 +152,20 @@ export class LegRecovery {
     return found.then(() => true).catch(() => false);
   }
 
-  #notTaken(node: string, error: unknown): LegOutcome {
-    this.#happened({ kind: 'nodeDied' });
-    this.#ariFailures++;
+  async #notTaken(node: string, error: unknown, answered: Promise<Happened>): Promise<Happened | LegOutcome> {
     const reason = `${node} did not take it: ${messageOf(error)}`;
-    return this.#ariFailures < ariAttempts ? this.#elsewhere(reason) : { result: 'failed', reason };
+    const isUnreached = HoldfastError.is(error, 'ARI_UNREACHABLE');
+    if (isUnreached) {
+      // As like as not it has died, too, and the sentinel is about to say so. If it has taken the order nevertheless, that is heard.
+      const heard = await Promise.race([answered, sleep(unreachedMs)]);
+      if (heard !== undefined && heard.kind !== 'nodeDied') return heard;
+    }
+    this.#happened({ kind: 'nodeDied' });
+    if (!isUnreached) this.#ariFailures++;
+    const isOver = isUnreached
+      ? Date.now() - this.#beganMs > this.#options.patienceMs()
+      : this.#ariFailures === ariAttempts;
+    return isOver ? { result: 'failed', reason } : this.#elsewhere(reason);
   }
 
   #elsewhere(reason: string): LegOutcome {
@@ -189,4 +205,10 @@ export class LegRecovery {
       };
     });
   }
+}
+
+/** How an attempt's channel ended that never came up. A 2xx is Asterisk's to a BYE: it overtook the far end's answer to the INVITE (patches/0010). */
+function endOf({ tech_cause: status, cause }: EventOf<'ChannelDestroyed'>): Happened {
+  if (status !== undefined && status >= 200 && status < 300) return { kind: 'hungUp' };
+  return { kind: 'refused', sipStatus: finalStatus(status, cause) };
 }

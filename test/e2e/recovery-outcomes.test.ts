@@ -114,6 +114,26 @@ describe('a call node dies, and', { concurrency: true }, () => {
     );
   }
 
+  test(
+    'a phone hangs up, and its BYE overtakes its 200: it gets its 200, and the other side ends with a BYE',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      const { callId, reinvites } = pair.callee;
+      const before = reinvites.length;
+      // Sent again after the BYE.
+      bob.loseNext(
+        ({ direction, message }) =>
+          direction === 'sent' && message.callId === callId && message.status === 200 && message.method === 'INVITE',
+      );
+      await death();
+      await waitFor('the re-INVITE', () => pair.callee.reinvites.length > before, { everyMs: 1 });
+      assert.equal(await pair.callee.hangup(), 200, pair.callee.ladder());
+      assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
+      await bob.received('the ACK', one => isAck(one, callId, pair.callee.reinvites.at(-1)?.cseq), 10_000);
+    }),
+  );
+
   for (const status of [481, 488]) {
     test(
       `a phone answers ${status}: the other side ends with a BYE`,

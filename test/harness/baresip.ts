@@ -12,6 +12,8 @@ import type { RtpMeter } from './rtp-meter.js';
 import { waitFor } from './wait-for.js';
 
 const controlPort = 4444;
+/** Each phone has ports of its own: what another one hears is no matter of its tap. Of other processes' phones they differ by chance. */
+let nextRtpPort = 2 * randomInt(5_000, 9_000);
 /** ausine plays at this rate only (modules/ausine). */
 const toneRate = 48_000;
 
@@ -56,8 +58,8 @@ export class Baresip extends DebianPhone {
   /** Starts one, and resolves when it is registered. */
   static async start(options: BaresipOptions): Promise<Baresip> {
     const folder = await PhoneProcess.folder('baresip');
-    const from = 2 * randomInt(5_000, 9_900);
-    const rtpPorts = { from, to: from + 19 };
+    const rtpPorts = { from: nextRtpPort, to: nextRtpPort + 19 };
+    nextRtpPort += 20;
     await writeFile(join(folder, 'config'), config(options, folder, rtpPorts));
     await writeFile(join(folder, 'accounts'), account(options));
     await writeFile(join(folder, 'contacts'), '');

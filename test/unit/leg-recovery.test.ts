@@ -76,6 +76,30 @@ test('a phone that hangs up behind its answer, in the same turn, is left to its 
   assert.equal((await outcome).result, 'recovered');
 });
 
+test('a BYE that overtakes the answer to our INVITE is the end of the session, not its failure', async () => {
+  const { leg } = recovery([taken], false);
+  const outcome = leg.run('call-2', 'new');
+  hear(leg, 'ChannelDestroyed', 200);
+  assert.equal((await outcome).result, 'gone');
+});
+
+test('nodes that cannot be reached do not fail a session, however many: those that refuse it do', async () => {
+  const unreachable = (): Promise<undefined> => Promise.reject(new HoldfastError('ARI_UNREACHABLE', 'not reached'));
+  const { leg } = recovery([unreachable, unreachable, unreachable, () => Promise.reject(refused(500))], false);
+  const results: string[] = [];
+  for (let i = 0; i < 5; i++) results.push((await leg.run('call-2', 'new')).result);
+  assert.deepEqual(results, [...Array<string>(4).fill('again elsewhere'), 'failed']);
+});
+
+test('an order whose answer was lost with the connection, and that was taken, is heard', async () => {
+  const lost = (): Promise<undefined> => Promise.reject(new HoldfastError('ARI_UNREACHABLE', 'connection lost'));
+  const { leg, asked } = recovery([lost], true);
+  const outcome = leg.run('call-2', 'new');
+  await waitFor('the order', () => asked.length === 1);
+  hear(leg, 'StasisStart');
+  assert.equal((await outcome).result, 'recovered');
+});
+
 test('the pause after a refusal is longer after many, and differs by chance: two that recover one dialog part', () => {
   assert.deepEqual(
     [1, 3, 5, 7, 20].map(attempt => [pauseAfter(attempt, 0), pauseAfter(attempt, 1)]),
