@@ -17,6 +17,8 @@ export interface Expected {
   readonly body?: string;
   /** Variables of SIPp's to keep header values in, by name: `{ rseq: 'RSeq' }` gives `[$rseq]`. */
   readonly keep?: Readonly<Record<string, string>>;
+  /** Told to the test when it comes, as `mark()` does; `[found]` in it is what `body` has found. */
+  readonly mark?: string;
 }
 
 /** Responses that may come before a later one, in any number. */
@@ -61,8 +63,11 @@ export class SippScenario {
     return this;
   }
 
-  /** A request: the INVITE that makes the call, or any in its dialog. ACK has the CSeq of the INVITE sent last. */
-  send(method: string, { headers = [], sdp = '' }: Bearing = {}): this {
+  /**
+   * A request: the INVITE that makes the call, or any in its dialog. ACK has the CSeq of the INVITE sent last. `once`: it is not sent again,
+   * and SIPp answers other requests before this one is answered.
+   */
+  send(method: string, { headers = [], sdp = '', once = method === 'ACK' }: Bearing & { once?: boolean } = {}): this {
     if (method !== 'ACK') this.#cseq++;
     if (method === 'INVITE') {
       this.#inviteCseq = this.#cseq;
@@ -82,7 +87,7 @@ export class SippScenario {
       ...(method === 'ACK' || method === 'BYE' ? [] : [contact]),
       ...written(headers),
     ];
-    return this.#send(sending(lines, sdp, method === 'ACK' ? '' : ' retrans="500"'));
+    return this.#send(sending(lines, sdp, once ? '' : ' retrans="500"'));
   }
 
   /** A response to the request received last; `toInvite`: to the INVITE that made the call, whatever came since. */
@@ -142,7 +147,7 @@ export class SippScenario {
 
   /** Tells the test that the scenario has come here. */
   mark(name: string): this {
-    this.#steps.push(`<nop><action><log message="${name}"/></action></nop>`);
+    this.#steps.push(`<nop><action>${logged(name)}</action></nop>`);
     return this;
   }
 
@@ -194,7 +199,7 @@ ${variables === '' ? '' : `<Reference variables="${variables}"/>`}
     ];
   }
 
-  #actionsOf({ header, body, keep = {} }: Expected): string {
+  #actionsOf({ header, body, keep = {}, mark }: Expected): string {
     for (const name of Object.keys(keep)) this.#kept.add(name);
     const check = (where: string, regexp: string): string =>
       `<ereg regexp="${escaped(regexp)}" ${where} check_it="true" assign_to="check${++this.#checks}"/>`;
@@ -204,6 +209,7 @@ ${variables === '' ? '' : `<Reference variables="${variables}"/>`}
       ...Object.entries(keep).map(
         ([variable, name]) => `<ereg regexp="[^ ]+" search_in="hdr" header="${name}:" assign_to="${variable}"/>`,
       ),
+      ...(mark === undefined ? [] : [logged(mark.replace('[found]', `[$check${this.#checks}]`))]),
     ].join('');
   }
 }
@@ -261,6 +267,10 @@ function sending(lines: readonly string[], sdp: string, attributes: string): str
       ? ['Content-Length: 0', '', '']
       : ['Content-Type: application/sdp', 'Content-Length: [len]', '', sdp, ''];
   return `<send${attributes}><![CDATA[\n${[...lines, ...typed].join('\n')}\n]]></send>`;
+}
+
+function logged(mark: string): string {
+  return `<log message="${mark}"/>`;
 }
 
 function written(headers: readonly Header[]): string[] {
