@@ -38,6 +38,8 @@ export type CallEvent =
       readonly lost?: string;
       /** Its Asterisk has given the far end up, which had not said a word. */
       readonly givenUp?: boolean;
+      /** Its CANCEL came before any answer of ours, whatever the record says: that Asterisk's own INVITE session was never up. */
+      readonly cancelled?: boolean;
       /** Its node died before the caller was answered, whatever the record says: the caller was sent `sipStatus` instead. */
       readonly unanswered?: boolean;
       /** Its node died with it. */

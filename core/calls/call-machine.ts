@@ -13,6 +13,7 @@ import {
   retryAfter,
   whyEnded,
   withLeg,
+  type Why,
 } from './call-ending.js';
 import { andThen, unchanged, type CallEvent, type LegEnded, type Routed, type Transition } from './call-events.js';
 import type { ConnectTarget, RejectAnswer } from './call-facts.js';
@@ -264,8 +265,13 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
     sipStatus: wasUp ? null : (leg.sipStatus ?? status),
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
+  if (event.cancelled === true && leg.direction === 'inbound' && leg.recovering === null && call.answeredMs !== null)
+    return neverAnswered(gone, { ...whyEnded(leg, false, event), sipStatus: status }, nowMs);
   if (call.ending) return finishIfEmpty(gone);
-  if (event.unanswered === true) return neverAnswered(gone, status, nowMs);
+  if (event.unanswered === true) {
+    const reason = 'its node died before an answer had reached the caller';
+    return neverAnswered(gone, { by: 'holdfast', reason, sipStatus: status }, nowMs);
+  }
   if (leg.gaveWay || (legId === call.transfer?.referrer && !call.transfer.adds && !leg.ending))
     return parted(gone, legId);
   if (wasUp && !leg.ending && goesOn(gone, around)) return partedFromOthers(gone, legId);
@@ -309,11 +315,11 @@ function beginAgain(call: CallRecord, around: Around): Transition {
 }
 
 /** The caller heard nothing of an answer, also of one that is in the record. */
-function neverAnswered(call: CallRecord, sipStatus: number, nowMs: number): Transition {
+function neverAnswered(call: CallRecord, why: Why & { readonly sipStatus: number }, nowMs: number): Transition {
   const { times } = callerLeg(call);
-  const legs = withLeg(call, callerLeg(call).id, { sipStatus, times: { ...times, answeredMs: null } });
-  const reason = 'its node died before an answer had reached the caller';
-  return end({ ...legs, answeredMs: null }, { by: 'holdfast', reason, sipStatus }, nowMs, nowMs);
+  const legs = withLeg(call, callerLeg(call).id, { sipStatus: why.sipStatus, times: { ...times, answeredMs: null } });
+  const ended = end({ ...legs, answeredMs: null }, why, nowMs, nowMs);
+  return call.ending ? finishIfEmpty(ended.call) : ended;
 }
 
 /** Whom a plugin wants called in a target's place; nobody: the target has failed. */

@@ -86,5 +86,6 @@ function legEnded({ channel, cause, tech_cause }: EventOf<'ChannelDestroyed'>, p
     contacts: contactsOf(fields),
     silent: cause === rtpTimeoutCause && received === '',
     givenUp: tech_cause === 408 && received === '',
+    cancelled: tech_cause === 487 && channel.state !== 'Up',
   };
 }

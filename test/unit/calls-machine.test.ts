@@ -567,6 +567,23 @@ describe('the limits of a call', () => {
     assert.match(cdr.reason, /before an answer had reached the caller/);
   });
 
+  test('a caller whose CANCEL crossed the answer on its way to them was not answered, and pays nothing', () => {
+    const cancelled: CallEvent = { ...ended('caller', 487), cancelled: true };
+    const crossed = play(limited(), answered('c1-1'), cancelled);
+    assert.deepEqual(
+      crossed.actions.filter(action => action.do === 'hangup'),
+      [{ do: 'hangup', leg: 'c1-1', cause: 16 }],
+    );
+    // Asterisk may refuse to answer what is no more before it says that it is gone.
+    const refused: CallEvent = { type: 'hangup', reason: 'answer failed' };
+    for (const before of [crossed.call, play(limited(), answered('c1-1'), refused, cancelled).call]) {
+      const cdr = cdrOf(advance(before, ended('c1-1'), 9_000).call);
+      assert.deepEqual([cdr.outcome, cdr.sipStatus, cdr.endedBy], ['cancelled', 487, 'caller']);
+      assert.deepEqual([cdr.answeredAt, cdr.answeredBy, cdr.billSeconds], [null, null, 0]);
+      assert.deepEqual([cdr.reason, cdr.legs[0]?.answeredAt], ['caller cancelled', null]);
+    }
+  });
+
   test('a leg that was found gone, and one whose session was lost, is not said to have hung up just now', () => {
     const reasonOf = (how: object): string =>
       play(limited(), answered('c1-1'), { ...ended('c1-1'), ...how }).call.ending?.reason ?? '';

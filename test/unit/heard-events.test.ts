@@ -33,6 +33,14 @@ describe('a call hears', () => {
     assert.deepEqual(ended(18, 408, 'Subject: no'), [408, false, false], 'somebody answered 408');
   });
 
+  test('that a caller cancelled what Asterisk has never answered', () => {
+    const cancelled = (state: string, tech_cause?: number): unknown => {
+      const event = heard({ type: 'ChannelDestroyed', channel: channel(state), cause: 127, cause_txt: '', tech_cause });
+      return event?.event.type === 'legEnded' && event.event.cancelled;
+    };
+    assert.deepEqual([cancelled('Ring', 487), cancelled('Up', 487), cancelled('Up')], [true, false, false]);
+  });
+
   test('a REFER with the dialog that it replaces, and no echo of our own word of it', () => {
     const params = [
       { parameter_name: 'to', parameter_value: 'ours' },
