@@ -30,6 +30,7 @@ import type { FlowNotices } from './flows/flow-notices.js';
 import type { OptionsProbe } from './trunks/options-probe.js';
 import type { RegisterClient } from './trunks/register-client.js';
 import type { TrunkGateways } from './trunks/trunk-gateways.js';
+import type { TrunkNames } from './trunks/trunk-names.js';
 import type { TrunkRegistrations } from './trunks/trunk-registrations.js';
 import type { PluginHost } from './plugins/plugin-host.js';
 import type { MediaRecovery } from './recovery/media-recovery.js';
@@ -74,6 +75,7 @@ export interface DaemonParts {
   readonly movedPhones: MovedPhones;
   readonly certificates: CertificateKeeper;
   readonly probe: OptionsProbe;
+  readonly names: TrunkNames;
   readonly gateways: TrunkGateways;
   readonly registerClient: RegisterClient;
   readonly trunkRegistrations: TrunkRegistrations;
@@ -171,6 +173,7 @@ export class Daemon {
     const engines = await book.buryGone(node => host.process(node));
     if (engine.book.size > 0) engines.forEach(died);
     await this.#parts.certificates.start();
+    await this.#parts.names.start();
     await keeper.start(live.plan, progress);
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
@@ -223,6 +226,7 @@ export class Daemon {
     if (allNeeds(changes).includes('endpoint-reload')) await keeper.provision(live.plan.nodes);
     await this.#parts.copies.forgetStrangers();
     this.#trace?.setSources(traceFarmOf(this.#allNodes()));
+    await this.#parts.names.settle();
     await sync.apply('the config was reloaded');
     await this.#parts.certificates.look();
     const words = changes.map(change => change.part);
@@ -270,6 +274,7 @@ export class Daemon {
       async () => this.#parts.trunkRegistrations.close(),
       async () => this.#parts.registerClient.close(),
       async () => this.#parts.gateways.close(),
+      async () => this.#parts.names.close(),
       async () => this.#parts.probe.close(),
       async () => this.#parts.keepAlive.close(),
       async () => this.#parts.standIn.close(),

@@ -42,10 +42,14 @@ function destination({ streams }: EdgeModel): string {
   if ($var(out) == "udp") { $var(out) = "ext"; return; }
   if (!($var(out) =~ "^(${taken.join('|')})$")) route(NO_WAY);
   $var(conid) = 0;
-  $var(host) = $(var(next){uri.host});
+  $var(name) = $(var(next){uri.host});
+  $var(host) = $var(name);
   $var(port) = $(var(next){uri.port});
-  if ($var(port) == "" && $var(out) == "tls") $var(port) = 5061;
-  if ($var(port) == "") $var(port) = 5060;
+  if ($var(port) == 0 && $var(out) == "tls") $var(port) = 5061;
+  if ($var(port) == 0) $var(port) = 5060;
+  $var(at) = "host-" + $(var(name){s.tolower});
+  route(HOST);
+  if ($var(at) != "") $var(host) = $var(at);
   $du = "sip:" + $var(host) + ":" + $var(port) + ";transport=" + $var(out);
   if ($var(out) == "tls") route(TO_TLS_GATEWAY);
 }
@@ -82,10 +86,10 @@ function tlsDestination(model: EdgeModel): string {
   }
   $var(question) = $(ci{s.md5}) + "-" + $TV(u);
   if ($var(peer) == 0) $sht(waiting=>$var(question)) = $var(whole);
-  $var(ask) = "OPTIONS sip:" + $var(host) + ":" + $var(port) + ";transport=tls SIP/2.0\\r\\n"
+  $var(ask) = "OPTIONS sip:" + $var(name) + ":" + $var(port) + ";transport=tls SIP/2.0\\r\\n"
     + "Via: SIP/2.0/TLS ${publicHostPort(model, 'tls').replace(/;.*/, '')};branch=z9hG4bK" + $(ci{s.md5}) + $TV(u) + "\\r\\n"
     + "Max-Forwards: 70\\r\\nFrom: <sip:holdfast@${domain}>;tag=" + $var(way) + "\\r\\n"
-    + "To: <sip:" + $var(host) + ":" + $var(port) + ">\\r\\nCall-ID: " + $var(question) + "@${domain}\\r\\n"
+    + "To: <sip:" + $var(name) + ":" + $var(port) + ">\\r\\nCall-ID: " + $var(question) + "@${domain}\\r\\n"
     + "CSeq: 1 OPTIONS\\r\\nContent-Length: 0\\r\\n\\r\\n";
   sendx("$du", "tls:${external}:${streams.tls}", "$var(ask)");
   exit;

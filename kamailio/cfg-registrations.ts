@@ -48,6 +48,29 @@ route[FLOW] {
 #!endif
   $du = "sip:" + $(var(flow){s.select,0,~}) + ":" + $(var(flow){s.select,1,~});
 }
+
+# The daemon knows where the hosts of trunks are. Whoever asks a name server here waits for it, and all that come to the same process with him.
+route[TO_HOST] {
+  $var(next) = $ru;
+  if ($du != $null) $var(next) = $du;
+  $var(host) = $(var(next){uri.host}{s.tolower});
+  $var(port) = $(var(next){uri.port});
+  if ($var(port) == 0) $var(at) = "service-" + $var(host);
+  else $var(at) = "host-" + $var(host);
+  route(HOST);
+  if ($var(at) == "") return;
+  $du = "sip:" + $var(at);
+  if ($var(port) != 0) $du = "sip:" + $var(at) + ":" + $var(port);
+}
+
+# What the table has for a name in $var(at), or nothing where that is nobody's of ours. What nobody knows is not asked for: the next gateway is tried.
+route[HOST] {
+  if ($sht(gateways=>$var(at)) == $null) { $var(at) = ""; return; }
+  $var(at) = $sht(gateways=>$var(at));
+  if ($var(at) != "-") return;
+  if (!is_method("ACK")) sl_send_reply("503", "Host Not Known");
+  exit;
+}
 `;
 
 function register(model: EdgeModel): string {
@@ -95,6 +118,7 @@ function registerOut(model: EdgeModel): string {
   $var(flow) = $(du{uri.param,${flowParameter}});
   $var(whole) = $mb;
   route(FLOW);
+  if ($var(out) == "ext") route(TO_HOST);
   $fsn = $var(out);
   remove_hf("Via");
   route(OUTWARD);

@@ -63,6 +63,7 @@ route[INSIDE] {
   }
   $var(out) = "ext";
   route(FLOW);
+  if ($var(out) == "ext") route(TO_HOST);
   $fsn = $var(out);
   if ($var(hf) != "") {
     $var(engine) = $(var(hf){s.select,1,.});

@@ -6,6 +6,7 @@ import { isAsterisk } from '../core/farm/farm-plan.js';
 import {
   lineParameter,
   type EdgeGateway,
+  type EdgeHost,
   type EdgeSource,
   type EdgeState,
   type EngineIncarnation,
@@ -68,7 +69,7 @@ export function renderTables(state: EdgeState, secrets: EdgeSecrets): Readonly<R
       ...state.subscribers.map(one => [one.user, `${one.ha1}|${one.policy}|${one.identities.join(',')}|`] as const),
       ...state.logins.map(one => [one.user, `${one.ha1}|${one.policy}||${one.trunk}`] as const),
     ]),
-    gateways: Object.fromEntries(state.gateways.flatMap(gatewayRows)),
+    gateways: Object.fromEntries([...state.gateways.flatMap(gatewayRows), ...(state.hosts ?? []).map(hostRow)]),
     policies: Object.fromEntries([...(state.formerPolicies ?? []), ...state.policies].flatMap(policyRows)),
     engines: engineRows(state),
     engineslots: engineSlotRows(state.engines),
@@ -110,6 +111,12 @@ function gatewayRows({ id, tls }: EdgeGateway): [string, string][] {
   const serverName = isIPv4(name) ? '' : name;
   const row: [string, string] = [id, [serverName, tlsProfile(tls)].join('|')];
   return verify ? [row, [`${id}-names`, certificatePattern(name)]] : [row];
+}
+
+/** Where a host of a gateway is, and where a name without a port is. */
+function hostRow({ name, address, port }: EdgeHost): [string, string] {
+  if (port === undefined) return [`host-${name}`, address ?? '-'];
+  return [`service-${name}`, address === undefined ? '-' : `${address}:${port}`];
 }
 
 /** What RTPEngine decodes (`rtpengine --codecs`): of these a policy's own are left in an offer; what it cannot decode it drops. */

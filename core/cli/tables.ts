@@ -79,16 +79,17 @@ export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): stri
     const own = [trunk, calls.from, calls.to, callsAtOnce, registration && registrationText(registration)];
     const lines = gateways.map(one => [
       one.address,
+      one.dnsTrouble === null ? one.hostAddress : `${one.hostAddress ?? '?'} (${one.dnsTrouble})`,
       one.priority,
       one.weight,
       styleState(style, one.state),
       one.sipStatus,
     ]);
-    if (lines.length === 0) return [[...own, null, null, null, null, null]];
+    if (lines.length === 0) return [[...own, null, null, null, null, null, null]];
     return lines.map((line, i) => [...(i === 0 ? own : ['', null, null, null, null]), ...line]);
   });
   const headings = ['TRUNK', 'CALLS FROM', 'CALLS TO', 'AT MOST', 'REGISTERED'];
-  return formatTable([...headings, 'GATEWAY', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'], rows);
+  return formatTable([...headings, 'GATEWAY', 'AT', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'], rows);
 }
 
 function registrationText({ state, until, error }: NonNullable<TrunkStatus['registration']>): string {

@@ -167,6 +167,8 @@ export const trunk = z.object({
       /** `unknown`: it is not asked, or has not been yet. */
       state: z.enum(['unknown', 'up', 'down']),
       since: z.string().nullable(),
+      hostAddress: z.string().nullable(),
+      dnsTrouble: z.string().nullable(),
       /** Its last answer to OPTIONS. */
       sipStatus: z.number().int().nullable(),
     }),

@@ -1,14 +1,14 @@
 // Keeps all Kamailios equal to what the daemon knows, and the balancer on exactly those that are.
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { EdgeFarm, EdgeState, InstanceReport, TranscodingPolicy } from '../ports/edge.js';
+import type { EdgeFarm, EdgeHost, EdgeState, InstanceReport, TranscodingPolicy } from '../ports/edge.js';
 import type { Balancer } from '../ports/node-host.js';
 import type { EngineBook } from './engine-book.js';
 import type { FarmNode } from './farm-plan.js';
 import type { NodeStates } from './node-states.js';
 
 /** The part of the edge's state that comes from config and plugins. */
-export type EdgeSettings = Omit<EdgeState, 'nodes' | 'engines' | 'fenced' | 'formerPolicies'>;
+export type EdgeSettings = Omit<EdgeState, 'nodes' | 'engines' | 'fenced' | 'formerPolicies' | 'hosts'>;
 
 export interface EdgeSyncOptions {
   readonly edge: EdgeFarm;
@@ -18,6 +18,8 @@ export interface EdgeSyncOptions {
   /** Names of the fenced nodes. */
   readonly fenced: () => readonly string[];
   readonly settings: () => EdgeSettings;
+  /** Where the names of trunks are. */
+  readonly hosts: () => readonly EdgeHost[];
   /** Calls in set-up: their later requests must not be hashed to another node by a new list. */
   readonly unanswered: () => readonly { readonly sipCallId: string; readonly node: string }[];
   readonly log: Logger;
@@ -55,7 +57,8 @@ export class EdgeSync {
     const nodes = states.nodes().map(({ name, farm, address }) => ({ name, farm, address, state: states.state(name) }));
     const engines = book.list(name => states.state(name));
     const formerPolicies = this.#formerPolicies(settings.policies);
-    return { ...settings, formerPolicies, nodes, engines, fenced: this.#options.fenced() };
+    const { fenced, hosts } = this.#options;
+    return { ...settings, formerPolicies, nodes, engines, fenced: fenced(), hosts: hosts() };
   }
 
   #formerPolicies(now: readonly TranscodingPolicy[]): readonly TranscodingPolicy[] {

@@ -98,6 +98,7 @@ function settingsIn({
   engines: _engines,
   fenced: _fenced,
   formerPolicies: _former,
+  hosts: _hosts,
   ...settings
 }: EdgeState): EdgeSettings {
   return settings;

@@ -57,6 +57,16 @@ export interface EdgeGateway {
   readonly tls?: GatewayTls;
 }
 
+/** Where a name of the config's trunks is: the daemon has asked, so that no Kamailio does. */
+export interface EdgeHost {
+  /** In lower case. */
+  readonly name: string;
+  /** Undefined: nobody knows. */
+  readonly address: string | undefined;
+  /** Of the name where it stands without a port; without this, where it has one. */
+  readonly port?: number;
+}
+
 interface GatewayWay {
   readonly id: string;
   readonly transport: Transport;
@@ -169,6 +179,7 @@ export interface EdgeState {
   readonly lines: readonly EdgeLine[];
   readonly logins: readonly EdgeLogin[];
   readonly gateways: readonly EdgeGateway[];
+  readonly hosts?: readonly EdgeHost[];
   /** Addresses that are never limited and never banned, beside the sources. */
   readonly allowed: readonly string[];
   readonly defence: EdgeDefence;

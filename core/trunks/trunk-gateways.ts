@@ -1,11 +1,11 @@
-// Keeps what is known of every gateway: its SRV records, and whether it answers; and says where a call to a trunk goes.
+// Keeps what is known of every gateway: whether it answers; and says where a call to a trunk goes.
 import type { TrunkConfig } from '../config/holdfast-config.js';
 import type { Logger } from '../log.js';
 import type { TrunkGateways as Service } from '../plugin-api.js';
-import { afterCallFailed, afterProbe, newHealth, type GatewayHealth } from './gateway-health.js';
+import { afterCallFailed, afterProbe, mostMissed, newHealth, type GatewayHealth } from './gateway-health.js';
 import { gatewaysOf, orderFor, type Gateway } from './gateway-list.js';
 import { transportOf, type GatewayTls, type Transport } from './gateway-transport.js';
-import type { SrvRecords } from './srv-records.js';
+import type { HostStatus, TrunkNames } from './trunk-names.js';
 
 export interface TrunkGatewaysOptions {
   readonly trunks: () => readonly TrunkConfig[];
@@ -15,13 +15,15 @@ export interface TrunkGatewaysOptions {
   readonly routeTo: (id: string, transport: Transport) => string;
   /** Why one that has a connection cannot be reached, in words; undefined where it can. */
   readonly trouble: (gateway: string, tls: GatewayTls | undefined) => Promise<string | undefined>;
-  readonly srv: SrvRecords;
+  readonly names: Pick<TrunkNames, 'srv' | 'host' | 'avoid'>;
   readonly log: Logger;
 }
 
 /** Of one gateway, as the command line shows it. */
 export interface GatewayStatus extends Gateway {
   readonly health: GatewayHealth;
+  /** Of one that has a name. */
+  readonly host: HostStatus | undefined;
 }
 
 const tickMs = 250;
@@ -60,8 +62,12 @@ export class TrunkGateways implements Service {
   /** Bound, as it is handed around. */
   readonly list = (trunk: string): readonly GatewayStatus[] => {
     const config = this.#options.trunks().find(({ name }) => name === trunk);
-    const gateways = gatewaysOf(config?.gateways ?? [], this.#options.srv.of);
-    return gateways.map(one => ({ ...one, health: this.#health.get(one.address) ?? newHealth(0) }));
+    const { names } = this.#options;
+    return gatewaysOf(config?.gateways ?? [], names.srv).map(one => ({
+      ...one,
+      health: this.#health.get(one.address) ?? newHealth(0),
+      host: names.host(one.address),
+    }));
   };
 
   /** A call to this gateway has had no answer, or one that says that it takes none. */
@@ -70,11 +76,10 @@ export class TrunkGateways implements Service {
     if (health) this.#health.set(gateway, afterCallFailed(health, Date.now()));
   }
 
-  /** Asks and resolves what is due. */
+  /** Asks what is due. */
   tick(nowMs: number): void {
     const known = new Set<string>();
-    for (const { name, gateways, probeSeconds } of this.#options.trunks()) {
-      for (const { srv } of gateways) if (srv !== undefined) void this.#options.srv.refresh(srv, nowMs);
+    for (const { name, probeSeconds } of this.#options.trunks()) {
       if (probeSeconds === 0) continue;
       for (const { address, health } of this.list(name)) {
         known.add(address);
@@ -95,6 +100,7 @@ export class TrunkGateways implements Service {
     if (!before) return;
     const after = afterProbe(before, sipStatus, Date.now(), { everySeconds });
     this.#health.set(gateway, after);
+    if (after.missed > 0 && after.missed % mostMissed === 0) this.#options.names.avoid(gateway);
     if (after.state === before.state) return;
     const why = after.state === 'down' ? await this.#why(trunk, gateway, sipStatus) : '';
     const fields = { trunk, gateway, state: after.state, sipStatus };
@@ -103,10 +109,12 @@ export class TrunkGateways implements Service {
   }
 
   async #why(trunk: string, gateway: string, sipStatus: number | null): Promise<string> {
+    const known = this.list(trunk).find(({ address }) => address === gateway);
+    if (known?.host?.address === null) return `nobody knows the address of ${known.host.name}`;
     if (sipStatus !== null) return `it answers OPTIONS with ${sipStatus}`;
     const silence = 'it does not answer OPTIONS';
-    const known = this.list(trunk).find(({ address }) => address === gateway);
     if (known?.id === undefined) return silence;
-    return (await this.#options.trouble(gateway, known.tls)) ?? silence;
+    const at = known.host?.address ? gateway.replace(/^[^:]+/, known.host.address) : gateway;
+    return (await this.#options.trouble(at, known.tls)) ?? silence;
   }
 }

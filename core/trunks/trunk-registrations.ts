@@ -23,7 +23,7 @@ import {
   type RegistrationState,
   type RegistrationWord,
 } from './registration.js';
-import type { SrvRecords } from './srv-records.js';
+import type { TrunkNames } from './trunk-names.js';
 
 export interface TrunkRegistrationsOptions {
   readonly trunks: () => readonly TrunkConfig[];
@@ -32,7 +32,7 @@ export interface TrunkRegistrationsOptions {
   /** The token in our Contact at a trunk. */
   readonly lineOf: (trunk: string) => string;
   readonly ask: (request: RegisterRequest) => Promise<RegisterAnswer | null>;
-  readonly srv: SrvRecords;
+  readonly names: Pick<TrunkNames, 'srv'>;
   readonly store: Store;
   /** Something that the event stream tells. */
   readonly tell: (type: string, facts: EventFacts) => void;
@@ -190,10 +190,9 @@ export class TrunkRegistrations {
 
   async #register(held: Held): Promise<void> {
     const { registrars } = held.account.register;
-    const now = Date.now();
-    const names = registrars.flatMap(({ srv }) => srv ?? []);
-    await Promise.all(names.map(name => this.#options.srv.refresh(name, now)));
-    const ordered = orderFor(gatewaysOf(registrars, this.#options.srv.of), Math.random).map(({ address }) => address);
+    const ordered = orderFor(gatewaysOf(registrars, this.#options.names.srv), Math.random).map(
+      ({ address }) => address,
+    );
     const { registrar } = held.state;
     const first = ordered.filter(one => one === registrar);
     const others = ordered.filter(one => one !== registrar);
@@ -204,7 +203,7 @@ export class TrunkRegistrations {
 
   async #attempt(held: Held, registrars: readonly string[], expiresSeconds: number): Promise<RegisterOutcome> {
     const { account, record, digest } = held;
-    const known = gatewaysOf(account.register.registrars, this.#options.srv.of);
+    const known = gatewaysOf(account.register.registrars, this.#options.names.srv);
     return attemptRegistration({
       flowTo: registrar => {
         const id = known.find(({ address }) => address === registrar)?.id;

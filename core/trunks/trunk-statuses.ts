@@ -32,6 +32,10 @@ export interface TrunkStatus {
     readonly state: GatewayHealth['state'];
     /** ISO 8601; null while it is unknown. */
     readonly since: string | null;
+    /** Of its host, where that is a name; null where it is not, or where nobody knows. */
+    readonly hostAddress: string | null;
+    /** Why DNS gives no answer now, which then is the last one. */
+    readonly dnsTrouble: string | null;
     /** Its last answer to OPTIONS; null where there was none. */
     readonly sipStatus: number | null;
   }[];
@@ -53,8 +57,9 @@ export function trunkStatuses(
     },
     callsAtOnce: limits?.callsAtOnce ?? null,
     registration: registration(registrationOf(name)),
-    gateways: gatewaysOf(name).map(({ address, priority, weight, health: { state, sinceMs, sipStatus } }) => ({
+    gateways: gatewaysOf(name).map(({ address, priority, weight, host, health: { state, sinceMs, sipStatus } }) => ({
       ...{ address, priority: priority[0], weight, state, sipStatus },
+      ...{ hostAddress: host?.address ?? null, dnsTrouble: host?.trouble ?? null },
       since: state === 'unknown' ? null : new Date(sinceMs).toISOString(),
     })),
   }));

@@ -374,7 +374,12 @@ describe('phones and trunks on TCP and TLS', () => {
   test('SRV records name several gateways on TLS: the next one is tried, by priority', async () => {
     await farm.whole();
     const backup = await SipEndpoint.open({
-      ...{ address: names.backup, port: 5071, codecs: ['PCMA'], listens: { transport: 'TLS', certificate: provider } },
+      ...{
+        address: names.backupAddress,
+        port: 5071,
+        codecs: ['PCMA'],
+        listens: { transport: 'TLS', certificate: provider },
+      },
     });
     phones.push(backup);
     const alice = await phone('1001', 210, 'UDP');
@@ -385,7 +390,7 @@ describe('phones and trunks on TCP and TLS', () => {
     const peers = legs.slice(1).map(({ peer }) => peer.replace(/^.*@/, ''));
     assert.deepEqual(
       peers,
-      [names.dead, names.backup].map(address => `${address}:5071;transport=tls`),
+      [names.dead, names.backup].map(host => `${host}:5071;transport=tls`),
     );
   });
 

@@ -12,15 +12,16 @@ const port = 5353;
 
 export class CarrierNames {
   /** Preferred, and nobody is there. */
-  readonly dead: string;
-  readonly backup: string;
+  readonly dead = 'dead.carrier.test';
+  readonly backup = 'backup.carrier.test';
+  readonly backupAddress: string;
   readonly #server: ChildProcess;
   readonly #options: string | undefined;
 
-  private constructor(server: ChildProcess, dead: string, backup: string) {
+  private constructor(server: ChildProcess, backupAddress: string) {
     this.#server = server;
     this.#options = process.env['NODE_OPTIONS'];
-    [this.dead, this.backup] = [dead, backup];
+    this.backupAddress = backupAddress;
   }
 
   /** Whatever node is started by this process until `close` asks it. */
@@ -30,13 +31,13 @@ export class CarrierNames {
     const server = spawn('dnsmasq', [
       ...['--keep-in-foreground', '--conf-file=/dev/null', '--no-resolv', '--no-hosts', '--pid-file', '--user=root'],
       ...['--bind-interfaces', `--listen-address=${address}`, `--port=${port}`, '--local=/test/'],
-      // Addresses in the place of names: a Kamailio asks the machine's own name server.
       ...[
-        `--srv-host=_sips._tcp.carrier.test,${backup},5071,20,0`,
-        `--srv-host=_sips._tcp.carrier.test,${dead},5071,10,0`,
+        '--srv-host=_sips._tcp.carrier.test,backup.carrier.test,5071,20,0',
+        '--srv-host=_sips._tcp.carrier.test,dead.carrier.test,5071,10,0',
       ],
+      ...[`--host-record=dead.carrier.test,${dead}`, `--host-record=backup.carrier.test,${backup}`],
     ]);
-    const names = new CarrierNames(server, dead, backup);
+    const names = new CarrierNames(server, backup);
     const resolver = new Resolver({ timeout: 500, tries: 2 });
     resolver.setServers([`${address}:${port}`]);
     const answers = (): Promise<boolean> =>
@@ -49,7 +50,15 @@ export class CarrierNames {
     const servers = JSON.stringify([`${address}:${port}`]);
     await writeFile(
       preload,
-      `import dns from 'node:dns';\ndns.setServers(${servers});\ndns.promises.setServers(${servers});\n`,
+      `import { Resolver } from 'node:dns/promises';
+for (const name of ['resolveSrv', 'resolve4']) {
+  const asked = Resolver.prototype[name];
+  Resolver.prototype[name] = function (...question) {
+    this.setServers(${servers});
+    return asked.apply(this, question);
+  };
+}
+`,
     );
     process.env['NODE_OPTIONS'] = `--import=${preload}`;
     return names;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { ownCertificate } from '../../core/farm/edge-certificate.js';
-import { gatewayRoute, type EdgeCertificate, type EdgeGateway } from '../../core/ports/edge.js';
+import { gatewayRoute, type EdgeCertificate, type EdgeGateway, type EdgeHost } from '../../core/ports/edge.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import type { SipCall } from '../harness/sip-call.js';
@@ -41,24 +41,32 @@ async function open(options: Omit<EndpointOptions, 'address'> & { host: number }
   return endpoint;
 }
 
-function gateway(transport: 'TCP' | 'TLS', reuses = false): Promise<SipEndpoint> {
+function gateway(transport: 'TCP' | 'TLS', reuses = false, port = 5071): Promise<SipEndpoint> {
   return open({
-    ...{ host: 208, port: 5071, codecs: ['PCMA'], user: 'gateway' },
+    ...{ host: 208, port, codecs: ['PCMA'], user: 'gateway' },
     listens: { transport, certificate: provider, reuses, asked: name => asked.push(name) },
   });
 }
 
-async function known(gateway: Omit<EdgeGateway, 'trunk' | 'id'>): Promise<EdgeGateway> {
+async function known(
+  gateway: Omit<EdgeGateway, 'trunk' | 'id'>,
+  hosts: readonly EdgeHost[] = [],
+): Promise<EdgeGateway> {
   const one = { id: `g${gateways++}`, trunk: 'lab', ...gateway };
-  await lab.apply({ gateways: [one] });
+  await lab.apply({ gateways: [one], hosts });
   return one;
 }
 let gateways = 1;
 
 /** As an Asterisk dials it for the daemon. */
-async function dial(node: SipEndpoint, to: EdgeGateway, options: { callId: string }): Promise<OutgoingCall> {
+async function dial(
+  node: SipEndpoint,
+  to: EdgeGateway,
+  options: { callId: string; host?: string },
+): Promise<OutgoingCall> {
   const routes = [`<sip:${lab.plan.privateVip}:5060;lr>`, gatewayRoute(lab.plan.privateVip, to)];
-  const target = `sip:70001@${lab.address(208)}:5071;transport=${to.transport}`;
+  const { host = `${lab.address(208)}:5071` } = options;
+  const target = `sip:70001@${host};transport=${to.transport}`;
   return node.invite(target, {
     ...{ from: `<sip:1002@${labDomain}>;tag=t`, proxy: lab.privateVip, callId: options.callId },
     headers: routes.map(value => ['Route', value] as const),
@@ -103,6 +111,21 @@ for (const transport of ['TCP', 'TLS'] as const) {
         assert.equal(reuses ? await rung.hangup() : await call.hangup(), 200);
       });
     }
+
+    it('that has a name and no port is where the daemon says, and has the certificate of its name', async () => {
+      const carrier = await gateway(transport, false, transport === 'TCP' ? 5060 : 5061);
+      const host = 'sip.provider.example';
+      const to = await known(wish(), [{ name: host, address: lab.address(208) }]);
+      const node = await open({ host: 31, codecs: ['PCMU'] });
+      const given = carrier.incoming(15_000);
+      const call = await dial(node, to, { callId: `named-${transport}`, host });
+      const rung = await given;
+      assert.equal(rung.invite.requestUri, `sip:70001@${host};transport=${lower}`);
+      await rung.answer();
+      await call.answered();
+      await hearEachOther(rung, call);
+      assert.equal(await call.hangup(), 200);
+    });
 
     it('is cancelled, and refuses', async () => {
       const carrier = await gateway(transport);

@@ -1,4 +1,4 @@
-// Hosts that only have a name (a gateway's, a phone's Contact) while DNS says nothing: a Kamailio asks in the process that has the request, and all others wait behind it.
+// Hosts that only have a name while DNS says nothing. Those of trunks the daemon has told. For any other (a Contact's) a Kamailio asks in the process that has the request, and all others wait behind it.
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ describe('a name server that says nothing', () => {
   let daemon: Socket;
   let nameServer: Socket;
   let queries = 0;
-  const answered = new Set<string>();
+  const answered = new Map<string, SipMessage>();
 
   before(async () => {
     lab = await EdgeLab.up();
@@ -29,7 +29,10 @@ describe('a name server that says nothing', () => {
     nameServer = await bound(53, lab.address(53));
     nameServer.on('message', () => queries++);
     daemon = await bound(0, lab.plan.daemonAddress);
-    daemon.on('message', data => answered.add(SipMessage.parse(data)?.callId ?? ''));
+    daemon.on('message', data => {
+      const message = SipMessage.parse(data);
+      if (message) answered.set(message.callId, message);
+    });
     [kamailio] = lab.nodes('kamailio') as [FarmNode];
     const resolver = join(folder, 'resolv.conf');
     await writeFile(resolver, `nameserver ${lab.address(53)}\nsearch a.test b.test\n`);
@@ -67,10 +70,40 @@ describe('a name server that says nothing', () => {
     );
   }
 
+  const through = (): readonly string[] => [`Route: <sip:${lab.plan.privateVip}:${ports.sip};lr>`];
+
   function callAll(round: string): void {
-    const route = [`Route: <sip:${lab.plan.privateVip}:${ports.sip};lr>`];
-    names.forEach((name, i) => send(`sip:${name}`, `${round}${i}`, route));
+    names.forEach((name, i) => send(`sip:${name}`, `${round}${i}`, through()));
   }
+
+  for (const [uri, row] of [
+    ['sip:Sip.Carrier.example:5070', {}],
+    ['sip:carrier.example', { name: 'carrier.example', port: 5070 }],
+  ] as const) {
+    test(`is not asked where the daemon knows the host: ${uri}`, async () => {
+      const gateway = await bound(5070, lab.address(208));
+      const heard: SipMessage[] = [];
+      gateway.on('message', data => heard.push(SipMessage.parse(data) as SipMessage));
+      try {
+        const hosts = [{ name: 'sip.carrier.example', address: lab.address(208), ...row }];
+        await lab.edge.apply({ ...lab.state, hosts });
+        send(uri, 'known', through());
+        await waitFor('the gateway to hear it', () => heard.length > 0, { describe: () => lab.logs() });
+      } finally {
+        gateway.close();
+      }
+      assert.match(heard[0]?.startLine ?? '', new RegExp(`^OPTIONS ${uri} `));
+      assert.equal(queries, 0);
+    });
+  }
+
+  test('is not asked where the daemon has asked in vain: the caller may try the next gateway', async () => {
+    await lab.edge.apply({ ...lab.state, hosts: [{ name: 'sip.carrier.example', address: undefined }] });
+    send('sip:sip.carrier.example:5070', 'unknown', through());
+    await waitFor('the answer', () => answered.has('unknown'), { describe: () => lab.logs() });
+    assert.equal(answered.get('unknown')?.status, 503);
+    assert.equal(queries, 0);
+  });
 
   test('is asked once for each name, and not again while that is remembered; then the Kamailio goes on', async t => {
     const sinceMs = performance.now();

@@ -101,8 +101,14 @@ const operations: Operations = {
         ...{ error: '503 Busy', sipStatus: 503, failures: 1 },
       },
       gateways: [
-        { address: '192.0.2.1:5060', priority: 1, weight: 2, state: 'up', since: '2026-01-01', sipStatus: 200 },
-        { address: '192.0.2.2:5060', priority: 1, weight: 1, state: 'down', since: '2026-01-01', sipStatus: null },
+        {
+          ...{ address: 'sip.test:5060', hostAddress: '192.0.2.1', dnsTrouble: 'no DNS', priority: 1, weight: 2 },
+          ...{ state: 'up', since: '2026-01-01', sipStatus: 200 },
+        },
+        {
+          ...{ address: '192.0.2.2:5060', hostAddress: null, dnsTrouble: null, priority: 1, weight: 1 },
+          ...{ state: 'down', since: '2026-01-01', sipStatus: null },
+        },
       ],
     },
   ],

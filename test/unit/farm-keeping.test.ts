@@ -125,6 +125,7 @@ function syncOf(options: Pick<EdgeSyncOptions, 'edge' | 'states'> & Partial<Edge
     book: new EngineBook(openMemoryStore()),
     balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
     fenced: () => [],
+    hosts: () => [],
     settings: () => plainSettings,
     unanswered: () => [],
     log: silentLogger,

@@ -93,7 +93,12 @@ function metrics(log: Logger = silentLogger): { metrics: Metrics; recoveries: Re
           ...{ state: 'registered', user: 'u@p.test', registrar: '192.0.2.1:5060', until: '2026-01-01' },
           ...{ error: null, sipStatus: null, failures: 2 },
         },
-        gateways: [{ address: '192.0.2.1:5060', priority: 1, weight: 1, state: 'down', since: null, sipStatus: 503 }],
+        gateways: [
+          {
+            ...{ address: 'a.test:5060', hostAddress: '192.0.2.1', dnsTrouble: null, priority: 1, weight: 1 },
+            ...{ state: 'down', since: null, sipStatus: 503 },
+          },
+        ],
       },
     ],
     conferences: () => [],

@@ -9,9 +9,7 @@ import { silentLogger } from '../../core/log.js';
 import { incomingCall } from '../../core/testing/facts.js';
 import { afterCallFailed, afterProbe, newHealth } from '../../core/trunks/gateway-health.js';
 import { gatewaysOf, orderFor, type SrvRecord } from '../../core/trunks/gateway-list.js';
-import { SrvRecords } from '../../core/trunks/srv-records.js';
 import { TrunkGateways } from '../../core/trunks/trunk-gateways.js';
-import { waitFor } from '../harness/wait-for.js';
 
 const gateway = (address: string, priority: number, weight = 1) => ({
   address,
@@ -89,10 +87,11 @@ describe('gateways', () => {
   test('that are down are passed over, unless all are', async () => {
     const answers: Record<string, number | null> = { a: null, b: 200 };
     const trunks = [trunk()];
+    const avoided: string[] = [];
     const gateways = new TrunkGateways({
       trunks: () => trunks,
       ask: async one => answers[one] ?? null,
-      srv: new SrvRecords({ log: silentLogger }),
+      names: { srv: () => [], host: () => undefined, avoid: one => void avoided.push(one) },
       routeTo: id => id,
       trouble: async () => undefined,
       log: silentLogger,
@@ -107,6 +106,7 @@ describe('gateways', () => {
     };
     await settle();
     assert.deepEqual(gateways.gateways('t'), ['b']);
+    assert.deepEqual(avoided, ['a']);
     answers['b'] = 503;
     await settle();
     assert.deepEqual(gateways.gateways('t'), ['a', 'b']);
@@ -117,39 +117,6 @@ describe('gateways', () => {
       gateways.list('t').map(({ health }) => health.state),
       ['up', 'down'],
     );
-  });
-
-  test('of a name follow its SRV records, and keep them while DNS fails', async () => {
-    const trunks = [
-      trunk({
-        gateways: [{ address: 'x.test:5060', priority: 1, weight: 1, srv: '_sip._udp.x.test' }],
-        probeSeconds: 0,
-      }),
-    ];
-    const asked: string[] = [];
-    let records: readonly SrvRecord[] | undefined = [{ name: 'one.test', port: 5061, priority: 1, weight: 1 }];
-    const resolve = async (name: string): Promise<readonly SrvRecord[]> => {
-      asked.push(name);
-      if (!records) throw new Error('no DNS');
-      return records;
-    };
-    const srv = new SrvRecords({ resolve, log: silentLogger });
-    const gateways = new TrunkGateways({
-      trunks: () => trunks,
-      ask: async () => null,
-      routeTo: id => id,
-      trouble: async () => undefined,
-      srv,
-      log: silentLogger,
-    });
-    assert.deepEqual(gateways.gateways('t'), ['x.test:5060']);
-    gateways.tick(1);
-    await waitFor('the records', () => gateways.gateways('t')[0] === 'one.test:5061');
-    records = undefined;
-    gateways.tick(100_000);
-    await new Promise(setImmediate);
-    assert.deepEqual(gateways.gateways('t'), ['one.test:5061']);
-    assert.deepEqual(asked, ['_sip._udp.x.test', '_sip._udp.x.test']);
   });
 });
 

@@ -14,7 +14,6 @@ import {
   type RegisterRequest,
 } from '../../core/trunks/register-message.js';
 import { afterAttempt, newRegistration, resumedRegistration, wordOf } from '../../core/trunks/registration.js';
-import { SrvRecords } from '../../core/trunks/srv-records.js';
 import { TrunkRegistrations } from '../../core/trunks/trunk-registrations.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -261,7 +260,7 @@ describe('registrations', () => {
         await sleep(1);
         return parts.answer;
       },
-      srv: new SrvRecords({ log: silentLogger }),
+      names: { srv: () => [] },
       ...{ store, log: silentLogger },
       tell: type => told.push(type),
     });

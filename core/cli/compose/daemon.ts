@@ -48,6 +48,7 @@ export function wireDaemon(given: Given, make: Make): void {
         trust: get(tokens.trust),
         movedPhones: get(tokens.movedPhones),
         probe: get(tokens.probe),
+        names: get(tokens.names),
         gateways: get(tokens.gateways),
         registerClient: get(tokens.registerClient),
         trunkRegistrations: get(tokens.trunkRegistrations),

@@ -57,6 +57,7 @@ export function wireFarm(given: Given, make: Make): void {
       balancer: get(tokens.balancer),
       fenced: () => get(tokens.fences).list(),
       settings: () => settingsUnder(live.config, plugins),
+      hosts: () => get(tokens.names).rows(),
       unanswered: () => get(tokens.engine).book.unanswered(),
       log,
     });

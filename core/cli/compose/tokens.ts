@@ -43,8 +43,8 @@ import type { Admission } from '../../trunks/admission.js';
 import type { OptionsProbe } from '../../trunks/options-probe.js';
 import type { RegisterClient } from '../../trunks/register-client.js';
 import type { SilentGateways } from '../../trunks/silent-gateways.js';
-import type { SrvRecords } from '../../trunks/srv-records.js';
 import type { TrunkGateways } from '../../trunks/trunk-gateways.js';
+import type { TrunkNames } from '../../trunks/trunk-names.js';
 import type { TrunkRegistrations } from '../../trunks/trunk-registrations.js';
 import { token } from './graph.js';
 
@@ -81,7 +81,7 @@ const registrations = {
 const trunks = {
   admission: token<Admission>('admission'),
   probe: token<OptionsProbe>('probe of gateways'),
-  srv: token<SrvRecords>('SRV records'),
+  names: token<TrunkNames>('names of trunks'),
   gateways: token<TrunkGateways>('gateways'),
   silentGateways: token<SilentGateways>('silent gateways'),
   registerClient: token<RegisterClient>('client of registrars'),

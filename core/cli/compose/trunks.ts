@@ -9,8 +9,8 @@ import { lineToken } from '../../trunks/line-token.js';
 import { OptionsProbe } from '../../trunks/options-probe.js';
 import { RegisterClient } from '../../trunks/register-client.js';
 import { SilentGateways } from '../../trunks/silent-gateways.js';
-import { SrvRecords } from '../../trunks/srv-records.js';
 import { TrunkGateways } from '../../trunks/trunk-gateways.js';
+import { TrunkNames } from '../../trunks/trunk-names.js';
 import { TrunkRegistrations } from '../../trunks/trunk-registrations.js';
 import { admissionRules } from '../../trunks/trunk-rules.js';
 import { trunkStatuses, type TrunkStatus } from '../../trunks/trunk-statuses.js';
@@ -24,16 +24,19 @@ export function wireTrunks({ live, log, store, secrets }: Given, make: Make): vo
     tokens.admission,
     get => new Admission({ rules: () => admissionRules(live.config), calls: () => get(tokens.engine).book.list() }),
   );
-  make(tokens.srv, () => new SrvRecords({ log }));
+  make(tokens.names, get => {
+    const changed = (): void => void get(tokens.sync).apply('DNS says something else of a trunk');
+    return new TrunkNames({ trunks: () => live.config.trunks, changed, store, log });
+  });
   make(tokens.probe, () => new OptionsProbe({ address, privateVip, domain: () => live.config.domain, log }));
   make(tokens.gateways, get => {
-    const [probe, srv] = [get(tokens.probe), get(tokens.srv)];
+    const [probe, names] = [get(tokens.probe), get(tokens.names)];
     return new TrunkGateways({
       trunks: () => live.config.trunks,
       ask: (gateway, path) => probe.ask(gateway, path),
       routeTo: (id, transport) => gatewayRoute(privateVip, { id, transport }),
       trouble: connectionTrouble,
-      ...{ srv, log },
+      ...{ names, log },
     });
   });
   make(tokens.silentGateways, get => {
@@ -58,7 +61,7 @@ export function wireTrunks({ live, log, store, secrets }: Given, make: Make): vo
       publicAddress: transport => publicAddress(live.plan, transport),
       lineOf: trunk => lineToken(edgeSecrets(secrets).lineKey, trunk),
       ask: request => client.ask(request),
-      srv: get(tokens.srv),
+      names: get(tokens.names),
       ...{ store, log },
       tell: (type, facts) => get(tokens.eventLog).append(type, facts),
     });
