@@ -137,6 +137,7 @@ export class Daemon {
     this.#control = control;
     await control.listen();
     for (const warning of live.config.warnings) log.warn({}, warning);
+    for (const fault of live.config.faults) log.error({}, fault);
     this.#parts.checkMachine();
     await plugins.start(live.config);
     this.#trace = await this.#parts.openTrace();

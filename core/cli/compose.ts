@@ -4,6 +4,7 @@ import { loadConfig } from '../config/load-config.js';
 import { ControlServer } from '../control/control-server.js';
 import { readCertificate } from '../farm/certificate-keeper.js';
 import { certificateWarning } from '../farm/edge-certificate.js';
+import { keptAuthorities } from '../farm/kept-authorities.js';
 import { keepIdentity } from '../farm/farm-identity.js';
 import { ports } from '../farm/farm-plan.js';
 import { makePrivateFolder, renderFiles, untouchedState, writeRendering } from '../farm/farm-rendering.js';
@@ -37,7 +38,8 @@ import type {
 
 export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace): Promise<RunningDaemon> {
   const overrides = subnet === undefined ? {} : { subnet };
-  const config = loadConfig(configPath, overrides);
+  const authorities = keptAuthorities(statePaths(stateFolder).certificateFolder);
+  const config = loadConfig(configPath, { ...overrides, lastAuthorities: file => authorities[file] });
   const log = createLogger({
     level: config.log.level,
     ...(config.log.file === undefined ? {} : { file: join(stateFolder, config.log.file) }),
@@ -76,11 +78,18 @@ export async function startDaemon({ configPath, subnet, stateFolder }: FarmPlace
   };
 }
 
-export async function checkConfig(configPath: string, subnet: string | undefined): Promise<ConfigSummary> {
-  const config = loadConfig(configPath, subnet === undefined ? {} : { subnet });
+export async function checkConfig(
+  configPath: string,
+  subnet: string | undefined,
+  forStart = false,
+): Promise<ConfigSummary> {
+  const config = loadConfig(configPath, {
+    ...(subnet === undefined ? {} : { subnet }),
+    ...(forStart ? { lastAuthorities: () => '' } : {}),
+  });
   const deprecations = await new PluginHost({ log: silentLogger }).check(config);
   // Its own, the farm makes at its start.
-  const certificate = config.edge.certificate && (await readCertificate(config, ''));
+  const certificate = forStart ? undefined : config.edge.certificate && (await readCertificate(config, ''));
   const expiry = certificate && certificateWarning(certificate, Date.now());
   return {
     subnet: config.farm.subnet,

@@ -103,7 +103,8 @@ export interface Composition {
    */
   startDaemon(place: FarmPlace): Promise<RunningDaemon>;
   /** Loads and validates config and plugins. Opens no socket. */
-  checkConfig(configPath: string, subnet: string | undefined): Promise<ConfigSummary>;
+  /** For a start certificates and authorities are left to the daemon, which may know them as they were when they were right. */
+  checkConfig(configPath: string, subnet: string | undefined, forStart?: boolean): Promise<ConfigSummary>;
   /** Writes every generated file below a folder; returns their paths relative to it. */
   renderFarm(options: RenderOptions): Promise<readonly string[]>;
   demoCall(options: DemoOptions, print: (line: string) => void): Promise<DemoReport>;

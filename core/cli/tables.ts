@@ -34,7 +34,9 @@ export function formatStatus(status: FarmStatus, style: Style): string {
   return [
     `The farm on ${status.subnet} is ${ready}. Active calls: ${status.calls.active}.\n`,
     `SIP: ${style('bold', status.edge.public)} (inside: ${status.edge.private}). `,
-    `Daemon: process ${status.daemon.pid}, config ${status.daemon.configPath}.\n\n`,
+    `Daemon: process ${status.daemon.pid}, config ${status.daemon.configPath}.\n`,
+    ...status.faults.map(fault => `${style('red', 'fault')}: ${fault}\n`),
+    '\n',
     formatNodes(status.nodes, style),
   ].join('');
 }

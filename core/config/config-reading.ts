@@ -7,12 +7,18 @@ import type { ConfigSource } from './config-source.js';
 export class ConfigReading {
   readonly problems: ConfigProblem[] = [];
   readonly warnings: string[] = [];
+  /** What is wrong, and stands in for what it was when it was right. */
+  readonly faults: string[] = [];
+  /** By path: what files of authorities hold that are right. */
+  readonly authorities: Record<string, string> = {};
 
   constructor(
     readonly source: ConfigSource,
     readonly file: ConfigFile,
     /** The file's, or the one that takes its place. */
     readonly subnet: string,
+    /** What a file of authorities held when it was right. */
+    readonly lastAuthorities: (file: string) => string | undefined = () => undefined,
   ) {}
 
   /** Undefined, and a problem more, where the text is not what it should be. */

@@ -160,6 +160,10 @@ export interface HoldfastConfig {
   readonly plugins: readonly PluginBlock[];
   /** Things that work but should be otherwise, for the log. */
   readonly warnings: readonly string[];
+  /** Of a start only: what is wrong, and is used as it was when it was right. */
+  readonly faults: readonly string[];
+  /** By path: what files of authorities hold that are right. */
+  readonly authorities: Readonly<Record<string, string>>;
 }
 
 /** What plugins may know of the config. */

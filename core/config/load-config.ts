@@ -17,6 +17,8 @@ export interface LoadOptions {
   readonly subnet?: string;
   /** Instead of what the file holds; paths in it still count from the file's folder. */
   readonly text?: string;
+  /** For a start: what a file of authorities that is wrong now held when it was right. */
+  readonly lastAuthorities?: (file: string) => string | undefined;
 }
 
 /** Throws CONFIG_UNREADABLE, or CONFIG_INVALID with every problem found. */
@@ -25,7 +27,8 @@ export function loadConfig(path: string, options: LoadOptions = {}): HoldfastCon
   if (source.problems.length > 0) throw configInvalid(source.problems);
   const parsed = configSchema.safeParse(source.value);
   if (!parsed.success) throw configInvalid(schemaProblems(parsed.error.issues, configSchema, source));
-  return build(new ConfigReading(source, parsed.data, options.subnet ?? parsed.data.farm.subnet));
+  const subnet = options.subnet ?? parsed.data.farm.subnet;
+  return build(new ConfigReading(source, parsed.data, subnet, options.lastAuthorities));
 }
 
 type WebhookFile = ConfigFile['webhooks'][string];
@@ -55,6 +58,7 @@ function build(reading: ConfigReading): HoldfastConfig {
     flows: Object.entries(file.flows).map(([name, written]) => flowBlock(source, name, written)),
     plugins: Object.entries(file.plugins).map(([name, block]) => pluginBlock(source, name, block ?? {})),
     warnings: [...source.warnings, ...reading.warnings],
+    ...{ faults: reading.faults, authorities: reading.authorities },
   });
 }
 

@@ -5,7 +5,7 @@ import { messageOf } from '../errors.js';
 import { authoritiesProblem } from '../farm/edge-certificate.js';
 import type { GatewayConfig } from '../trunks/gateway-list.js';
 import { gatewayId, srvPrefixes, type GatewayTls } from '../trunks/gateway-transport.js';
-import type { ConfigPath } from './config-problem.js';
+import { formatProblem, type ConfigPath } from './config-problem.js';
 import type { ConfigReading } from './config-reading.js';
 import type { ConfigFile } from './config-schema.js';
 import { readGatewayAddress } from './gateway-address.js';
@@ -50,13 +50,23 @@ function readTls(reading: ConfigReading, trunk: string, { tls }: TrunkFile, host
   if (file === undefined) return plain;
   const path = ['trunks', trunk, 'tls', 'authorities'];
   if (!verify) reading.problem(path, 'is named, and nothing is verified', 'leave out one of the two');
+  const at = resolve(dirname(reading.source.file), file);
+  const read = readAuthorities(at);
+  if (typeof read === 'string') return { ...plain, authorities: (reading.authorities[at] = read) };
+  const problem = reading.source.problem(path, `${file} ${read.wrong}`, read.hint);
+  const last = reading.lastAuthorities(at);
+  if (last === undefined) reading.problems.push(problem);
+  else reading.faults.push(`what it held when it was right is used: ${formatProblem(problem)}`);
+  return last === undefined ? plain : { ...plain, authorities: last };
+}
+
+function readAuthorities(file: string): string | { readonly wrong: string; readonly hint: string } {
   try {
-    const authorities = readFileSync(resolve(dirname(reading.source.file), file), 'utf8');
+    const authorities = readFileSync(file, 'utf8');
     const wrong = authoritiesProblem(authorities);
-    if (wrong === undefined) return { ...plain, authorities };
-    reading.problem(path, `${file} ${wrong}`, 'PEM is wanted: the certificates of those who sign for this trunk');
+    const hint = 'PEM is wanted: the certificates of those who sign for this trunk';
+    return wrong === undefined ? authorities : { wrong, hint };
   } catch (error) {
-    reading.problem(path, `${file} cannot be read: ${messageOf(error)}`, 'name a file that the daemon may read');
+    return { wrong: `cannot be read: ${messageOf(error)}`, hint: 'name a file that the daemon may read' };
   }
-  return plain;
 }

@@ -31,6 +31,7 @@ export interface DaemonFacts {
   readonly configPath: string;
   readonly startedAt: string;
   readonly ready: boolean;
+  readonly faults: readonly string[];
 }
 
 export interface DaemonOperationsOptions {
@@ -133,9 +134,9 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
 }
 
 async function status(options: DaemonOperationsOptions): Promise<ResultOf<'status'>> {
-  const { plan, configPath, startedAt, ready } = options.facts();
+  const { plan, configPath, startedAt, ready, faults } = options.facts();
   return {
-    ready,
+    ...{ ready, faults },
     subnet: plan.subnet,
     daemon: { pid: process.pid, configPath, startedAt },
     edge: { public: `${plan.publicVip}:${ports.sip}`, private: `${plan.privateVip}:${ports.sip}` },

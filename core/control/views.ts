@@ -29,6 +29,8 @@ export const status = z.object({
   daemon: z.object({ pid: z.number().int(), configPath: z.string(), startedAt: z.string() }),
   /** `IP:port` of the VIPs. */
   edge: z.object({ public: z.string(), private: z.string() }),
+  /** What of the config is wrong since the start, and stands as it was when it was right. */
+  faults: list(z.string()),
   nodes: list(nodeStatus),
   calls: z.object({ active: z.number().int() }),
   /** Call nodes that take fewer new calls than come, as more would be too much for them. */

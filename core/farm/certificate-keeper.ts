@@ -8,6 +8,7 @@ import { HoldfastError, messageOf } from '../errors.js';
 import { writeOwnedFile } from '../host/owned-files.js';
 import type { Logger } from '../log.js';
 import type { EdgeCertificate, EdgeFarm } from '../ports/edge.js';
+import { keepAuthorities } from './kept-authorities.js';
 import { certificateProblem, certificateWarning, ownCertificate } from './edge-certificate.js';
 
 export interface CertificateKeeperOptions {
@@ -38,6 +39,7 @@ export class CertificateKeeper {
 
   /** Before any Kamailio starts. Throws CONFIG_INVALID where there is none that works, and none that ever did. */
   async start(): Promise<void> {
+    await keepAuthorities(this.#options.folder, this.#options.config());
     if (this.#options.config().farm.plan.streams.tls !== undefined) {
       this.#current = await this.#read().catch((error: unknown) => this.#lastGood(error));
       await this.#keep(this.#current);
@@ -61,9 +63,10 @@ export class CertificateKeeper {
   }
 
   async #look(): Promise<void> {
-    const { log, edge } = this.#options;
-    if (!this.#current) return;
+    const { log, edge, folder, config } = this.#options;
     try {
+      await keepAuthorities(folder, config());
+      if (!this.#current) return;
       const read = await this.#read();
       const isNew = read.certificate !== this.#current.certificate || read.key !== this.#current.key;
       this.#lastSaid = '';

@@ -414,6 +414,28 @@ describe('phones and trunks on TCP and TLS', () => {
     }
   });
 
+  test('a daemon that starts while a file of authorities is broken goes on with what it held, and says so until it is mended', async () => {
+    await farm.whole();
+    const faults = async (): Promise<string> => (await farm.status()).faults.join();
+    assert.equal(await faults(), '');
+    const carrier = await gateway(221, 'TLS');
+    await writeFile(authorities, 'garbage');
+    try {
+      await farm.daemonAfter(await farm.killDaemon());
+      await farm.whole();
+      assert.match(await faults(), /what it held when it was right is used: .*provider\.pem has no certificate in it/);
+      const pair = await PhonePair.call(farm, await phone('1001', 210, 'UDP'), carrier, '72001');
+      await pair.hangup('callee');
+      const { code, stderr } = await farm.cli(['reload']);
+      assert.notEqual(code, 0);
+      assert.match(stderr, /provider\.pem has no certificate in it/);
+    } finally {
+      await writeFile(authorities, provider.certificate);
+    }
+    assert.equal((await farm.cli(['reload'])).code, 0);
+    assert.equal(await faults(), '');
+  });
+
   test('a gateway whose certificate has another name is down, and the log says why', async () => {
     const carrier = await gateway(223, 'TLS');
     const wrong = `\n  wrong: { gateways: ['sips:.223:5071'], probeSeconds: 1, tls: { authorities: ${authorities}, name: sip.other.example } }\n`;

@@ -34,6 +34,7 @@ async function startDaemon(place: FarmPlace): Promise<RunningDaemon> {
     }),
     calls: { active: 0 },
     overload: [],
+    faults: [],
     recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
   });
   const down: Operations['down'] = async () => {

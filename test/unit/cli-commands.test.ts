@@ -33,6 +33,7 @@ const status: FarmStatus = {
   ],
   calls: { active: 3 },
   overload: [],
+  faults: [],
   recoveries: { deaths: 0, sessions: { found: 0, recovered: 0, ended: 0, failed: 0 } },
 };
 

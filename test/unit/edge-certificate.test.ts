@@ -5,8 +5,10 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { loadConfig } from '../../core/config/load-config.js';
+import type { HoldfastConfig } from '../../core/config/holdfast-config.js';
+import { loadConfig, type LoadOptions } from '../../core/config/load-config.js';
 import { HoldfastError } from '../../core/errors.js';
+import { keepAuthorities, keptAuthorities } from '../../core/farm/kept-authorities.js';
 import { CertificateKeeper } from '../../core/farm/certificate-keeper.js';
 import { certificateProblem, certificateWarning, ownCertificate } from '../../core/farm/edge-certificate.js';
 import { silentLogger, type Logger } from '../../core/log.js';
@@ -66,8 +68,9 @@ describe('A certificate', () => {
 });
 
 describe('A file of authorities', () => {
-  const config = (): unknown =>
+  const config = (options: Pick<LoadOptions, 'lastAuthorities'> = {}): HoldfastConfig =>
     loadConfig(join(folder, 'config.yaml'), {
+      ...options,
       text: [
         'domain: holdfast.test',
         'edge: { tls: {} }',
@@ -80,16 +83,19 @@ describe('A file of authorities', () => {
   it('that is missing, no file, empty, garbage or cut off is refused, with its name, its place and what to do', async () => {
     const file = join(folder, 'ca.pem');
     const refused = (why: string): void =>
-      assert.throws(config, (error: unknown) => {
-        assert.ok(HoldfastError.is(error, 'CONFIG_INVALID'));
-        assert.match(
-          error.message,
-          new RegExp(
-            `config\\.yaml:4:\\d+: trunks\\.carrier\\.tls\\.authorities: ca\\.pem ${why}.*\\((PEM is wanted|.*daemon may read)`,
-          ),
-        );
-        return true;
-      });
+      assert.throws(
+        () => config(),
+        (error: unknown) => {
+          assert.ok(HoldfastError.is(error, 'CONFIG_INVALID'));
+          assert.match(
+            error.message,
+            new RegExp(
+              `config\\.yaml:4:\\d+: trunks\\.carrier\\.tls\\.authorities: ca\\.pem ${why}.*\\((PEM is wanted|.*daemon may read)`,
+            ),
+          );
+          return true;
+        },
+      );
     refused('cannot be read: ENOENT');
     await mkdir(file);
     refused('cannot be read: EISDIR');
@@ -107,6 +113,30 @@ describe('A file of authorities', () => {
     }
     await writeFile(file, good.certificate + other.certificate);
     config();
+  });
+
+  it('that is broken when a daemon starts stands as it was when it was right, which is said; where it never was, there is no start', async () => {
+    const [file, kept] = [join(folder, 'ca.pem'), join(folder, 'kept-authorities')];
+    const start = (): HoldfastConfig => {
+      const last = keptAuthorities(kept);
+      return config({ lastAuthorities: one => last[one] });
+    };
+    await writeFile(file, 'garbage');
+    assert.throws(start, /ca\.pem has no certificate in it/);
+    await writeFile(file, good.certificate);
+    assert.deepEqual(start().faults, []);
+    await keepAuthorities(kept, start());
+    for (const broken of ['garbage', '']) {
+      await writeFile(file, broken);
+      const { trunks, faults } = start();
+      assert.equal(trunks[0]?.gateways[0]?.tls?.authorities, good.certificate);
+      assert.match(faults.join(), /what it held when it was right is used: .*config\.yaml:4:\d+: .*ca\.pem has no/);
+      await keepAuthorities(kept, start());
+    }
+    assert.throws(() => config(), /ca\.pem has no/, 'a reload is refused');
+    await writeFile(file, other.certificate);
+    await keepAuthorities(kept, start());
+    assert.deepEqual(keptAuthorities(kept), { [file]: other.certificate });
   });
 });
 

@@ -33,7 +33,9 @@ export const serviceCommand: Command = {
 
 async function servicePlace(context: CommandContext): Promise<FarmPlace & { readonly subnet: string }> {
   const path = configPath(undefined, context);
-  const { subnet, stateFolder: named } = await (await context.composition()).checkConfig(path, context.text('subnet'));
+  const { subnet, stateFolder: named } = await (
+    await context.composition()
+  ).checkConfig(path, context.text('subnet'), true);
   const stateFolder = resolve(context.text('state') ?? named ?? defaultStateFolder(subnet));
   refuseOtherFarm(stateFolder, path);
   return { configPath: path, subnet, stateFolder };

@@ -93,7 +93,7 @@ export function operationsOf({ live }: Given, get: Get, configPath: string): Ope
   const daemon = get(tokens.daemon);
   const startedAt = new Date().toISOString();
   return daemonOperations({
-    facts: () => ({ plan: live.plan, configPath, startedAt, ready: daemon.ready }),
+    facts: () => ({ plan: live.plan, configPath, startedAt, ready: daemon.ready, faults: live.config.faults }),
     host: get(tokens.host),
     states: get(tokens.states),
     sync: get(tokens.sync),
