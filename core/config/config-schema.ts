@@ -281,7 +281,7 @@ const overload = z.strictObject({
     .int()
     .min(0)
     .max(4_000)
-    .default(4_000)
+    .default(1_000)
     .describe(
       'New calls to a call node are refused in part once its answers to the daemon take so long for seconds. 0: never.',
     ),

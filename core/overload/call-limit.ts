@@ -27,16 +27,25 @@ export interface CallLimit {
   /** Seconds since the limit was lowered: what that has done is seen when those calls are through which had come before. */
   readonly sinceLowered: number;
   readonly lateMsBefore: number;
+  /** Seconds for which there is a limit. */
+  readonly held: number;
   /** The limit under which it was late last. */
   readonly late: number | null;
 }
 
-export const noLimit: CallLimit = { limit: null, lasted: 0, sinceLowered: 0, lateMsBefore: 0, late: null };
+export const noLimit: CallLimit = { limit: null, lasted: 0, sinceLowered: 0, lateMsBefore: 0, held: 0, late: null };
 
 /** Fewer calls are no reason to be late, and are never refused. */
 export const leastLimit = 5;
 /** Not for a moment, nor for one long turn of ours. */
 const secondsToBegin = 5;
+/** Where far more comes than is usual: each second of waiting leaves calls behind that are set up late. */
+const secondsToBeginInFlood = 2;
+const flood = 2;
+/** Where nothing is usual nobody can be told from anybody: that is for one who is all but lost. */
+const lateMsUnknown = 4_000;
+/** What it carried before it is let in for so long, as the lateness may be of what had come before the limit; who is late still carries less than he did. */
+const secondsOfUsual = 60;
 const secondsToEnd = 10;
 const secondsToLower = 3;
 /** What it has carried, and a little more: one that was late by chance refuses nobody. */
@@ -58,10 +67,15 @@ export function isWell(nowMs: number, { lateMs }: OverloadRules): boolean {
 
 /** Called about once a second. */
 export function nextLimit(before: CallLimit, load: NodeLoad, rules: OverloadRules): CallLimit {
-  const isLate = load.lateMs >= rules.lateMs;
-  if (before.limit === null) return begin(before, load, isLate);
-  const state = { ...before, limit: before.limit, sinceLowered: before.sinceLowered + load.seconds };
-  if (isLate) return lowered(state, load);
+  if (before.limit === null) return begin(before, load, rules);
+  const { seconds } = load;
+  const state = {
+    ...before,
+    limit: before.limit,
+    sinceLowered: before.sinceLowered + seconds,
+    held: before.held + seconds,
+  };
+  if (load.lateMs >= rules.lateMs) return lowered(state, load);
   if (!isWell(load.lateMs, rules)) return { ...state, lasted: 0 };
   const lasted = load.offered < state.limit ? state.lasted + load.seconds : 0;
   if (lasted >= secondsToEnd) return noLimit;
@@ -71,18 +85,22 @@ export function nextLimit(before: CallLimit, load: NodeLoad, rules: OverloadRule
   return { ...state, lasted, limit: Math.min(state.limit * step, highest) };
 }
 
-function begin(before: CallLimit, load: NodeLoad, isLate: boolean): CallLimit {
+function begin(before: CallLimit, load: NodeLoad, rules: OverloadRules): CallLimit {
   const { offered, admitted, usual, excused, lateMs } = load;
+  const isKnown = usual >= leastLimit;
+  const isLate = lateMs >= (isKnown ? rules.lateMs : Math.max(lateMsUnknown, rules.lateMs));
   const lasted = isLate && !excused && offered > leastLimit ? before.lasted + load.seconds : 0;
-  if (lasted < secondsToBegin) return { ...noLimit, lasted };
+  if (lasted < (isKnown && offered > flood * usual ? secondsToBeginInFlood : secondsToBegin))
+    return { ...noLimit, lasted };
   const limit = Math.max(leastLimit, first * usual, firstOfTooMuch * admitted);
   return { ...noLimit, limit, late: admitted, lateMsBefore: lateMs };
 }
 
-function lowered(before: CallLimit & { readonly limit: number }, { lateMs, admitted }: NodeLoad): CallLimit {
+function lowered(before: CallLimit & { readonly limit: number }, { lateMs, admitted, usual }: NodeLoad): CallLimit {
   if (before.sinceLowered < secondsToLower) return { ...before, lasted: 0 };
   const isBetter = lateMs < 0.9 * before.lateMsBefore;
   const at = { ...before, lasted: 0, sinceLowered: 0, lateMsBefore: lateMs };
   const { limit } = before;
-  return isBetter ? at : { ...at, limit: Math.max(leastLimit, lower * limit), late: Math.min(limit, admitted) };
+  const least = before.held < secondsOfUsual ? Math.max(leastLimit, usual) : leastLimit;
+  return isBetter ? at : { ...at, limit: Math.max(least, lower * limit), late: Math.min(limit, admitted) };
 }

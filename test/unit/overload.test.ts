@@ -24,15 +24,29 @@ describe('The limit of a call node', () => {
   });
 
   test('is none where it is late for a moment, while sessions are recovered, or with hardly a call', () => {
-    let limit = after(4, { lateMs: 4_000 });
+    const moment = { lateMs: 4_000, offered: 35 };
+    let limit = after(4, moment);
     limit = after(1, { lateMs: 100 }, limit);
-    assert.equal(after(4, { lateMs: 4_000 }, limit).limit, null);
+    assert.equal(after(4, moment, limit).limit, null);
     assert.equal(after(60, { lateMs: 4_000, excused: true }).limit, null);
     assert.equal(after(60, { lateMs: 4_000, offered: leastLimit }).limit, null);
   });
 
   test('begins when it was late for seconds, also where those were few long turns of ours', () => {
     assert.notEqual(after(2, { lateMs: 4_000, seconds: 4 }).limit, null);
+  });
+
+  test('begins sooner where far more comes than is usual, and later where nothing is', () => {
+    assert.equal(after(1, { lateMs: 1_500 }).limit, null);
+    assert.equal(after(2, { lateMs: 1_500 }).limit, 30);
+    assert.equal(after(60, { lateMs: 3_900, usual: 0 }).limit, null);
+    assert.equal(after(5, { lateMs: 4_100, usual: 0 }).limit, 30);
+  });
+
+  test('is for a minute no lower than what it was used to', () => {
+    const first = after(2, { lateMs: 1_500 });
+    assert.equal(after(50, { lateMs: 5_000 }, first).limit, 20);
+    assert.equal(after(90, { lateMs: 5_000 }, first).limit, leastLimit);
   });
 
   test('begins near what it was used to, and waits for what that does before it goes lower', () => {
