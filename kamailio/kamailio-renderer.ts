@@ -20,6 +20,8 @@ export interface KamailioRendererOptions {
   readonly connections: () => Pick<EdgeStreams, 'mostConnections' | 'strangerSilenceSeconds'>;
   /** Asked only where the plan has a port for TLS. */
   readonly certificate: () => EdgeCertificate;
+  /** Path of the library of tls-after-fork.c; asked where `certificate` is. */
+  readonly tlsAfterFork: () => string;
   readonly secrets: EdgeSecrets;
   /** What the instance is to hold when it starts. */
   readonly state: () => EdgeState;
@@ -75,6 +77,7 @@ export class KamailioRenderer implements NodeRenderer {
           '-M',
           '8',
         ],
+        ...(streams.tls === undefined ? {} : { env: { LD_PRELOAD: this.#options.tlsAfterFork() } }),
         user: kamailioUser,
       },
     };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # npm run package [-- FOLDER]: builds holdfast_VERSION_ARCH.deb into FOLDER (default: .build). It carries the program, this machine's
-# Node.js and the Asterisk that was built here, so that whoever installs it compiles and downloads nothing but Debian packages.
+# Node.js, and the Asterisk and Kamailio's library that were built here, so that whoever installs it compiles and downloads nothing but Debian packages.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/say.sh"
 source "$HOLDFAST_ROOT/scripts/setup.sh"
@@ -66,6 +66,12 @@ asterisk_files() {
   printf '{"prefix":"%s","version":"%s","key":"%s"}\n' "$home/asterisk" "$ASTERISK_VERSION" "$(basename "$prefix")" >"$root$home/.build/asterisk.json"
 }
 
+kamailio_files() {
+  local library=$home/kamailio/tls-after-fork.so
+  place 644 "$(tls_after_fork)" "$library"
+  printf '{"tlsAfterFork":"%s"}\n' "$library" >"$root$home/.build/kamailio.json"
+}
+
 operator_files() {
   local main="$HOLDFAST_ROOT/dist/core/cli/main.js" docs=/usr/share/doc/holdfast
   # The first lines of the example speak of a checkout.
@@ -124,7 +130,7 @@ control_files() {
 package() {
   local to=$1 prefix missing
   setup farm
-  step_total=7
+  step_total=8
   step 'the package'
   mapfile -t missing < <(missing_packages $PACKAGING_PACKAGES)
   if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
@@ -139,6 +145,7 @@ package() {
   program_files
   node_packages
   asterisk_files "$prefix"
+  kamailio_files
   operator_files
   chmod -R go+rX,go-w "$root/usr" "$root/lib"
   control_files

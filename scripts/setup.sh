@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Everything that is missing between a fresh clone and a farm that can start: Debian packages, system users, npm packages, Asterisk,
-# the compiled program. Idempotent; with nothing missing it takes well under a second. `--tests` adds what only the tests need.
+# a library for Kamailio, the compiled program. Idempotent; with nothing missing it takes well under a second. `--tests` adds what only the tests need.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/say.sh"
 source "$HOLDFAST_ROOT/scripts/lib/packages.sh"
 source "$HOLDFAST_ROOT/scripts/setup-asterisk.sh"
+source "$HOLDFAST_ROOT/scripts/setup-kamailio.sh"
 
 FARM_USERS='holdfast-kamailio holdfast-asterisk holdfast-rtpengine'
 SOURCE_FOLDERS='core plugins kamailio asterisk rtpengine test'
@@ -37,6 +38,7 @@ packages_step() {
   step 'Debian packages'
   read -r -d '' -a wanted <<<"$FARM_PACKAGES" || true
   if ! asterisk_built "$(asterisk_prefix)"; then wanted+=($BUILD_PACKAGES); fi
+  if [[ ! -e $(tls_after_fork) ]]; then wanted+=($KAMAILIO_BUILD_PACKAGES); fi
   if [[ $1 == tests ]]; then wanted+=($TEST_PACKAGES); fi
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
@@ -90,7 +92,7 @@ build_step() {
 
 setup() {
   local purpose=$1
-  step_total=6
+  step_total=7
   system_step
   mkdir -p "$HOLDFAST_CACHE/log" "$HOLDFAST_ROOT/.build"
   exec 8>"$HOLDFAST_ROOT/.build/setup.lock"
@@ -99,6 +101,7 @@ setup() {
   users_step
   npm_step
   asterisk_step
+  kamailio_step
   build_step
   exec 8>&-
 }

@@ -31,6 +31,7 @@ describe('The generated kamailio.cfg', () => {
       const renderer = new KamailioRenderer({
         connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
         certificate: () => ({ certificate: '', key: '' }),
+        tlsAfterFork: () => '/cache/tls-after-fork.so',
         plan: () => plan,
         domain: () => 'holdfast.test',
         leastExpiresSeconds: () => 60,

@@ -16,6 +16,7 @@ import { decodeHep, type HepPacket } from '../../core/trace/hep-packet.js';
 import { KamailioFarm } from '../../kamailio/edge-farm.js';
 import type { EdgeSecrets } from '../../kamailio/edge-model.js';
 import { KamailioRenderer, type KamailioRendererOptions } from '../../kamailio/kamailio-renderer.js';
+import { tlsAfterFork } from '../../kamailio/tls-after-fork.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { freeSubnet } from '../harness/free-subnet.js';
@@ -68,6 +69,7 @@ export class EdgeLab {
       state: () => this.state,
       connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 2 }),
       certificate: () => this.#certificate,
+      tlsAfterFork,
     };
     this.renderer = new KamailioRenderer(this.rendererOptions);
     this.edge = new KamailioFarm({
@@ -93,37 +95,17 @@ export class EdgeLab {
     }
     for (const node of lab.nodes('rtpengine')) await lab.start(node);
     for (const node of lab.nodes('kamailio')) await lab.start(node);
-    await lab.#areEqual();
-    await lab.balancer.apply(lab.nodes('kamailio'));
-    return lab;
-  }
-
-  /** Starts those Kamailios again that answer no more, as the farm's keeper does, and gives their names. Throws where one's log does not tell of this death. */
-  async revive(death: RegExp): Promise<readonly string[]> {
-    const reports = await this.edge.apply(this.state);
-    const dead = this.nodes('kamailio').filter(
-      ({ name }) => !reports.some(({ instance, equal }) => instance === name && equal),
-    );
-    for (const node of dead) {
-      const said = await this.host.logTail(node.name, 100);
-      if (!death.test(said)) throw new Error(`${node.name} answers no more:\n${said}`);
-      await this.host.stop(node.name);
-      await this.start(node);
-    }
-    if (dead.length > 0) await this.#areEqual();
-    return dead.map(node => node.name);
-  }
-
-  async #areEqual(): Promise<void> {
     await waitFor(
       'every Kamailio to hold its lists and tables',
       async () => {
-        const reports = await this.edge.apply(this.state);
+        const reports = await lab.edge.apply(lab.state);
         if (reports.every(report => report.equal)) return true;
         throw new Error(JSON.stringify(reports));
       },
-      { deadlineMs: 15_000, describe: () => this.logs() },
+      { deadlineMs: 15_000, describe: () => lab.logs() },
     );
+    await lab.balancer.apply(lab.nodes('kamailio'));
+    return lab;
   }
 
   async down(): Promise<void> {

@@ -1,8 +1,9 @@
 // What an attacker can do at the TCP and TLS doors of three real Kamailios: take places, send nonsense, break off. Phones go on, and every stranger ends.
 import assert from 'node:assert/strict';
-import { createConnection, type Socket } from 'node:net';
+import { createConnection, type NetConnectOpts, type Socket } from 'node:net';
+import { Duplex } from 'node:stream';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { sessionOf } from '../../core/host/process-table.js';
 import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -163,4 +164,54 @@ describe('An attacker at the doors for connections', () => {
     assert.equal(alice.isDisconnected, false);
     await callsWell(alice);
   });
+
+  it('breaks off thousands of TLS handshakes, each in its own way: no process dies', async () => {
+    await lab.openNodes(call => void call.answer());
+    const before = processes();
+    // Past the limits of a source, which hold at the VIP.
+    const { external: host = '' } = lab.nodes('kamailio')[0] ?? {};
+    const hellos = [await clientHello({}), await clientHello({ maxVersion: 'TLSv1.2' })];
+    const begins = [...hellos, ...hellos.map(whole => Buffer.from(whole).fill(0xff, 60)), Buffer.from(options('0'))];
+    const record = (type: number, ...octets: number[]): Buffer =>
+      Buffer.from([type, 3, 3, 0, octets.length, ...octets]);
+    const handshakeFailure = record(0x15, 2, 40);
+    const ends = [record(0x17, ...Buffer.alloc(64, 0x5a)), handshakeFailure, record(0x14, 9), hello, undefined];
+    let left = 15_000;
+    const oneAfterTheOther = async (): Promise<void> => {
+      while (left-- > 0) {
+        const [begin, end] = [begins[left % 5] ?? hello, ends[Math.floor(left / 5) % 5]];
+        await brokenOff({ host, port: streams.tls, localAddress: lab.address(205 + (left % 50)) }, begin, end);
+      }
+    };
+    await Promise.all(Array.from({ length: 60 }, oneAfterTheOther));
+    assert.equal(processes(), before);
+    await callsWell(await phone('TLS', 202));
+  });
 });
+
+/** What a client says first. */
+function clientHello(options: ConnectionOptions): Promise<Buffer> {
+  return new Promise(resolve => {
+    const write = (octets: Buffer, _encoding: string, done: () => void): void => {
+      resolve(octets);
+      done();
+    };
+    connectTls({ ...options, socket: new Duplex({ read: () => undefined, write }) });
+  });
+}
+
+/** Says `end`, or nothing more, after the first answer. Rejects where nobody listens. */
+function brokenOff(to: NetConnectOpts, begin: Buffer, end: Buffer | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(to, () => socket.write(begin));
+    const late = setTimeout(() => socket.destroy(), 300);
+    socket.once('data', () => (end === undefined ? socket.resetAndDestroy() : socket.write(end)));
+    socket.on('error', error => {
+      if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') reject(error);
+    });
+    socket.once('close', () => {
+      clearTimeout(late);
+      resolve();
+    });
+  });
+}

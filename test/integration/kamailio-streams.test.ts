@@ -125,12 +125,6 @@ for (const transport of ['TCP', 'TLS'] as const) {
 }
 
 describe('Connections of strangers', () => {
-  // One of Debian 12 may corrupt its memory over broken handshakes (docs/tls.md); the farm's keeper starts it again.
-  after(async () => {
-    const dead = await lab.revive(/child process \d+ exited by a signal (6|11)\b/);
-    for (const name of dead) console.log(`${name} died of a corrupt memory, and was started again`);
-  });
-
   it('end when they are silent, and those of phones do not', async () => {
     const registrar = await lab.open({ host: 71, accepts: ['REGISTER'] });
     const [node] = await lab.openNodes(call => call.reject(480));

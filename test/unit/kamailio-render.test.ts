@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { planFarm } from '../../core/farm/farm-plan.js';
 import type { EdgeState } from '../../core/ports/edge.js';
 import { assignSlots } from '../../kamailio/dispatcher-list.js';
-import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { KamailioRenderer, type KamailioRendererOptions } from '../../kamailio/kamailio-renderer.js';
 import { formatTable, renderTables } from '../../kamailio/edge-tables.js';
 import { HoldfastError } from '../../core/errors.js';
 import { projectRoot } from '../harness/project-root.js';
@@ -56,16 +56,18 @@ const state: EdgeState = {
   transfers: false,
   fenced: ['conference-2'],
 };
-const renderer = new KamailioRenderer({
+const options: KamailioRendererOptions = {
   connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
   certificate: () => ({ certificate: '', key: '' }),
+  tlsAfterFork: () => '/cache/tls-after-fork.so',
   plan: () => plan,
   domain: () => 'holdfast.test',
   leastExpiresSeconds: () => 60,
   homer: () => '192.0.2.60:9060',
   secrets,
   state: () => state,
-});
+};
+const renderer = new KamailioRenderer(options);
 
 function golden(path: string, content: string): void {
   const file = join(projectRoot, 'test/golden/kamailio', path);
@@ -91,6 +93,13 @@ describe('The generator', () => {
   it('runs Kamailio in the foreground as a user of its own', () => {
     assert.equal(setup.process.user, 'holdfast-kamailio');
     assert.ok(setup.process.args.includes('-DD'));
+    assert.equal(setup.process.env, undefined);
+  });
+
+  it('has a Kamailio with TLS forget at each fork what OpenSSL holds for its parent', () => {
+    const withTls = { ...plan, streams: { tls: 5061 } };
+    const { process } = new KamailioRenderer({ ...options, plan: () => withTls }).setup(plan.nodes[0]!, '/folder');
+    assert.deepEqual(process.env, { LD_PRELOAD: '/cache/tls-after-fork.so' });
   });
 });
 

@@ -49,6 +49,7 @@ function renderers(config: HoldfastConfig, state: EdgeState): Renderers {
   const kamailio = new KamailioRenderer({
     connections: () => ({ mostConnections: 200, strangerSilenceSeconds: 30 }),
     certificate: () => ({ certificate: '', key: '' }),
+    tlsAfterFork: () => '/cache/tls-after-fork.so',
     plan: () => plan,
     domain: () => config.domain,
     leastExpiresSeconds: () => config.registration.minSeconds,

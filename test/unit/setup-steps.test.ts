@@ -15,6 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { tlsAfterFork } from '../../kamailio/tls-after-fork.js';
 import { projectRoot } from '../harness/project-root.js';
 
 let folder: string;
@@ -25,7 +27,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs a line of bash in which all functions of the set-up are defined; the cache is a folder of this test. */
 function bash(line: string, root = projectRoot): { status: number | null; out: string; err: string } {
-  const script = `set -euo pipefail; source '${root}/scripts/setup.sh'; step_total=6; ${line}`;
+  const script = `set -euo pipefail; source '${root}/scripts/setup.sh'; step_total=7; ${line}`;
   const env = { ...process.env, HOLDFAST_CACHE: join(folder, 'cache'), HOLDFAST_LOG: join(folder, 'setup.log') };
   const { status, stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8', env });
   return { status, out: stdout.trim(), err: stderr };
@@ -40,7 +42,7 @@ describe('the first step of the set-up', () => {
   it('says how to become root', () => {
     const { status, err } = bash(`system_step '${debian12()}' 1000`);
     assert.equal(status, 1);
-    assert.match(err, /step 1 of 6, this machine/);
+    assert.match(err, /step 1 of 7, this machine/);
     assert.match(err, /needs root/);
     assert.match(err, /What to do: sudo env "PATH=\$PATH" npm start/);
   });
@@ -123,6 +125,24 @@ describe('the build of Asterisk', () => {
   });
 });
 
+describe("Kamailio's library for TLS", () => {
+  it('is compiled once for each content of its source, and found by the daemon; or what to do is said', () => {
+    const root = join(folder, 'library');
+    cpSync(join(projectRoot, 'scripts'), join(root, 'scripts'), { recursive: true });
+    cpSync(join(projectRoot, 'kamailio/tls-after-fork.c'), join(root, 'kamailio/tls-after-fork.c'));
+    const record = pathToFileURL(join(root, '.build/kamailio.json'));
+    assert.throws(() => tlsAfterFork(record), { remedy: /bash scripts\/setup\.sh/ });
+    assert.match(bash('kamailio_step', root).out, /compiling it/);
+    const first = tlsAfterFork(record);
+    assert.equal(bash('kamailio_step', root).out, '');
+    appendFileSync(join(root, 'kamailio/tls-after-fork.c'), '// changed\n');
+    assert.match(bash('kamailio_step', root).out, /compiling it/);
+    assert.notEqual(tlsAfterFork(record), first);
+    rmSync(tlsAfterFork(record));
+    assert.throws(() => tlsAfterFork(record), /no such file.*tls-after-fork/);
+  });
+});
+
 describe('the compiling of the program', () => {
   it('is due after a change of a source, not after what the last build generated', () => {
     const root = join(folder, 'program');
@@ -147,7 +167,15 @@ describe('the compiling of the program', () => {
 
 describe('the scripts', () => {
   it('are valid bash', () => {
-    const files = ['setup.sh', 'setup-asterisk.sh', 'start.sh', 'test.sh', 'lib/say.sh', 'lib/packages.sh'];
+    const files = [
+      'setup.sh',
+      'setup-asterisk.sh',
+      'setup-kamailio.sh',
+      'start.sh',
+      'test.sh',
+      'lib/say.sh',
+      'lib/packages.sh',
+    ];
     for (const name of files) execFileSync('bash', ['-n', join(projectRoot, 'scripts', name)]);
   });
 });

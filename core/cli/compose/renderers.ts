@@ -3,6 +3,7 @@ import { asteriskPrefix } from '../../../asterisk/asterisk-prefix.js';
 import { AsteriskRenderer } from '../../../asterisk/asterisk-renderer.js';
 import type { EdgeSecrets } from '../../../kamailio/edge-model.js';
 import { KamailioRenderer } from '../../../kamailio/kamailio-renderer.js';
+import { tlsAfterFork } from '../../../kamailio/tls-after-fork.js';
 import { EngineRenderer } from '../../../rtpengine/rtpengine-process.js';
 import { edgeSettings } from '../../farm/edge-settings.js';
 import type { FarmName } from '../../farm/farm-plan.js';
@@ -17,6 +18,8 @@ export function renderersOf(
   certificate: () => EdgeCertificate,
 ): Readonly<Record<FarmName, NodeRenderer>> {
   const asterisk = asteriskRenderer({ live, secrets });
+  // Said before anything is started, as with Asterisk.
+  if (live.plan.streams.tls !== undefined) tlsAfterFork();
   return {
     call: asterisk,
     conference: asterisk,
@@ -31,6 +34,7 @@ export function renderersOf(
       state,
       connections: () => live.config.edge,
       certificate,
+      tlsAfterFork,
     }),
   };
 }
