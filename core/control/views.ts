@@ -30,7 +30,7 @@ export const status = z.object({
   /** `IP:port` of the VIPs. */
   edge: z.object({ public: z.string(), private: z.string() }),
   /** What of the config is wrong since the start, and stands as it was when it was right. */
-  faults: list(z.string()),
+  faults: list(z.string()).default([]),
   nodes: list(nodeStatus),
   calls: z.object({ active: z.number().int() }),
   /** Call nodes that take fewer new calls than come, as more would be too much for them. */

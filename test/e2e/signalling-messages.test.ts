@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { callDaemon } from '../../core/control/control-client.js';
+import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
@@ -237,13 +239,28 @@ describe('signalling: methods, statuses and headers', () => {
     assert.ok(cancelled instanceof IncomingCall);
     assert.deepEqual(reason(await cancelled.cancelled()), ['SIP;cause=200;text="Call completed elsewhere"']);
 
-    onCall = one => (one.invite.requestUri.includes(callee.address) ? one.ring() : answer(one));
-    const forked = await trunk.invite(farm.uri('77001'));
-    await forked.answered();
-    const late = callee.calls.at(-1);
-    assert.ok(late instanceof IncomingCall);
-    assert.ok(reason(await late.cancelled()).includes('SIP;cause=200;text="Call completed elsewhere"'), late.ladder());
-    await forked.hangup();
+    for (const rings of [true, false]) {
+      onCall = async one => {
+        if (!one.invite.requestUri.includes(callee.address)) await answer(one);
+        else if (rings) one.ring();
+      };
+      const forked = await trunk.invite(farm.uri('77001'));
+      await forked.answered();
+      const late = callee.calls.at(-1);
+      assert.ok(late instanceof IncomingCall);
+      if (!rings) {
+        // Until it has said something it can be sent no CANCEL (RFC 3261 §9.1); for Asterisk it is over by then.
+        await waitFor('its leg to be over', async () => {
+          const id = forked.callId;
+          const { legs } = await callDaemon(statePaths(farm.state).controlSocket, 'callShow', { id, whole: false });
+          return legs.some(({ peer, endedAt }) => peer.includes(callee.address) && endedAt !== null);
+        });
+        late.ring();
+      }
+      const why = reason(await late.cancelled());
+      assert.ok(why.includes('SIP;cause=200;text="Call completed elsewhere"'), `${why.join()}\n${late.ladder()}`);
+      await forked.hangup();
+    }
   });
 
   test('BYE passes why, and the headers of the list, from either side', async () => {
