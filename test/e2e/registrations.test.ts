@@ -36,14 +36,16 @@ describe('registrations', () => {
   });
   after(async () => farm.down());
   afterEach(async () => {
+    const answers: string[] = [];
     for (const phone of phones.splice(0)) {
-      await phone.register(registrar, 0, { headers: [['Contact', '*']] });
+      const { status } = await asked(phone, 0, [['Contact', '*']]);
+      answers.push(`${phone.address} ${status}`);
       await phone.close();
     }
     await nothingLeft(farm);
     await waitFor('no registration', async () => (await farm.registrations()).length === 0, {
       deadlineMs,
-      describe: async () => JSON.stringify(await farm.registrations()).slice(0, 1000),
+      describe: async () => `${answers.join()} ${JSON.stringify(await farm.registrations()).slice(0, 1000)}`,
     });
   });
 
@@ -69,8 +71,13 @@ describe('registrations', () => {
       describe: async () => JSON.stringify(await list()),
     });
   };
-  const register = async (who: SipEndpoint, seconds = 600, headers: readonly Header[] = []): Promise<SipMessage> => {
+  /** Where the registrar of a user is another one since the challenge, as after a death, there is one more challenge. */
+  const asked = async (who: SipEndpoint, seconds: number, headers: readonly Header[]): Promise<SipMessage> => {
     const response = await who.register(registrar, seconds, { headers });
+    return response.status === 401 ? who.register(registrar, seconds, { headers }) : response;
+  };
+  const register = async (who: SipEndpoint, seconds = 600, headers: readonly Header[] = []): Promise<SipMessage> => {
+    const response = await asked(who, seconds, headers);
     assert.equal(response.status, 200, response.toString());
     return response;
   };
