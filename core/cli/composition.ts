@@ -102,8 +102,10 @@ export interface Composition {
    * Rejects where it cannot be; what it had started by then the caller ends.
    */
   startDaemon(place: FarmPlace): Promise<RunningDaemon>;
-  /** Loads and validates config and plugins. Opens no socket. */
-  /** For a start certificates and authorities are left to the daemon, which may know them as they were when they were right. */
+  /**
+   * Loads and validates config and plugins. Opens no socket. `forStart`: certificates and authorities are left to the daemon, which may know
+   * them as they were when they were right.
+   */
   checkConfig(configPath: string, subnet: string | undefined, forStart?: boolean): Promise<ConfigSummary>;
   /** Writes every generated file below a folder; returns their paths relative to it. */
   renderFarm(options: RenderOptions): Promise<readonly string[]>;

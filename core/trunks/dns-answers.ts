@@ -51,7 +51,9 @@ export class DnsAnswers<T> {
     const asked = this.#asked.get(name);
     if (asked && asked.againMs > nowMs) return asked.done;
     const question = { againMs: Number.POSITIVE_INFINITY, done: Promise.resolve() };
-    question.done = this.#ask(name).then(afterMs => void (question.againMs = nowMs + afterMs));
+    question.done = this.#ask(name)
+      .catch((error: unknown) => this.#notKept(name, error))
+      .then(afterMs => void (question.againMs = nowMs + afterMs));
     this.#asked.set(name, question);
     return question.done;
   }
@@ -66,23 +68,28 @@ export class DnsAnswers<T> {
     }
   }
 
-  /** When it is to be asked for again, ms from now. What was known stays where there is no answer. */
+  /** When it is to be asked for again, ms from now. What was known stays where there is no answer. Rejects where the store does not take it. */
   async #ask(name: string): Promise<number> {
-    const { resolve } = this.#options;
-    try {
-      const { value, ttlSeconds = usualSeconds } = await resolve(name);
-      this.#note(name, undefined);
-      await this.#keep(name, value);
-      return 1000 * Math.min(Math.max(ttlSeconds, leastSeconds), mostSeconds);
-    } catch (error) {
-      if (!isNone(error)) {
-        this.#note(name, messageOf(error));
-        return againMs;
-      }
-      this.#note(name, undefined);
+    const answer = await this.#options.resolve(name).catch((error: unknown) => ({ error }));
+    if ('error' in answer && !isNone(answer.error)) {
+      this.#note(name, messageOf(answer.error));
+      return againMs;
+    }
+    this.#note(name, undefined);
+    if ('error' in answer) {
       await this.#forget(name);
       return 1000 * usualSeconds;
     }
+    const { value, ttlSeconds = usualSeconds } = answer;
+    await this.#keep(name, value);
+    return 1000 * Math.min(Math.max(ttlSeconds, leastSeconds), mostSeconds);
+  }
+
+  /** Of a full disk, as like as not. What DNS said holds for this daemon all the same. */
+  #notKept(name: string, error: unknown): number {
+    const { what, log } = this.#options;
+    log.warn({ name, error }, `${what} of ${name} is not kept for the next daemon: ${messageOf(error)}`);
+    return againMs;
   }
 
   #note(name: string, trouble: string | undefined): void {

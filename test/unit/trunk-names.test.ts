@@ -118,6 +118,38 @@ describe('the host of a gateway', () => {
     assert.equal(seen.size, 3);
   });
 
+  test('is used, and asked for again, while the store takes nothing: only the next daemon does not know it', async () => {
+    const store = openMemoryStore();
+    let isFull = true;
+    const full: typeof store = Object.create(store, {
+      table: {
+        value: (name: string, schema: Parameters<typeof store.table>[1]) =>
+          new Proxy(store.table(name, schema), {
+            get: (table, key) => {
+              const value: unknown = Reflect.get(table, key);
+              if (typeof value !== 'function') return value;
+              const refuses = key === 'put' || key === 'delete';
+              return (...args: unknown[]) =>
+                refuses && isFull
+                  ? Promise.reject(new Error('no space left'))
+                  : (Reflect.apply(value, table, args) as unknown);
+            },
+          }),
+      },
+    }) as typeof store;
+    const { names, zone } = daemon(['host.test:5070'], full);
+    zone.set('host.test', ['192.0.2.1']);
+    await names.look(0);
+    assert.equal(names.host('host.test:5070')?.address, '192.0.2.1');
+    zone.delete('host.test');
+    await names.look(20_000);
+    assert.equal(names.host('host.test:5070')?.address, null);
+    isFull = false;
+    zone.set('host.test', ['192.0.2.2']);
+    await names.look(40_000);
+    assert.equal(names.host('host.test:5070')?.address, '192.0.2.2');
+  });
+
   test('is forgotten with its trunk', async () => {
     const { names, zone, parts, store } = daemon(['host.test:5070']);
     zone.set('host.test', ['192.0.2.1']);
