@@ -140,6 +140,10 @@ describe("Kamailio's library for TLS", () => {
     assert.notEqual(tlsAfterFork(record), first);
     rmSync(tlsAfterFork(record));
     assert.throws(() => tlsAfterFork(record), /no such file.*tls-after-fork/);
+    const another = join(root, 'another.so');
+    writeFileSync(another, 'no library');
+    writeFileSync(record, JSON.stringify({ tlsAfterFork: another }));
+    assert.throws(() => tlsAfterFork(record), /another\.so.* cannot be preloaded/);
   });
 });
 
