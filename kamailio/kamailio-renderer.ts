@@ -76,6 +76,7 @@ export class KamailioRenderer implements NodeRenderer {
           `${memoryMegabytes(withStreams ? mostConnections : 0)}`,
           '-M',
           '8',
+          ...(streams.tls === undefined ? [] : ['-x', countedMemory]),
         ],
         ...(streams.tls === undefined ? {} : { env: { LD_PRELOAD: this.#options.tlsAfterFork() } }),
         user: kamailioUser,
@@ -96,6 +97,12 @@ export class KamailioRenderer implements NodeRenderer {
     ];
   }
 }
+
+/**
+ * The manager of shared memory where OpenSSL uses it. Kamailio's usual one counts what a realloc gives back as used for good (qm_realloc() in core/mem/q_malloc.c), and
+ * the tls module takes no new connection where little seems to be free: docs/adr/0099.
+ */
+const countedMemory = 'tlsf';
 
 /** Shared memory, taken as it is used. A TLS connection needs some 50 kB of it. */
 function memoryMegabytes(mostConnections: number): number {

@@ -100,6 +100,7 @@ describe('The generator', () => {
     const withTls = { ...plan, streams: { tls: 5061 } };
     const { process } = new KamailioRenderer({ ...options, plan: () => withTls }).setup(plan.nodes[0]!, '/folder');
     assert.deepEqual(process.env, { LD_PRELOAD: '/cache/tls-after-fork.so' });
+    assert.deepEqual(process.args.slice(-2), ['-x', 'tlsf']);
   });
 });
 
