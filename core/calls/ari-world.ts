@@ -36,6 +36,7 @@ import {
 } from './call-record.js';
 import { dialledUri } from './dialled-uri.js';
 import type { HeaderField } from './leg-headers.js';
+import { KeyedQueue } from './keyed-queue.js';
 import { legVariables, outgoingLeg } from './outgoing-leg.js';
 import type { CallWorld } from './live-call.js';
 import type { PassingRules } from './passed-headers.js';
@@ -145,6 +146,19 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
         extension: String(sipStatus),
       });
     },
+    again: againIn(turns),
+  };
+}
+
+/** So few of a node's connections are for what it has not answered before: what is new does not wait behind it. */
+const turns = 2;
+const againAfterMs = 1_000;
+
+function againIn(turns: number): CallWorld['again'] {
+  const queue = new KeyedQueue();
+  let next = 0;
+  return (node, work) => {
+    setTimeout(() => void queue.run(`${node} ${next++ % turns}`, work), againAfterMs).unref();
   };
 }
 

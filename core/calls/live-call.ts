@@ -6,7 +6,7 @@ import type { DialAnswer, RejectAnswer } from './call-facts.js';
 import type { FlowActions } from '../flows/action-registry.js';
 import { retryAfter } from './call-ending.js';
 import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
-import type { CallRecord, OtherCall } from './call-record.js';
+import { callerLeg, type CallRecord, type OtherCall } from './call-record.js';
 import { FlowTimers } from './flow-timers.js';
 import type { HeaderField } from './leg-headers.js';
 
@@ -34,6 +34,8 @@ export interface CallWorld {
   /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
   hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
   reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;
+  /** Does once more what the node has not answered: a moment later, in its turn. */
+  again(node: string, work: () => Promise<void>): void;
   /** Takes one leg that is gone out of the conference; with `orEnd` the last one that is left of it is hung up. */
   part(call: CallRecord, legId: string, orEnd: boolean): Promise<void>;
   /** Takes all of the call off hold. */
@@ -67,6 +69,8 @@ const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCa
 
 /** Events of many calls at once: whoever tells them saves all those calls in one transaction. */
 const savedTogether: ReadonlySet<CallEvent['type']> = new Set(['legsMoved', 'legRecovered']);
+
+type EndAction = Extract<CallAction, { do: 'hangup' | 'reject' }>;
 
 /** How long the end of a leg may follow the refusal to put it into a bridge. */
 const joinGraceMs = 500;
@@ -210,6 +214,7 @@ export class LiveCall {
         if (call.legs.find(leg => leg.id === action.leg)?.state === 'terminated') return;
         return this.#world.hangup(call, action.leg, action.cause, action.headers ?? []);
       case 'reject':
+        if (callerLeg(call).state === 'terminated') return;
         return this.#world.reject(call, action.sipStatus, action.headers ?? []);
       case 'play':
         return this.#world.play(call, action.id, action.media, action.offsetMs);
@@ -278,12 +283,21 @@ export class LiveCall {
       }
       if (gone && this.#call.ending) return;
       this.#log.warn({ action: what, error }, `${what} failed: ${messageOf(error)}`);
+      if ((action?.do === 'hangup' || action?.do === 'reject') && isUnheard(error)) this.#again(action);
       if (action?.do === 'join') this.#joinFailed(messageOf(error));
       // A sound that cannot be played is passed over: the caller has come for what follows.
       if (action?.do === 'play')
         this.dispatch({ type: 'flow', event: { type: 'itemPlayed', id: action.id, failed: true } });
       if (action?.do === 'answer') this.dispatch({ type: 'hangup', reason: `answer failed: ${messageOf(error)}` });
     }
+  }
+
+  /** A node that has too much to do answers too late, or never got to hear it: the far end must not wait for what nobody says any more. */
+  #again(action: EndAction): void {
+    const { legs } = this.#call;
+    const leg = action.do === 'reject' ? callerLeg(this.#call) : legs.find(({ id }) => id === action.leg);
+    if (!leg || leg.state === 'terminated') return;
+    this.#world.again(leg.node, () => this.#guarded(action.do, () => this.#run(action), action));
   }
 
   /** Whoever has just hung up is refused too; what the phone said of it comes a moment later, and is what the others are to hear. */
@@ -346,4 +360,8 @@ export class LiveCall {
       this.#log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
     }
   }
+}
+
+function isUnheard(error: unknown): boolean {
+  return HoldfastError.is(error, 'ARI_TIMEOUT') || HoldfastError.is(error, 'ARI_UNREACHABLE');
 }

@@ -12,6 +12,7 @@ import { askTransfer } from '../../core/calls/transfer-question.js';
 import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
 import { callEvents } from '../../core/events/event-facts.js';
+import { HoldfastError } from '../../core/errors.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
@@ -754,6 +755,36 @@ describe('a daemon that comes back', () => {
       await engine.load(0);
       const ids = engine.book.keptLegsOn('call-1').map(({ id }) => id);
       assert.deepEqual(ids, kept);
+    }
+  });
+
+  test('a refusal or hang-up that its node was too busy to answer is asked for again until that leg has ended, and no longer', async () => {
+    for (const [busy, begun, leg] of [
+      ['reject', play(routed(connect('sip:a'))).call, 'caller'],
+      ['hangup', play(routed(connect('sip:a')), answered('c1-1')).call, 'c1-1'],
+    ] as const) {
+      const asked: string[] = [];
+      const later: (() => Promise<void>)[] = [];
+      const world = worldThatNotes(asked, {
+        [busy]: async () => {
+          asked.push(busy);
+          throw new HoldfastError('ARI_TIMEOUT', 'no answer in 5000 ms');
+        },
+        again: (node, work) => {
+          assert.equal(node, 'call-1');
+          later.push(work);
+        },
+      });
+      const live = new LiveCall(begun, world, silentLogger);
+      live.dispatch(ended(busy === 'reject' ? 'c1-1' : 'caller'));
+      await live.settled();
+      await later.shift()?.();
+      assert.deepEqual([later.length, asked.filter(what => what === busy).length], [1, 2]);
+      live.dispatch(ended(leg));
+      await later.shift()?.();
+      await live.settled();
+      assert.deepEqual([later.length, asked.filter(what => what === busy).length], [0, 2]);
+      assert.ok(asked.includes('finish'));
     }
   });
 

@@ -70,6 +70,25 @@ describe('a sweep', () => {
   });
 });
 
+test('a sweep ends several strays at a time: a busy server keeps the last of thousands not waiting for each before it', async () => {
+  let [nowMs, running, most] = [0, 0, 0];
+  const ended: string[] = [];
+  const end = async (id: string): Promise<boolean> => {
+    most = Math.max(most, ++running);
+    await new Promise(resolve => setImmediate(resolve));
+    running--;
+    return ended.push(id) > 0;
+  };
+  const ids = Array.from({ length: 30 }, (_, i) => String(i));
+  const look = async (): Promise<readonly Stray[]> => ids.map(id => ({ id, what: id, fields: {}, end: () => end(id) }));
+  const places = (): readonly SweptPlace[] => [{ name: 'room', everyMs: 1_000, look }];
+  const sweep = new Sweep({ places, graceMs: () => 1_000, log: silentLogger, now: () => nowMs });
+  await sweep.run();
+  nowMs = 1_000;
+  await sweep.run();
+  assert.deepEqual([ended, most], [ids, 4]);
+});
+
 describe('what an Asterisk holds', () => {
   const channel = (id: string, name: string, exten = ''): AriChannel => ({
     ...{ id, name, state: 'Up', dialplan: { context: '', exten, app_name: '' }, creationtime: '' },
