@@ -43,6 +43,9 @@ const itemReply = z.looseObject({ item: z.looseObject({ value: z.union([z.string
 const dumpReply = z.array(
   z.looseObject({ slot: z.array(z.looseObject({ name: z.string(), value: z.union([z.string(), z.number()]) })) }),
 );
+/** Table → how many rows it has. */
+type HeldRows = ReadonlyMap<string, number>;
+
 const statisticsReply = z.array(z.looseObject({ name: z.string(), all: z.number() }));
 const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
 
@@ -106,7 +109,8 @@ export class EdgeInstance {
         (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
       );
       const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
-      for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content);
+      const held = await this.#heldRows();
+      for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content, held);
       await this.#applyList(content);
       await this.#applyAuthorities(content);
       if (refused !== undefined) throw refused;
@@ -127,7 +131,8 @@ export class EdgeInstance {
   diff(content: EdgeContent): Promise<readonly string[]> {
     return this.#serial(async () => {
       const tables: string[] = [];
-      for (const table of edgeTables) tables.push(...(await this.#tableDrift(table, content)));
+      const held = await this.#heldRows();
+      for (const table of edgeTables) tables.push(...(await this.#tableDrift(table, content, held)));
       if (!(await this.#holdsEngines(content))) tables.push('the RTPEngine sets differ');
       return [...this.#listDrift(content, await this.#list()), ...tables];
     });
@@ -160,15 +165,15 @@ export class EdgeInstance {
     });
   }
 
-  /** How many rows a table has. */
-  async #held(table: string, timeoutMs = 1_000): Promise<number> {
+  /** How many rows each table has. Dear: for it the module locks every slot of every table, one after the other. */
+  async #heldRows(timeoutMs = 1_000): Promise<HeldRows> {
     const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats', [], { timeoutMs }));
-    return statistics.find(({ name }) => name === table)?.all ?? 0;
+    return new Map(statistics.map(({ name, all }) => [name, all]));
   }
 
   /** Rows of a table that the instance fills by itself. */
   async #found(table: string): Promise<EdgeRows> {
-    const held = await this.#held(table);
+    const held = (await this.#heldRows()).get(table) ?? 0;
     if (held > mostFoundRows)
       throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} has ${held} rows in ${table}: too many to be read`);
     return this.#rows(table);
@@ -192,7 +197,7 @@ export class EdgeInstance {
   /** Whoever asks is in need: in one request where it can be, and with patience. Of more sources than fit into a reply only the sums are known. */
   async offeredCalls(nodes: readonly string[]): Promise<OfferedCalls> {
     const isReadable =
-      this.#offeredRows < mostFoundRows / 2 || (await this.#held('offered', inNeedMs)) <= mostFoundRows;
+      this.#offeredRows < mostFoundRows / 2 || ((await this.#heldRows(inNeedMs)).get('offered') ?? 0) <= mostFoundRows;
     // Until it is read: an answer that is too large never comes.
     this.#offeredRows = Infinity;
     const rows = isReadable ? await this.#rows('offered', inNeedMs) : await this.#offeredSums(nodes);
@@ -276,17 +281,17 @@ export class EdgeInstance {
   }
 
   /** Rows of a table, or undefined for one whose dump may not fit a datagram. */
-  async #dump(table: EdgeTable, expected: EdgeRows): Promise<EdgeRows | undefined> {
+  async #dump(table: EdgeTable, expected: EdgeRows, held: HeldRows): Promise<EdgeRows | undefined> {
     if (dumpBytes(expected) > mostDumpBytes) return undefined;
-    if ((await this.#held(table)) > Object.keys(expected).length + mostStrayRows) return undefined;
+    if ((held.get(table) ?? 0) > Object.keys(expected).length + mostStrayRows) return undefined;
     return this.#rows(table);
   }
 
   /** Differences of one table in words. A table too large to be read whole is known by its generation row. */
-  async #tableDrift(table: EdgeTable, content: EdgeContent): Promise<readonly string[]> {
+  async #tableDrift(table: EdgeTable, content: EdgeContent, held: HeldRows): Promise<readonly string[]> {
     const expected = content.tables[table];
-    const held = await this.#dump(table, expected);
-    if (held) return compareRows(expected, held).map(({ key }) => `table ${table}: ${key} differs`);
+    const rows = await this.#dump(table, expected, held);
+    if (rows) return compareRows(expected, rows).map(({ key }) => `table ${table}: ${key} differs`);
     const same = (await this.#value(table, generationKey)) === expected[generationKey];
     return same ? [] : [`table ${table}: differs`];
   }
@@ -295,14 +300,20 @@ export class EdgeInstance {
    * Row by row, as db_text tells a changed file by its time in seconds: a reload may not see the second change within one.
    * The file is for the next start. The generation row comes last: an instance that has it has all the others.
    */
-  async #applyTable(table: EdgeTable, content: EdgeContent): Promise<void> {
+  async #applyTable(table: EdgeTable, content: EdgeContent, held: HeldRows): Promise<void> {
     const expected = content.tables[table];
-    if ((await this.#tableDrift(table, content)).length === 0) return;
-    await this.#options.writeFiles([content.tableFiles[table]]);
-    const held = await this.#dump(table, expected);
-    if (held) await this.#setRows(table, compareRows(expected, held));
-    else await this.#reloadTable(table, content);
-    const drift = await this.#tableDrift(table, content);
+    const rows = await this.#dump(table, expected, held);
+    if (rows) {
+      const changes = compareRows(expected, rows);
+      if (changes.length === 0) return;
+      await this.#options.writeFiles([content.tableFiles[table]]);
+      await this.#setRows(table, changes);
+    } else {
+      if ((await this.#value(table, generationKey)) === expected[generationKey]) return;
+      await this.#options.writeFiles([content.tableFiles[table]]);
+      await this.#reloadTable(table, content);
+    }
+    const drift = await this.#tableDrift(table, content, held);
     if (drift.length > 0) {
       throw new HoldfastError('DISPATCHER_DRIFT', `${this.name} did not take ${drift.slice(0, 5).join(', ')}`);
     }
