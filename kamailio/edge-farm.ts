@@ -2,6 +2,7 @@
 import { HoldfastError, messageOf } from '../core/errors.js';
 import { ports, type FarmNode } from '../core/farm/farm-plan.js';
 import type {
+  ApplyExtent,
   DispatcherReport,
   EdgeBan,
   EdgeCertificate,
@@ -44,11 +45,11 @@ export class KamailioFarm implements EdgeFarm {
     this.#options = options;
   }
 
-  async apply(state: EdgeState): Promise<readonly InstanceReport[]> {
+  async apply(state: EdgeState, extent: ApplyExtent = 'all'): Promise<readonly InstanceReport[]> {
     const content = renderContent(state, this.#options.secrets);
     this.#content = content;
     return Promise.all(
-      this.#all().map(instance => this.#applyOne(instance, content, state.fenced.includes(instance.name))),
+      this.#all().map(instance => this.#applyOne(instance, content, state.fenced.includes(instance.name), extent)),
     );
   }
 
@@ -138,11 +139,18 @@ export class KamailioFarm implements EdgeFarm {
     this.#instances.clear();
   }
 
-  async #applyOne(instance: EdgeInstance, content: EdgeContent, isFenced: boolean): Promise<InstanceReport> {
+  async #applyOne(
+    instance: EdgeInstance,
+    content: EdgeContent,
+    isFenced: boolean,
+    extent: ApplyExtent,
+  ): Promise<InstanceReport> {
     try {
       // Nobody waits for what cannot arrive.
       if (isFenced) throw new HoldfastError('RPC_TIMEOUT', `${instance.name} is fenced`);
-      await instance.apply(content);
+      // One that was not equal may have lost all that it held.
+      if (extent === 'changes' && this.#equal.has(instance.name)) await instance.applyChanges(content);
+      else await instance.apply(content);
       if (!this.#equal.has(instance.name)) await this.#pushPins(instance);
       this.#equal.add(instance.name);
       return { instance: instance.name, equal: true };

@@ -118,6 +118,24 @@ export class EdgeInstance {
     });
   }
 
+  /** The same where only something of what was applied last is different; that the rest is held still, it believes. */
+  applyChanges(content: EdgeContent): Promise<void> {
+    const last = this.#lastGood;
+    if (!last || last.engineFile.content !== content.engineFile.content) return this.apply(content);
+    return this.#serial(async () => {
+      const generation = (of: EdgeContent, table: EdgeTable): unknown => of.tables[table][generationKey];
+      for (const table of edgeTables.filter(one => generation(last, one) !== generation(content, one))) {
+        await this.#options.writeFiles([content.tableFiles[table]]);
+        const changes = compareRows(content.tables[table], last.tables[table]);
+        if (changes.length < mostFoundRows) await this.#setRows(table, changes);
+        else await this.#reloadTable(table, content);
+      }
+      if (last.listFile.content !== content.listFile.content) await this.#applyList(content, false);
+      await this.#applyAuthorities(content);
+      this.#lastGood = content;
+    });
+  }
+
   async #applyAuthorities({ authorityFiles: files }: EdgeContent): Promise<void> {
     const profiles = files.find(({ path }) => path === 'tls.cfg')?.content ?? '';
     // It starts with what it is to hold; so where there never was any, it has none.
@@ -357,8 +375,8 @@ export class EdgeInstance {
   }
 
   /** A reload of a broken file answers "Ok" and the set is gone: so it is read back, and the last good one restored. */
-  async #applyList(content: EdgeContent): Promise<void> {
-    if (this.#listDrift(content, await this.#list()).length === 0) return;
+  async #applyList(content: EdgeContent, mayHold = true): Promise<void> {
+    if (mayHold && this.#listDrift(content, await this.#list()).length === 0) return;
     await this.#reloadList(content);
     const drift = this.#listDrift(content, await this.#list());
     if (drift.length === 0) return;

@@ -1,6 +1,7 @@
 // Which Kamailios may have traffic: those that answer and were read back equal.
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
+import type { ApplyExtent } from '../ports/edge.js';
 import type { Verdict } from '../sentinel/verdict.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { NodeStates } from './node-states.js';
@@ -41,9 +42,9 @@ export class EdgeKeeper {
     this.#options.sync.forget(name);
   }
 
-  async apply(reason: string): Promise<void> {
+  async apply(reason: string, extent: ApplyExtent = 'all'): Promise<void> {
     try {
-      await this.#options.sync.apply(reason);
+      await this.#options.sync.apply(reason, extent);
     } catch (error) {
       this.#options.log.warn({ reason, error }, `the edge was not brought up to date: ${messageOf(error)}`);
     }

@@ -1,7 +1,7 @@
 // Keeps all Kamailios equal to what the daemon knows, and the balancer on exactly those that are.
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
-import type { EdgeFarm, EdgeHost, EdgeState, InstanceReport, TranscodingPolicy } from '../ports/edge.js';
+import type { ApplyExtent, EdgeFarm, EdgeHost, EdgeState, InstanceReport, TranscodingPolicy } from '../ports/edge.js';
 import type { Balancer } from '../ports/node-host.js';
 import type { EngineBook } from './engine-book.js';
 import type { FarmNode } from './farm-plan.js';
@@ -43,7 +43,8 @@ export class EdgeSync {
   #rows = '';
   #pinArrivalsUntilMs = 0;
   #running: Promise<readonly InstanceReport[]> | undefined;
-  #again = false;
+  /** What is asked for while one runs. */
+  #again: ApplyExtent | undefined;
   #balancing: Promise<void> = Promise.resolve();
 
   constructor(options: EdgeSyncOptions) {
@@ -68,12 +69,12 @@ export class EdgeSync {
   }
 
   /** Brings all instances up to date; calls that come while one runs are served by one further run. */
-  async apply(reason: string): Promise<readonly InstanceReport[]> {
+  async apply(reason: string, extent: ApplyExtent = 'all'): Promise<readonly InstanceReport[]> {
     if (this.#running) {
-      this.#again = true;
+      this.#again = this.#again === 'all' ? 'all' : extent;
       return this.#running;
     }
-    this.#running = this.#applyUntilQuiet(reason);
+    this.#running = this.#applyUntilQuiet(reason, extent);
     return this.#running;
   }
 
@@ -125,13 +126,13 @@ export class EdgeSync {
     return this.#balancing;
   }
 
-  async #applyUntilQuiet(reason: string): Promise<readonly InstanceReport[]> {
+  async #applyUntilQuiet(reason: string, extent: ApplyExtent): Promise<readonly InstanceReport[]> {
     let reports: readonly InstanceReport[] = [];
     try {
-      do {
-        this.#again = false;
-        reports = await this.#applyOnce(reason);
-      } while (this.#again as boolean);
+      for (let due: ApplyExtent | undefined = extent; due; due = this.#again as ApplyExtent | undefined) {
+        this.#again = undefined;
+        reports = await this.#applyOnce(reason, due);
+      }
     } finally {
       // In the same turn as the last look at #again: what is asked for from now on is a run of its own.
       this.#running = undefined;
@@ -139,7 +140,7 @@ export class EdgeSync {
     return reports;
   }
 
-  async #applyOnce(reason: string): Promise<readonly InstanceReport[]> {
+  async #applyOnce(reason: string, extent: ApplyExtent): Promise<readonly InstanceReport[]> {
     const state = this.state();
     const rows = state.nodes.map(node => `${node.name}=${node.state}`).join(' ');
     if (rows !== this.#rows && this.#rows !== '') {
@@ -147,7 +148,7 @@ export class EdgeSync {
       await Promise.all(this.#options.unanswered().map(({ sipCallId, node }) => this.#pin(sipCallId, node)));
     }
     try {
-      const reports = await this.#options.edge.apply(state);
+      const reports = await this.#options.edge.apply(state, extent);
       this.#rows = rows;
       for (const report of reports) this.#note(report, reason);
       return reports;

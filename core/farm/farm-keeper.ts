@@ -2,13 +2,14 @@
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm, AsteriskListener } from '../ports/asterisk.js';
+import type { ApplyExtent } from '../ports/edge.js';
 import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js';
 import type { EdgeKeeper } from './edge-keeper.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
 import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
-import type { NodeStates } from './node-states.js';
+import type { NodeChange, NodeStates } from './node-states.js';
 import type { Bindings } from '../registrations/bindings.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import type { NodeDeath } from '../recovery/recovery-ports.js';
@@ -44,6 +45,8 @@ export interface FarmKeeperOptions {
 const tendEveryMs = 250;
 /** How long the Kamailios' lists wait after the death of an Asterisk: its sessions' first INVITEs want the same thread. */
 const recoveryFirstMs = 25;
+/** And how long it is until all that they hold is read back and compared: it takes the cores that the sessions need. */
+const compareAfterMs = 1_000;
 /** How often pins are looked at, and all else that nobody may need any more. */
 const tidyEveryMs = 5_000;
 /** Pauses before a server that died is started again; the last one repeats. */
@@ -84,11 +87,7 @@ export class FarmKeeper {
       host.onExit(exit => this.#exited(exit)),
       states.onChange('farm', change => {
         if (change.node.farm === 'kamailio') void this.#options.sync.balance();
-        const apply = (): void => {
-          if (!this.#closed) void this.#options.edge.apply(`${change.node.name} is ${change.to}`);
-        };
-        if (change.to === 'dead' && isAsterisk(change.node.farm)) setTimeout(apply, recoveryFirstMs);
-        else apply();
+        this.#tellEdge(change);
       }),
     ];
     for (const node of plan.nodes) this.#keep(node);
@@ -99,6 +98,17 @@ export class FarmKeeper {
     for (const node of plan.nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
     this.#timer = setInterval(() => this.#tend(), tendEveryMs);
     log.info({ nodes: plan.nodes.length, started: missing.length }, 'farm started');
+  }
+
+  #tellEdge({ node: { name, farm }, to }: NodeChange): void {
+    const apply = (extent: ApplyExtent): void => {
+      if (!this.#closed) void this.#options.edge.apply(`${name} is ${to}`, extent);
+    };
+    if (to === 'dead' && farm !== 'kamailio') {
+      if (isAsterisk(farm)) setTimeout(apply, recoveryFirstMs, 'changes');
+      else apply('changes');
+      setTimeout(apply, compareAfterMs, 'all').unref();
+    } else apply('all');
   }
 
   /** Makes the farm the new plan's: new nodes are started; missing ones take no new calls and go when they are empty. */

@@ -20,11 +20,13 @@ const logCheckMs = 60_000;
 /** SIGKILL takes effect at once, unless the process hangs in the kernel. */
 const killDeadlineMs = 5_000;
 /** How long after a server's end its session is swept. */
-const sweepAfterMs = 50;
+const sweepAfterMs = 500;
 
 interface Running extends NodeProcess {
   /** Adopted from an earlier daemon: no exit event will come. */
   readonly adopted: boolean;
+  /** It was asked to end. */
+  stopping: boolean;
   readonly ended: Promise<void>;
   readonly markEnded: () => void;
 }
@@ -115,6 +117,7 @@ export class LocalHost implements NodeHost {
     const running = this.#running.get(node);
     if (running && isRunning(running)) {
       // To the leader only: a server ends its children itself, in its own order. What is left is swept after it.
+      running.stopping = true;
       signal(running.pid, 'SIGTERM');
       const aborter = new AbortController();
       await Promise.race([running.ended, delay(graceMs, undefined, { signal: aborter.signal }).catch(() => undefined)]);
@@ -225,7 +228,7 @@ export class LocalHost implements NodeHost {
   #track(node: string, process: NodeProcess, adopted: boolean): Running {
     let markEnded = (): void => undefined;
     const ended = new Promise<void>(resolve => (markEnded = resolve));
-    const running = { ...process, adopted, ended, markEnded };
+    const running = { ...process, adopted, stopping: false, ended, markEnded };
     this.#running.set(node, running);
     return running;
   }
@@ -264,7 +267,7 @@ export class LocalHost implements NodeHost {
     this.#running.delete(node);
     // Who hears of it has better things to do than to wait until all of /proc is read. What a server of an earlier daemon has left is in
     // the way of its next start.
-    if (running.adopted) endRest(running);
+    if (running.adopted || running.stopping) endRest(running);
     else setTimeout(() => endRest(running), sweepAfterMs);
     const exit = { node, pid: running.pid, startTicks: running.startTicks, code, signal: name };
     for (const listener of [...this.#listeners]) {

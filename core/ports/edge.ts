@@ -223,13 +223,19 @@ export interface InstanceReport {
   readonly error?: string;
 }
 
+/** How much of what the Kamailios should hold is looked at: `changes` is what has been changed since the last time. */
+export type ApplyExtent = 'all' | 'changes';
+
 export interface EdgeFarm {
   /**
    * Makes every running instance hold exactly `state` (lists and tables), one operation at a time per instance, reading
    * back. An instance that is down is reported, a fenced one not even asked. Refuses (DISPATCHER_REFUSED) a state that would leave a
    * set empty or broken; the last good one stays.
+   *
+   * `changes`: of an instance that was made to hold an earlier state, only what is different now is set, and of that only the lists are read
+   * back: a quarter of the work, for who will have all of it compared soon.
    */
-  apply(state: EdgeState, signal?: AbortSignal): Promise<readonly InstanceReport[]>;
+  apply(state: EdgeState, extent?: ApplyExtent): Promise<readonly InstanceReport[]>;
   /** Asks every instance for its lists and compares them with the last applied state. Changes nothing. */
   dispatcher(signal?: AbortSignal): Promise<readonly DispatcherReport[]>;
   /** True when `instance` answers and holds the last applied state: only then may it get traffic. */

@@ -81,7 +81,7 @@ function mediaRecovery({ store, log }: Given, get: Get): MediaRecovery {
     ledger: () => get(tokens.daemon).trace,
     serving: () => get(tokens.book).serving(),
     incarnations: () => sync.state().engines,
-    applyEdge: reason => sync.apply(reason),
+    applyEdge: reason => sync.apply(reason, 'changes'),
     patienceMs: () => plugins.service(recoveryPolicy)?.patienceMs ?? 0,
     done: record => void get(tokens.recoveries).note(record),
     log,
