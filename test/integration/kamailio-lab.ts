@@ -9,7 +9,7 @@ import { planFarm, ports, type FarmNode, type FarmPlan, type StreamPorts } from 
 import { LocalHost } from '../../core/host/local-host.js';
 import { sessionOf, signal } from '../../core/host/process-table.js';
 import { NftBalancer } from '../../core/host/nft-balancer.js';
-import type { EdgeCertificate, EdgeState } from '../../core/ports/edge.js';
+import type { ApplyExtent, EdgeCertificate, EdgeState } from '../../core/ports/edge.js';
 import type { NodeRenderer, NodeSetup } from '../../core/ports/node-host.js';
 import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
 import { decodeHep, type HepPacket } from '../../core/trace/hep-packet.js';
@@ -172,15 +172,16 @@ export class EdgeLab {
   }
 
   /** Changes the state and brings every Kamailio up to date. */
-  async apply(change: Partial<EdgeState>): Promise<void> {
+  async apply(change: Partial<EdgeState>, extent?: ApplyExtent): Promise<void> {
     this.state = { ...this.state, ...change };
-    const reports = await this.edge.apply(this.state);
+    const reports = await this.edge.apply(this.state, extent);
     const bad = reports.filter(report => !report.equal);
     if (bad.length > 0) throw new Error(`not equal: ${JSON.stringify(bad)}`);
   }
 
-  async setNodeState(name: string, state: EdgeState['nodes'][number]['state']): Promise<void> {
-    await this.apply({ nodes: this.state.nodes.map(node => (node.name === name ? { ...node, state } : node)) });
+  async setNodeState(name: string, state: EdgeState['nodes'][number]['state'], extent?: ApplyExtent): Promise<void> {
+    const nodes = this.state.nodes.map(node => (node.name === name ? { ...node, state } : node));
+    await this.apply({ nodes }, extent);
   }
 
   /** A counter summed over all instances. */

@@ -135,6 +135,19 @@ describe('Tables', () => {
     assert.equal(await lab.edge.ready('kamailio-1'), true);
   });
 
+  it('are set where they change, and all is compared when all is applied', async () => {
+    const client = meddler(1);
+    await lab.setNodeState('call-2', 'dead', 'changes');
+    for (const { name } of lab.nodes('kamailio')) assert.equal(await lab.edge.ready(name), true);
+    await client.request('htable.delete', ['sources', lab.address(200)]);
+    await lab.setNodeState('call-2', 'up', 'changes');
+    const drifts = (await lab.edge.dispatcher()).map(({ drift }) => drift);
+    assert.deepEqual(drifts, [[], [`table sources: ${lab.address(200)} differs`], []]);
+    client.close();
+    await lab.apply({});
+    assert.equal(await lab.edge.ready('kamailio-2'), true);
+  });
+
   it('of thousands of subscribers are taken and checked', async () => {
     const subscribers = Array.from({ length: 3000 }, (_, i) => ({ ...first.subscribers[0]!, user: `u${i}` }));
     await lab.apply({ subscribers });

@@ -7,7 +7,7 @@ import { EngineBook } from '../../core/farm/engine-book.js';
 import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
-import type { EdgeFarm, EdgeState } from '../../core/ports/edge.js';
+import type { ApplyExtent, EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
 const plainSettings = {
@@ -91,14 +91,17 @@ interface EdgeLog {
   readonly edge: EdgeFarm;
   readonly log: string[];
   readonly applied: EdgeState[];
+  readonly extents: ApplyExtent[];
 }
 
 function recordingEdge(): EdgeLog {
   const log: string[] = [];
   const applied: EdgeState[] = [];
+  const extents: ApplyExtent[] = [];
   const edge: EdgeFarm = {
-    apply: async state => {
+    apply: async (state, extent = 'all') => {
       log.push('apply');
+      extents.push(extent);
       applied.push(state);
       return [{ instance: 'kamailio-1', equal: true }];
     },
@@ -116,7 +119,7 @@ function recordingEdge(): EdgeLog {
     shed: async () => undefined,
     move: async () => undefined,
   };
-  return { edge, log, applied };
+  return { edge, log, applied, extents };
 }
 
 /** With nothing fenced or unanswered, and a balancer that takes everything, where nothing else is said. */
@@ -157,6 +160,17 @@ describe('the edge kept equal', () => {
     states.setHealth('call-2', 'up', 'test');
     await Promise.all([first, sync.apply('two'), sync.apply('three')]);
     assert.equal(applied.at(-1)?.nodes.find(node => node.name === 'call-2')?.state, 'up');
+  });
+});
+
+describe('what a death changes', () => {
+  test('is told by itself, unless all is asked for meanwhile', async () => {
+    const { edge, extents } = recordingEdge();
+    const sync = syncOf({ edge, states: new NodeStates(silentLogger) });
+    await sync.apply('a death', 'changes');
+    await Promise.all([sync.apply('another', 'changes'), sync.apply('its engine', 'changes')]);
+    await Promise.all([sync.apply('one more', 'changes'), sync.apply('a reload'), sync.apply('a death', 'changes')]);
+    assert.deepEqual(extents, ['changes', 'changes', 'changes', 'changes', 'all']);
   });
 });
 
