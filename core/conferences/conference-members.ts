@@ -63,8 +63,6 @@ export interface ConferenceMembersOptions {
   makeBridge(conference: ConferenceRecord): Promise<void>;
   /** Makes everybody in it sound as the record says. */
   sounds(conference: ConferenceRecord): Promise<void>;
-  /** Resolves when nodes had the time to connect that have just been started. */
-  untilConnected(): Promise<void>;
   /** Hangs up the calls of all that are in it. */
   putOut(conference: ConferenceRecord, reason: string): void;
 }
@@ -176,7 +174,7 @@ export class ConferenceMembers {
   async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
     const callNodes = [...new Set(legs.map(leg => leg.node))];
     const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
-    const conference = await this.#options.placement.place(facts, () => this.#options.untilConnected());
+    const conference = await this.#options.placement.place(facts);
     await this.#book.save(conference);
     await this.#options.makeBridge(conference);
     this.#options.events.created({ ...facts, node: conference.node });

@@ -4,6 +4,7 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AsteriskFarm } from '../ports/asterisk.js';
 import type { ConferenceBook } from './conference-book.js';
+import type { ConferencePlacement } from './conference-placement.js';
 import {
   bridgeOnCallNode,
   innerBridgeId,
@@ -25,8 +26,7 @@ export interface ConferenceMovesOptions {
   readonly inners: InnerLegs;
   readonly holds: Holds;
   readonly lost: (callId: string, reason: string) => void;
-  /** The one that a conference would be put on now. */
-  readonly conferenceNode: () => string | undefined;
+  readonly placement: ConferencePlacement;
 }
 
 /** Participants of conferences that were made again, and how many of them are in again. */
@@ -203,7 +203,7 @@ export class ConferenceMoves {
   async #conferenceNodeInTime(): Promise<string | undefined> {
     const endMs = Date.now() + this.#options.patienceMs();
     for (;;) {
-      const node = this.#options.conferenceNode();
+      const node = this.#options.placement.conferenceNode();
       if (node !== undefined || Date.now() > endMs) return node;
       await new Promise(resolve => setTimeout(resolve, 50));
     }

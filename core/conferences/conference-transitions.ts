@@ -4,10 +4,12 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
 import type { ConferenceBook } from './conference-book.js';
+import type { ConferencePlacement } from './conference-placement.js';
 import {
   bridgeOnCallNode,
   innerBridgeId,
   innerLegId,
+  present,
   type ConferenceRecord,
   type Participant,
 } from './conference-record.js';
@@ -23,8 +25,7 @@ export interface ConferenceTransitionsOptions {
   readonly inners: InnerLegs;
   readonly holds: Holds;
   readonly lost: (callId: string, reason: string) => void;
-  /** The one that a conference would be put on now. */
-  readonly conferenceNode: () => string | undefined;
+  readonly placement: ConferencePlacement;
   /** See ConferenceMoves. */
   readonly makeBridge: (conference: ConferenceRecord) => Promise<void>;
 }
@@ -45,10 +46,35 @@ export class ConferenceTransitions {
   }
 
   /**
+   * All that are in the conference of one call are in that of another from now on, but for the legs `without`, which are in none. Where one of the two is a
+   * room, they are in the room. Done anew it changes nothing. Resolves with the id of the conference. Throws CONFERENCE_REFUSED where one of the
+   * two is in no conference, or nobody of it would be left; NO_CONFERENCE_NODE.
+   */
+  async mergeCalls(callId: string, otherCallId: string, without: readonly string[]): Promise<string> {
+    const { book } = this.#options;
+    const [one, other] = [book.idOf(callId), book.idOf(otherCallId)];
+    if (one === undefined || other === undefined) throw notTogether('one of them is talking to nobody any more');
+    if (one === other) return one;
+    await this.#options.placement.untilConnected([one, other]);
+    const merged = await book.runBoth(one, other, async () => {
+      const [first, second] = [book.get(one), book.get(other)];
+      // One of them has become part of another one while we waited.
+      if (!first || !second || book.idOf(callId) !== one || book.idOf(otherCallId) !== other) return undefined;
+      const stays = (conference: ConferenceRecord): boolean =>
+        present(conference).some(({ legId }) => !without.includes(legId));
+      if (!stays(first) || !stays(second) || (first.ending ?? second.ending) !== null)
+        throw notTogether('nobody of one of them is there any more');
+      const [into, from] = first.room === null && second.room !== null ? [second, first] : [first, second];
+      return this.#merge(into, from, without);
+    });
+    return merged?.id ?? this.mergeCalls(callId, otherCallId, without);
+  }
+
+  /**
    * All of `from` are in `into` from now on, but for the legs `without`, which are out of both. In the turns of both. Throws
    * NO_CONFERENCE_NODE, and then nothing has changed.
    */
-  async merge(into: ConferenceRecord, from: ConferenceRecord, without: readonly string[]): Promise<ConferenceRecord> {
+  async #merge(into: ConferenceRecord, from: ConferenceRecord, without: readonly string[]): Promise<ConferenceRecord> {
     const { book, log } = this.#options;
     const before = [into, from];
     const all = before.flatMap(one => one.participants);
@@ -75,7 +101,7 @@ export class ConferenceTransitions {
     participants: readonly Participant[],
     before: readonly ConferenceRecord[],
   ): ConferenceRecord {
-    const after = withParticipants(conference, participants, before, this.#options.conferenceNode());
+    const after = withParticipants(conference, participants, before, this.#options.placement.conferenceNode());
     if (after) return after;
     throw new HoldfastError('NO_CONFERENCE_NODE', 'they are on different call nodes, and no conference node is up', {
       remedy: 'see `holdfast nodes`',
@@ -172,4 +198,8 @@ export class ConferenceTransitions {
     if (!HoldfastError.is(error)) throw error;
     this.#options.log.warn({ conference: id, node, error }, `${node}, of conference ${id}: ${messageOf(error)}`);
   }
+}
+
+function notTogether(why: string): HoldfastError {
+  return new HoldfastError('CONFERENCE_REFUSED', `they cannot be brought together: ${why}`);
 }
