@@ -7,7 +7,7 @@ import { readNumber, type NumberRules } from '../numbers/phone-number.js';
 import type { Directory, Limits } from '../plugin-api.js';
 import type { EdgeDefence } from '../ports/edge.js';
 import { readHostPort } from './config-address.js';
-import type { RegistrationConfig } from './config-schema.js';
+import type { RegistrationConfig } from './subscriber-schema.js';
 import type { ConfigPath, ConfigProblem } from './config-problem.js';
 import type { CallLimits } from '../trunks/call-limits.js';
 import type { GatewayConfig } from '../trunks/gateway-list.js';

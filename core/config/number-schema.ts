@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { emergencyByDefault } from '../numbers/emergency.js';
 import { expensiveByDefault, premium } from '../numbers/destinations.js';
 import { isCountry, numberFormats } from '../numbers/phone-number.js';
+import { text } from './yaml-text.js';
 
 /** YAML takes +49 and 112 for numbers, and the + of the first is lost. */
-const number = z
-  .union([z.string(), z.number().transform(String)])
-  .pipe(z.string().regex(/^\+?[0-9*#]{1,20}$/, 'must be a number, with + for one with its country code; in quotes'));
+const number = text.pipe(
+  z.string().regex(/^\+?[0-9*#]{1,20}$/, 'must be a number, with + for one with its country code; in quotes'),
+);
 
 const country = z.string().refine(isCountry, {
   error: ({ input }) => `"${String(input)}" is no country: two capital letters, such as DE or US`,

@@ -5,9 +5,10 @@ import type { GatewayConfig } from '../trunks/gateway-list.js';
 import { readAddresses } from './config-address.js';
 import type { ConfigPath } from './config-problem.js';
 import { known, type ConfigReading } from './config-reading.js';
-import { userPart, type ConfigFile } from './config-schema.js';
+import type { ConfigFile } from './config-schema.js';
 import type { RegisterConfig, TrunkConfig } from './holdfast-config.js';
 import { readGateway, readGateways } from './read-gateways.js';
+import { userPart } from './trunk-schema.js';
 
 type TrunkFile = ConfigFile['trunks'][string];
 

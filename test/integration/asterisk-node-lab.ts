@@ -9,7 +9,7 @@ import { AriFarm } from '../../asterisk/asterisk-farm.js';
 import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
 import type { RegistrarSubscriber, TrunkCredentials } from '../../asterisk/pjsip-conf.js';
-import { plainRegistration } from '../../core/config/config-schema.js';
+import { plainRegistration } from '../../core/config/subscriber-schema.js';
 import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';

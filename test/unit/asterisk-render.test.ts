@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
 import { renderCallPjsip } from '../../asterisk/pjsip-conf.js';
-import { plainRegistration } from '../../core/config/config-schema.js';
+import { plainRegistration } from '../../core/config/subscriber-schema.js';
 import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
 import type { NodeSetup } from '../../core/ports/node-host.js';
 import { projectRoot } from '../harness/project-root.js';

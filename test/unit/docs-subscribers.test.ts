@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { plainRegistration } from '../../core/config/config-schema.js';
+import { plainRegistration } from '../../core/config/subscriber-schema.js';
 import { loadConfig } from '../../core/config/load-config.js';
 import { silentLogger } from '../../core/log.js';
 import { PluginHost } from '../../core/plugins/plugin-host.js';
