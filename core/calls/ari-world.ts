@@ -68,6 +68,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly flows: Flows;
   readonly passing: () => PassingRules;
   readonly limits: () => Limits;
+  /** Transcoding policy of a leg to a trunk or subscriber. */
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 

@@ -2,32 +2,11 @@
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import {
-  type AriChannel,
-  type AriEvent,
-  type AriSnapshot,
-  type AsteriskFarm,
-  type AsteriskListener,
-} from '../ports/asterisk.js';
+import type { AriChannel, AriEvent, AriSnapshot, AsteriskListener } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
-import type { EnterAnswer, RoomEntry } from '../conferences/conference-facts.js';
-import type { Conferences } from '../conferences/conferences.js';
-import type {
-  CallDetailRecord,
-  DialAnswer,
-  IncomingCall,
-  OutgoingLeg,
-  RedirectAnswer,
-  Redirection,
-  ReferAnswer,
-  Referral,
-  RejectAnswer,
-  Limits,
-} from './call-facts.js';
-import type { AdmittedAnswer } from '../trunks/call-limits.js';
-import type { Flows } from '../flows/flows.js';
+import type { CallDetailRecord, IncomingCall } from './call-facts.js';
 import type { NewEvent } from '../events/event-log.js';
-import { ariWorld } from './ari-world.js';
+import { ariWorld, type AriWorldOptions } from './ari-world.js';
 import { CallBook } from './call-book.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
@@ -38,29 +17,13 @@ import { heardEvent } from './heard-events.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
 import { LiveCall, type CallWorld } from './live-call.js';
-import type { PassingRules } from './passed-headers.js';
-import type { StasisArrivals } from './stasis-arrivals.js';
 
-export interface CallEngineOptions {
+/** What the world of calls asks of the engine itself. */
+type EnginesOwn = 'save' | 'finish' | 'changed' | 'legOfDialog' | 'tellOther';
+
+export interface CallEngineOptions extends Omit<AriWorldOptions, EnginesOwn> {
   readonly store: Store;
-  readonly asterisks: AsteriskFarm;
   readonly nodes: NodeStates;
-  readonly conferences: Conferences;
-  readonly arrivals: StasisArrivals;
-  /** True for a trunk that challenges our INVITEs. */
-  readonly hasCredentials: (trunk: string) => boolean;
-  readonly pathTo: (trunk: string, gateway: string) => readonly string[];
-  readonly log: Logger;
-  readonly flows: Flows;
-  readonly passing: () => PassingRules;
-  readonly limits: () => Limits;
-  readonly askRoute: (call: IncomingCall) => Promise<AdmittedAnswer | undefined>;
-  readonly askDial: (leg: OutgoingLeg) => Promise<readonly DialAnswer[] | RejectAnswer>;
-  readonly askRedirect: (redirection: Redirection) => Promise<RedirectAnswer | undefined>;
-  readonly askRefer: (referral: Referral) => Promise<ReferAnswer | undefined>;
-  readonly askEnter: (entry: RoomEntry) => Promise<EnterAnswer | undefined>;
-  /** Transcoding policy of a leg to a trunk or subscriber. */
-  readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
   readonly sipCallIdOf: (legId: string) => string | undefined;
   readonly events: {
@@ -70,10 +33,6 @@ export interface CallEngineOptions {
     /** Told of each change of a call, at once: it must do next to nothing. */
     changed(before: CallRecord, after: CallRecord): void;
   };
-  /** Ends a leg that is being recovered, in its own way; false for any other. */
-  readonly abandon: (legId: string) => boolean;
-  /** What the event stream is told of a change; `before` is undefined for a call that begins. */
-  readonly eventsOf: (before: CallRecord | undefined, after: CallRecord) => readonly NewEvent[];
   /** As writes of a transaction that is begun at once. */
   readonly telling: (events: readonly NewEvent[]) => readonly StoreWrite[];
   /** Puts the CDR in the outbox and deletes the call's record, in one step. */

@@ -1,4 +1,5 @@
 // What is wrong in a config file, with its place, and the error that carries all of it.
+import { editDistance } from './edit-distance.js';
 import { HoldfastError } from '../errors.js';
 
 /** Keys and indexes from the top of the file to the place. */
@@ -49,22 +50,4 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
     )
     .sort((a, b) => a.distance - b.distance)[0];
   return near && `did you mean "${near.candidate}"?`;
-}
-
-/** Optimal string alignment distance: a swap of neighbours counts as one mistake, as fingers make it. */
-function editDistance(a: string, b: string): number {
-  let previous: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const swapped =
-        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (previous[j - 2] ?? 0) + 1 : Infinity;
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substituted, swapped));
-    }
-    previous = row;
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
