@@ -60,12 +60,7 @@ describe('calls go on', () => {
     const node = await pair.node(farm);
     const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
     const { reinvites } = pair;
-    // What the ledger has learnt is in the store a moment later.
-    await waitFor('the dialogs to be planned', async () => {
-      const plan = await farm.json<{ sessions: { action: string }[] }>('recovery', 'plan', node);
-      return plan.sessions.every(one => one.action === 'recover');
-    });
-    await new Promise(resolve => setTimeout(resolve, 1_500));
+    await pair.isKept(farm);
     process.kill(daemon, 'SIGKILL');
     process.kill(pid, 'SIGKILL');
     await farm.daemonAfter(daemon);
@@ -82,7 +77,7 @@ describe('calls go on', () => {
       for (const isLater of [false, true]) {
         const { reinvites } = pair;
         const [daemon, engine] = [await daemonPid(), await farm.pid(engineOf())];
-        await new Promise(resolve => setTimeout(resolve, 1_500));
+        await pair.isKept(farm);
         process.kill(engine, 'SIGKILL');
         if (isLater)
           await waitFor('a re-INVITE', () => pair.caller.reinvites.length > (reinvites[0] ?? 0), { everyMs: 1 });
@@ -114,7 +109,7 @@ describe('calls go on', () => {
       last.onReinvite = 'answer';
       return 'answer' as const;
     };
-    await new Promise(resolve => setTimeout(resolve, 1_500));
+    for (const pair of pairs) await pair.isKept(farm);
     process.kill(pid, 'SIGKILL');
     await farm.daemonAfter(daemon);
     for (const pair of pairs) await whole(pair);

@@ -1,14 +1,12 @@
 // What calls become while people talk: on hold, transferred, merged, with a third party. No phone is told, in either placement.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { CallParty } from '../../core/calls/call-control-facts.js';
 import { conferenceRecordSchema, type ConferenceRecord } from '../../core/conferences/conference-record.js';
-import { readJournal } from '../../core/store/journal.js';
 import { recordOf } from '../harness/call-records.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
+import { journaledRecords } from '../harness/kept-records.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { signallingConfig } from '../harness/signalling-config.js';
 import type { SipCall } from '../harness/sip-call.js';
@@ -93,12 +91,9 @@ async function killedBy(parties: number, pairs: readonly PhonePair[], begin: () 
 
 /** What the store's journal has of conferences. */
 function justWritten(): ConferenceRecord[] {
-  const folder = join(farm.state, 'store');
-  const journals = readdirSync(folder).filter(name => name.startsWith('journal-'));
-  return journals
-    .flatMap(name => readJournal(readFileSync(join(folder, name), 'utf8')))
-    .filter(({ table, isDeleted }) => table === 'conferences' && !isDeleted)
-    .map(({ text }) => conferenceRecordSchema.parse((JSON.parse(text) as unknown[])[1]));
+  return journaledRecords(farm.state, 'conferences')
+    .filter(([, value]) => value !== undefined)
+    .map(([, value]) => conferenceRecordSchema.parse(value));
 }
 
 async function place(twoParty: 'call-node' | 'conference-farm'): Promise<void> {

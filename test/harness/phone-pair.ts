@@ -1,9 +1,12 @@
 // Two phones in a call through a farm, each with a tone of its own: made, and proven to be whole.
 import assert from 'node:assert/strict';
+import { dialogSchema, type Dialog } from '../../core/ledger/dialog.js';
 import type { Farm } from './farm.js';
 import type { IncomingCall } from './incoming-call.js';
+import { keptRecords } from './kept-records.js';
 import type { InviteOptions, OutgoingCall } from './outgoing-call.js';
 import type { SipCall } from './sip-call.js';
+import type { SipDialog } from './sip-dialog.js';
 import type { SipEndpoint } from './sip-endpoint.js';
 import { waitFor } from './wait-for.js';
 
@@ -60,6 +63,14 @@ export class PhonePair {
     });
   }
 
+  /** The store has both dialogs as the phones have them: the next daemon knows what it needs, whenever this one dies. */
+  async isKept(farm: Farm): Promise<void> {
+    await waitFor('the dialogs to be in the store', () => {
+      const kept = keptRecords(farm.state, 'dialogs').map(value => dialogSchema.parse(value));
+      return this.calls.every(({ dialog }) => kept.some(one => isAsAt(one, dialog)));
+    });
+  }
+
   /** Each hears the other's tone, and nobody else's. */
   async hear(deadlineMs = 15_000): Promise<void> {
     await Promise.all([this.caller.audio.hears(calleeHz, deadlineMs), this.callee.audio.hears(callerHz, deadlineMs)]);
@@ -111,4 +122,11 @@ export class PhonePair {
     const { by: who } = await second.ended();
     assert.equal(who, 'them');
   }
+}
+
+/** Our side's dialog is whole and no older than the phone's. */
+function isAsAt(ours: Dialog, phone: SipDialog): boolean {
+  const [sent, heard] = [ours.localCseq ?? -1, ours.remoteCseq ?? 0];
+  const isWhole = ours.state === 'confirmed' && ours.holes.length === 0;
+  return ours.callId === phone.callId && isWhole && sent >= phone.remoteCseq && heard >= phone.localCseq;
 }
