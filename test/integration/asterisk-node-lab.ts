@@ -17,6 +17,9 @@ import type { Voice } from '../../core/ports/voices.js';
 import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
 import { waitFor } from '../harness/wait-for.js';
 
+/** A channel that comes here never rests. Long sums: each step is told to everybody who listens, which is not meant. */
+export const treadmill = `[treadmill]\nexten => run,1,NoOp($[${'1+'.repeat(1500)}1])\n same => n,Goto(run,1)\n`;
+
 interface Running {
   readonly folder: string;
   readonly child: ChildProcess;

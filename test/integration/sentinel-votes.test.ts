@@ -9,11 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { stasisApp } from '../../core/ports/asterisk.js';
 import type { Voice } from '../../core/ports/voices.js';
 import { waitFor } from '../harness/wait-for.js';
+import { treadmill } from './asterisk-node-lab.js';
 import { SentinelLab } from './sentinel-lab.js';
 
 const node = 'call-1';
-/** A channel that comes here never rests. Long sums: each step is told to everybody who listens, which is not meant. */
-const treadmill = `[treadmill]\nexten => run,1,NoOp($[${'1+'.repeat(1500)}1])\n same => n,Goto(run,1)\n`;
 
 /** CPU time a process has used, ms (proc(5): utime and stime in ticks of 10 ms). */
 function cpuMs(pid: number): number {
