@@ -25,7 +25,8 @@ export async function callDaemon<Op extends OperationName>(
     const issue = checked.error.issues[0];
     const where = issue ? ` (${issue.path.join('.')}: ${issue.message})` : '';
     throw new HoldfastError('DAEMON_REFUSED', `the daemon's answer to ${op} has an unknown form${where}`, {
-      remedy: 'daemon and command line are of different versions: run holdfast down and holdfast up',
+      remedy:
+        'daemon and command line are of different versions: end the daemon and start it again, which keeps the calls (docs/operating.md)',
     });
   }
   // As it came: fields that this version does not know are the reader's, too.
@@ -47,7 +48,8 @@ function exchange(socketPath: string, op: OperationName, params: unknown, option
     const timer = setTimeout(() => {
       fail(
         new HoldfastError('DAEMON_UNREACHABLE', `the daemon did not answer ${op} within ${timeoutMs} ms`, {
-          remedy: 'look at its log (log/daemon.log in the state folder); holdfast down ends it in any case',
+          remedy:
+            'look at its log; where it hangs, kill its process: the next one takes up the calls, which holdfast down would end',
         }),
       );
     }, timeoutMs);
@@ -87,9 +89,10 @@ export function connectFailure(socketPath: string, error: Error): HoldfastError 
     });
   }
   const down = code === 'ENOENT' || code === 'ECONNREFUSED';
-  return new HoldfastError('DAEMON_UNREACHABLE', down ? `no farm is up here (${socketPath})` : messageOf(error), {
+  return new HoldfastError('DAEMON_UNREACHABLE', down ? `no daemon is up here (${socketPath})` : messageOf(error), {
     cause: error,
     details: { socketPath, code, down },
-    remedy: 'start it with: holdfast up (or name the right one with --subnet or --state)',
+    remedy:
+      'start it with: holdfast up, which takes up servers and calls that are still there (or name the right farm with --subnet or --state)',
   });
 }

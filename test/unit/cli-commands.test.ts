@@ -421,9 +421,9 @@ describe('the command line', () => {
     assert.equal(out, 'holdfast 9.9.9\n');
   });
 
-  it('says that no farm is up', async () => {
+  it('says that no daemon is up', async () => {
     assert.equal(await run(`status --state ${folder}/none`), 1);
-    assert.match(err, /DAEMON_UNREACHABLE: no farm is up here[^]*what to do: start it with: holdfast up/);
+    assert.match(err, /DAEMON_UNREACHABLE: no daemon is up here[^]*what to do: start it with: holdfast up/);
   });
 
   it('checks and renders a config', async () => {

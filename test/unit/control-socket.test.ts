@@ -143,8 +143,8 @@ describe('the control socket', () => {
     });
   });
 
-  it('says that no farm is up, and takes the socket of a dead daemon but not of a living one', async () => {
-    await assert.rejects(callDaemon(join(folder, 'none.sock'), 'status', {}), /no farm is up/);
+  it('says that no daemon is up, and takes the socket of a dead daemon but not of a living one', async () => {
+    await assert.rejects(callDaemon(join(folder, 'none.sock'), 'status', {}), /no daemon is up/);
     const { path } = await serve({ nodes: async () => [] });
     const operations = {} as Operations;
     const second = new ControlServer({ operations, socketPath: path, log: { debug: () => undefined } });
@@ -163,7 +163,7 @@ describe('the control socket', () => {
     while (server.counters.requests === 0) await delay(2);
     await server.close();
     assert.deepEqual((await answer).ended, ['call-1']);
-    await assert.rejects(callDaemon(path, 'down', {}), /no farm is up/);
+    await assert.rejects(callDaemon(path, 'down', {}), /no daemon is up/);
   });
 
   it('refuses a ninth request of a connection at the same time, and a path that no socket can have', async () => {

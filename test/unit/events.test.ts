@@ -143,6 +143,6 @@ describe('the socket of events', () => {
   });
 
   test('nobody answers: that is said, with what to do', async () => {
-    await assert.rejects(follow(0, []), /no farm is up here/);
+    await assert.rejects(follow(0, []), /no daemon is up here/);
   });
 });

@@ -18,7 +18,7 @@ export const demoCommand: Command = {
   examples: ['holdfast demo call', 'holdfast demo call --calls 1 --seconds 5', 'holdfast demo recovery'],
   async run([what], context) {
     const [calls, seconds] = [context.count('calls', what === 'call' ? 3 : 5, 100), context.count('seconds', 2, 60)];
-    // Says that no farm is up before anything is tried.
+    // Says that no daemon is up before anything is tried.
     const { subnet } = await context.ask('status', {});
     const composition = await context.composition();
     const options = { subnet, stateFolder: context.stateFolder, calls, seconds };
