@@ -1,8 +1,7 @@
 // All that an instance holds for one state of the edge, as values and as files. Pure.
 import type { EdgeState } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
-import { assignSlots, formatDispatcherList } from './dispatcher-list.js';
-import type { EdgeContent } from './edge-instance.js';
+import { assignSlots, formatDispatcherList, type Slot } from './dispatcher-list.js';
 import { authorityFiles } from './cfg-tls.js';
 import type { EdgeSecrets } from './edge-model.js';
 import {
@@ -12,8 +11,21 @@ import {
   formatTable,
   formatVersions,
   renderTables,
+  type EdgeRows,
   type EdgeTable,
 } from './edge-tables.js';
+
+/** Rendered once per state for all instances. */
+export interface EdgeContent {
+  readonly slots: readonly Slot[];
+  readonly tables: Readonly<Record<EdgeTable, EdgeRows>>;
+  readonly engines: readonly { readonly set: number; readonly address: string }[];
+  readonly listFile: NodeFile;
+  readonly tableFiles: Readonly<Record<EdgeTable, NodeFile>>;
+  readonly engineFile: NodeFile;
+  /** Of the tls module: by whom certificates of gateways must be signed. */
+  readonly authorityFiles: readonly NodeFile[];
+}
 
 /** Throws DISPATCHER_REFUSED where the state would leave a dispatcher set empty. */
 export function renderContent(state: EdgeState, secrets: EdgeSecrets): EdgeContent {

@@ -14,8 +14,8 @@ import type {
 } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { certificateFiles } from './cfg-tls.js';
-import { renderContent } from './edge-content.js';
-import { EdgeInstance, type EdgeContent } from './edge-instance.js';
+import { renderContent, type EdgeContent } from './edge-content.js';
+import { EdgeInstance } from './edge-instance.js';
 import type { EdgeSecrets } from './edge-model.js';
 import { JsonrpcClient } from './jsonrpc-client.js';
 import { checkShown } from './shown-certificate.js';
@@ -81,40 +81,40 @@ export class KamailioFarm implements EdgeFarm {
     if (address === undefined) return;
     const destination = `sip:${address}:${ports.sip}`;
     this.#pins.set(callId, { destination, untilMs: Date.now() + seconds * 1000 });
-    await this.#onEqual(instance => instance.pin(callId, destination, seconds));
+    await this.#onEqual(instance => instance.traffic.pin(callId, destination, seconds));
   }
 
   async unpin(callId: string): Promise<void> {
     if (!this.#pins.delete(callId)) return;
-    await this.#onEqual(instance => instance.unpin(callId));
+    await this.#onEqual(instance => instance.traffic.unpin(callId));
   }
 
   bans(instance: string): Promise<readonly EdgeBan[]> {
-    return this.#instance(instance).bans();
+    return this.#instance(instance).traffic.bans();
   }
 
   ban(instance: string, ban: EdgeBan): Promise<void> {
-    return this.#instance(instance).ban(ban);
+    return this.#instance(instance).traffic.ban(ban);
   }
 
   unban(instance: string, source: string): Promise<void> {
-    return this.#instance(instance).unban(source);
+    return this.#instance(instance).traffic.unban(source);
   }
 
   trust(instance: string, address: string, seconds: number): Promise<void> {
-    return this.#instance(instance).trust(address, seconds);
+    return this.#instance(instance).traffic.trust(address, seconds);
   }
 
   move(instance: string, from: string, to: string): Promise<void> {
-    return this.#instance(instance).move(from, to);
+    return this.#instance(instance).traffic.move(from, to);
   }
 
   offeredCalls(instance: string, nodes: readonly string[]): Promise<OfferedCalls> {
-    return this.#instance(instance).offeredCalls(nodes);
+    return this.#instance(instance).traffic.offeredCalls(nodes);
   }
 
   shed(instance: string, share: ShedShare, seconds: number): Promise<void> {
-    return this.#instance(instance).shed(share, seconds);
+    return this.#instance(instance).traffic.shed(share, seconds);
   }
 
   async certify(certificate: EdgeCertificate): Promise<void> {
@@ -131,7 +131,7 @@ export class KamailioFarm implements EdgeFarm {
   }
 
   counters(instance: string): Promise<Readonly<Record<string, number>>> {
-    return this.#instance(instance).counters();
+    return this.#instance(instance).traffic.counters();
   }
 
   close(): void {
@@ -163,7 +163,7 @@ export class KamailioFarm implements EdgeFarm {
   async #pushPins(instance: EdgeInstance): Promise<void> {
     const now = Date.now();
     for (const [callId, { destination, untilMs }] of this.#pins) {
-      if (untilMs > now) await instance.pin(callId, destination, Math.ceil((untilMs - now) / 1000));
+      if (untilMs > now) await instance.traffic.pin(callId, destination, Math.ceil((untilMs - now) / 1000));
       else this.#pins.delete(callId);
     }
   }

@@ -1,25 +1,15 @@
-// One Kamailio at run time: its files written, its lists and tables reloaded one at a time and read back.
+// What one Kamailio is told at run time: its files written, its lists and tables reloaded one at a time and read back.
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError } from '../core/errors.js';
-import type { DispatcherRow, EdgeBan, OfferedCalls, ShedShare } from '../core/ports/edge.js';
+import type { DispatcherRow } from '../core/ports/edge.js';
 import type { NodeFile } from '../core/ports/node-host.js';
-import { compareLists, sameOrder, type Slot } from './dispatcher-list.js';
-import { counterNames, counters } from './edge-counters.js';
+import { compareLists, sameOrder } from './dispatcher-list.js';
+import type { EdgeContent } from './edge-content.js';
 import { edgeTables, generationKey, type EdgeRows, type EdgeTable } from './edge-tables.js';
+import { EdgeTraffic } from './edge-traffic.js';
+import { HashTables, type HeldRows } from './hash-tables.js';
 import type { JsonrpcClient } from './jsonrpc-client.js';
-
-/** What an instance should hold: rendered once per state for all instances. */
-export interface EdgeContent {
-  readonly slots: readonly Slot[];
-  readonly tables: Readonly<Record<EdgeTable, EdgeRows>>;
-  readonly engines: readonly { readonly set: number; readonly address: string }[];
-  readonly listFile: NodeFile;
-  readonly tableFiles: Readonly<Record<EdgeTable, NodeFile>>;
-  readonly engineFile: NodeFile;
-  /** Of the tls module: by whom certificates of gateways must be signed. */
-  readonly authorityFiles: readonly NodeFile[];
-}
 
 export interface EdgeInstanceOptions {
   readonly name: string;
@@ -39,23 +29,13 @@ const listReply = z.looseObject({
     }),
   ),
 });
-const itemReply = z.looseObject({ item: z.looseObject({ value: z.union([z.string(), z.number()]) }) });
-const dumpReply = z.array(
-  z.looseObject({ slot: z.array(z.looseObject({ name: z.string(), value: z.union([z.string(), z.number()]) })) }),
-);
-/** Table → how many rows it has. */
-type HeldRows = ReadonlyMap<string, number>;
-
-const statisticsReply = z.array(z.looseObject({ name: z.string(), all: z.number() }));
 const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
 
 /** A reply that is larger than a datagram (65,507 octets) is never sent: a table is read whole only where it surely fits. */
 const mostDumpBytes = 40_000;
 const mostStrayRows = 100;
-const mostFoundRows = 400;
-
-/** When the daemon itself is late, answers have come before it has time to read them. */
-const inNeedMs = 5_000;
+/** More changes than these are read from the file at once. */
+const mostSetRows = 400;
 
 /** More than a second: a file written then has another time. */
 const nextSecondMs = 1_050;
@@ -79,29 +59,27 @@ function compareRows(expected: EdgeRows, held: EdgeRows): readonly RowChange[] {
 /** Operations on one instance run one after the other: concurrent reloads are known to corrupt memory in Kamailio. */
 export class EdgeInstance {
   readonly #options: EdgeInstanceOptions;
+  readonly #tables: HashTables;
+  readonly traffic: EdgeTraffic;
   #tail: Promise<unknown> = Promise.resolve();
   #lastGood: EdgeContent | undefined;
-  /** Of the table of what comes, when it was read last. */
-  #offeredRows = Infinity;
   /** The tls.cfg that it has read: its profiles are named after what is in them. */
   #profiles = '';
 
   constructor(options: EdgeInstanceOptions) {
     this.#options = options;
+    this.#tables = new HashTables(options.client);
+    this.traffic = new EdgeTraffic(options.name, options.client);
   }
 
   get name(): string {
     return this.#options.name;
   }
 
-  async ping(deadlineMs: number): Promise<void> {
-    await this.#options.client.request('core.uptime', [], { timeoutMs: deadlineMs });
-  }
-
   /** Makes the instance hold `content`; what it holds already is left alone. Throws DISPATCHER_DRIFT where it does not take it. */
   apply(content: EdgeContent): Promise<void> {
     return this.#serial(async () => {
-      await this.ping(500);
+      await this.#options.client.request('core.uptime', [], { timeoutMs: 500 });
       // Engines first: a table that names one the module does not know yet would cost its calls a try. The module refuses
       // a reload within seconds of the last: the tables that need it wait, nothing else does.
       const refused = await this.#applyEngines(content).then(
@@ -109,7 +87,7 @@ export class EdgeInstance {
         (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
       );
       const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
-      const held = await this.#heldRows();
+      const held = await this.#tables.heldRows();
       for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content, held);
       await this.#applyList(content);
       await this.#applyAuthorities(content);
@@ -127,7 +105,7 @@ export class EdgeInstance {
       for (const table of edgeTables.filter(one => generation(last, one) !== generation(content, one))) {
         await this.#options.writeFiles([content.tableFiles[table]]);
         const changes = compareRows(content.tables[table], last.tables[table]);
-        if (changes.length < mostFoundRows) await this.#setRows(table, changes);
+        if (changes.length < mostSetRows) await this.#setRows(table, changes);
         else await this.#reloadTable(table, content);
       }
       if (last.listFile.content !== content.listFile.content) await this.#applyList(content, false);
@@ -149,7 +127,7 @@ export class EdgeInstance {
   diff(content: EdgeContent): Promise<readonly string[]> {
     return this.#serial(async () => {
       const tables: string[] = [];
-      const held = await this.#heldRows();
+      const held = await this.#tables.heldRows();
       for (const table of edgeTables) tables.push(...(await this.#tableDrift(table, content, held)));
       if (!(await this.#holdsEngines(content))) tables.push('the RTPEngine sets differ');
       return [...this.#listDrift(content, await this.#list()), ...tables];
@@ -158,91 +136,6 @@ export class EdgeInstance {
 
   list(): Promise<readonly DispatcherRow[]> {
     return this.#serial(() => this.#list());
-  }
-
-  pin(callId: string, destination: string, seconds: number): Promise<unknown> {
-    return this.#options.client.request('htable.setxs', ['pins', callId, destination, seconds]);
-  }
-
-  unpin(callId: string): Promise<void> {
-    return this.#forget('pins', callId);
-  }
-
-  /** Refused: it is not there. */
-  async #forget(table: string, key: string): Promise<void> {
-    await this.#options.client.request('htable.delete', [table, key]).catch((error: unknown) => {
-      if (!HoldfastError.is(error, 'RPC_REFUSED')) throw error;
-    });
-  }
-
-  /** Those that were found here and those that were told. */
-  async bans(): Promise<readonly EdgeBan[]> {
-    return Object.entries(await this.#found('bans')).map(([source, value]) => {
-      const [reason = '', until = '0'] = String(value).split('|');
-      return { source, reason, untilSeconds: Number(until) };
-    });
-  }
-
-  /** How many rows each table has. Dear: for it the module locks every slot of every table, one after the other. */
-  async #heldRows(timeoutMs = 1_000): Promise<HeldRows> {
-    const statistics = statisticsReply.parse(await this.#options.client.request('htable.stats', [], { timeoutMs }));
-    return new Map(statistics.map(({ name, all }) => [name, all]));
-  }
-
-  /** Rows of a table that the instance fills by itself. */
-  async #found(table: string): Promise<EdgeRows> {
-    const held = (await this.#heldRows()).get(table) ?? 0;
-    if (held > mostFoundRows)
-      throw new HoldfastError('RPC_INVALID_REPLY', `${this.name} has ${held} rows in ${table}: too many to be read`);
-    return this.#rows(table);
-  }
-
-  async #rows(table: string, timeoutMs?: number): Promise<EdgeRows> {
-    const options = timeoutMs === undefined ? {} : { timeoutMs };
-    const entries = dumpReply.parse(await this.#options.client.request('htable.dump', [table], options));
-    return Object.fromEntries(entries.flatMap(({ slot }) => slot.map(({ name, value }) => [name, value])));
-  }
-
-  async ban({ source, reason, untilSeconds }: EdgeBan): Promise<void> {
-    const seconds = Math.max(1, untilSeconds - Math.floor(Date.now() / 1000));
-    await this.#options.client.request('htable.setxs', ['bans', source, `${reason}|${untilSeconds}`, seconds]);
-  }
-
-  unban(source: string): Promise<void> {
-    return this.#forget('bans', source);
-  }
-
-  /** Whoever asks is in need: in one request where it can be, and with patience. Of more sources than fit into a reply only the sums are known. */
-  async offeredCalls(nodes: readonly string[]): Promise<OfferedCalls> {
-    const isReadable =
-      this.#offeredRows < mostFoundRows / 2 || ((await this.#heldRows(inNeedMs)).get('offered') ?? 0) <= mostFoundRows;
-    // Until it is read: an answer that is too large never comes.
-    this.#offeredRows = Infinity;
-    const rows = isReadable ? await this.#rows('offered', inNeedMs) : await this.#offeredSums(nodes);
-    if (isReadable) this.#offeredRows = Object.keys(rows).length;
-    const counts = Object.entries(rows).map(([key, count]) => {
-      const [node = '', source, kind] = key.split('|');
-      return { kind, node, count: Number(count), ...(source === undefined ? {} : { source }) };
-    });
-    return {
-      offered: counts.filter(({ kind }) => kind === undefined),
-      refused: counts.filter(({ kind }) => kind !== undefined),
-    };
-  }
-
-  async #offeredSums(nodes: readonly string[]): Promise<EdgeRows> {
-    const sums = nodes.map(async node => [node, (await this.#value('offered', node, inNeedMs)) ?? 0] as const);
-    return Object.fromEntries(await Promise.all(sums));
-  }
-
-  async shed({ node, source, lots }: ShedShare, seconds: number): Promise<void> {
-    await this.#options.client.request('htable.setxi', ['shed', `${node}|${source}`, lots, seconds], {
-      timeoutMs: inNeedMs,
-    });
-  }
-
-  async move(from: string, to: string): Promise<void> {
-    await this.#options.client.request('htable.sets', ['moved', from, to]);
   }
 
   /** New connections are shown it; those that are up go on. */
@@ -258,29 +151,8 @@ export class EdgeInstance {
     await this.#options.client.request('tls.reload', [], { timeoutMs: 20_000 });
   }
 
-  async trust(address: string, seconds: number): Promise<void> {
-    await this.#options.client.request('htable.setxs', ['known', address, '1', seconds]);
-  }
-
-  async counters(): Promise<Readonly<Record<string, number>>> {
-    const values = new Map([...(await this.#statistics('script:')), ...(await this.#statistics('core:'))]);
-    const own = Object.fromEntries(counterNames.map(name => [counters[name], values.get(name) ?? 0] as const));
-    const all = (values.get('rcv_requests') ?? 0) + (values.get('rcv_replies') ?? 0);
-    const received = all - (values.get('answered_probe') ?? 0);
-    return { ...own, received };
-  }
-
   close(): void {
     this.#options.client.close();
-  }
-
-  /** Names without their group, and values; lines are `group:name = value`. */
-  async #statistics(group: string): Promise<readonly (readonly [string, number])[]> {
-    const reply = z.array(z.string()).parse(await this.#options.client.request('stats.get_statistics', [group]));
-    return reply.map(line => {
-      const [name = '', value = '0'] = line.slice(group.length).split(' = ');
-      return [name, Number(value)];
-    });
   }
 
   #serial<T>(work: () => Promise<T>): Promise<T> {
@@ -289,20 +161,11 @@ export class EdgeInstance {
     return done;
   }
 
-  async #value(table: string, key: string, timeoutMs = 1_000): Promise<string | number | undefined> {
-    try {
-      return itemReply.parse(await this.#options.client.request('htable.get', [table, key], { timeoutMs })).item.value;
-    } catch (error) {
-      if (HoldfastError.is(error, 'RPC_REFUSED')) return undefined;
-      throw error;
-    }
-  }
-
   /** Rows of a table, or undefined for one whose dump may not fit a datagram. */
   async #dump(table: EdgeTable, expected: EdgeRows, held: HeldRows): Promise<EdgeRows | undefined> {
     if (dumpBytes(expected) > mostDumpBytes) return undefined;
     if ((held.get(table) ?? 0) > Object.keys(expected).length + mostStrayRows) return undefined;
-    return this.#rows(table);
+    return this.#tables.rows(table);
   }
 
   /** Differences of one table in words. A table too large to be read whole is known by its generation row. */
@@ -310,7 +173,7 @@ export class EdgeInstance {
     const expected = content.tables[table];
     const rows = await this.#dump(table, expected, held);
     if (rows) return compareRows(expected, rows).map(({ key }) => `table ${table}: ${key} differs`);
-    const same = (await this.#value(table, generationKey)) === expected[generationKey];
+    const same = (await this.#tables.value(table, generationKey)) === expected[generationKey];
     return same ? [] : [`table ${table}: differs`];
   }
 
@@ -327,7 +190,7 @@ export class EdgeInstance {
       await this.#options.writeFiles([content.tableFiles[table]]);
       await this.#setRows(table, changes);
     } else {
-      if ((await this.#value(table, generationKey)) === expected[generationKey]) return;
+      if ((await this.#tables.value(table, generationKey)) === expected[generationKey]) return;
       await this.#options.writeFiles([content.tableFiles[table]]);
       await this.#reloadTable(table, content);
     }
@@ -338,20 +201,19 @@ export class EdgeInstance {
   }
 
   async #setRows(table: EdgeTable, changes: readonly RowChange[]): Promise<void> {
-    const { client } = this.#options;
     const last = changes.filter(({ key }) => key === generationKey);
     for (const { key, value } of [...changes.filter(({ key }) => key !== generationKey), ...last]) {
-      if (value === undefined) await client.request('htable.delete', [table, key]);
-      else await client.request(typeof value === 'number' ? 'htable.seti' : 'htable.sets', [table, key, value]);
+      if (value === undefined) await this.#tables.delete(table, key);
+      else await this.#tables.set(table, key, value);
     }
   }
 
   async #reloadTable(table: EdgeTable, content: EdgeContent): Promise<void> {
-    await this.#options.client.request('htable.reload', [table]);
-    if ((await this.#value(table, generationKey)) === content.tables[table][generationKey]) return;
+    await this.#tables.reload(table);
+    if ((await this.#tables.value(table, generationKey)) === content.tables[table][generationKey]) return;
     await delay(nextSecondMs);
     await this.#options.writeFiles([content.tableFiles[table]]);
-    await this.#options.client.request('htable.reload', [table]);
+    await this.#tables.reload(table);
   }
 
   /** The rtpengine module refuses a reload in its first seconds: the next round tries again. */
