@@ -1,17 +1,16 @@
 // Runs a farm's server processes on this machine. They outlive the daemon: a later one finds exactly them by pid and start time.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeFile, NodeHost, NodeProcess, NodeSetup, ProcessExit, ProcessSpec } from '../ports/node-host.js';
 import { boundLog, logTail } from './bounded-log.js';
-import { makeFolder, writeOwnedFile, takeFile } from './owned-files.js';
+import { NodeFolders, nodeName } from './node-folders.js';
 import { readProcessRecord, removeProcessRecord, writeProcessRecord } from './process-record.js';
 import { nodeMark, serversBelow } from './process-mark.js';
 import { isRunning, readProcess, sessionOf, signal } from './process-table.js';
-import { pathBelow, statePaths, type StatePaths } from './state-folder.js';
+import { statePaths, type StatePaths } from './state-folder.js';
 import { findUser, type SystemUser } from './system-user.js';
 
 /** How often an adopted process is looked for: only a parent is told of an exit. */
@@ -33,6 +32,7 @@ interface Running extends NodeProcess {
 
 export class LocalHost implements NodeHost {
   readonly #paths: StatePaths;
+  readonly #folders: NodeFolders;
   readonly #running = new Map<string, Running>();
   readonly #listeners = new Set<(exit: ProcessExit) => void>();
   readonly #starting = new Set<string>();
@@ -45,6 +45,7 @@ export class LocalHost implements NodeHost {
    */
   constructor(stateFolder: string) {
     this.#paths = statePaths(stateFolder);
+    this.#folders = new NodeFolders(this.#paths.nodeFolder);
     try {
       // Others may pass through (the nodes' users must), not list.
       mkdirSync(stateFolder, { recursive: true, mode: 0o711 });
@@ -62,34 +63,19 @@ export class LocalHost implements NodeHost {
   }
 
   folder(node: string): string {
-    return join(this.#paths.nodeFolder, nodeName(node));
+    return this.#folders.of(node);
   }
 
   async writeFiles(node: string, files: readonly NodeFile[], user: string): Promise<void> {
-    const owner = await findUser(user);
-    await this.#makeNodeFolder(node, owner);
-    for (const file of files) {
-      const path = pathBelow(this.folder(node), file.path);
-      await this.#makeParents(node, dirname(file.path), owner);
-      await writeOwnedFile(path, file, owner);
-    }
+    await this.#folders.write(node, files, await findUser(user));
   }
 
-  async readFile(
-    node: string,
-    path: string,
-    encoding: NodeFile['encoding'] | 'utf8' = 'utf8',
-  ): Promise<string | undefined> {
-    try {
-      return await readFile(pathBelow(this.folder(node), path), encoding);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new HoldfastError('HOST_FAILED', `${node}: cannot read ${path}: ${messageOf(error)}`, { cause: error });
-    }
+  readFile(node: string, path: string, encoding?: NodeFile['encoding']): Promise<string | undefined> {
+    return this.#folders.read(node, path, encoding);
   }
 
   async takeFile(node: string, path: string, to: string): Promise<boolean> {
-    return takeFile(pathBelow(this.folder(node), path), to);
+    return this.#folders.take(node, path, to);
   }
 
   async start(node: string, setup: NodeSetup): Promise<NodeProcess> {
@@ -100,13 +86,9 @@ export class LocalHost implements NodeHost {
     try {
       const user = await findUser(setup.process.user);
       await this.#endSession(node);
-      await this.#makeNodeFolder(node, user);
-      for (const folder of setup.folders) {
-        await this.#makeParents(node, dirname(folder), user);
-        await makeFolder(pathBelow(this.folder(node), folder), 0o750, user);
-      }
-      await this.writeFiles(node, setup.files, setup.process.user);
-      await boundLog(this.#outputLog(node));
+      await this.#folders.make(node, user, setup.folders);
+      await this.#folders.write(node, setup.files, user);
+      await boundLog(this.#folders.outputLog(node));
       return await this.#spawn(node, setup.process, user);
     } finally {
       this.#starting.delete(node);
@@ -140,7 +122,7 @@ export class LocalHost implements NodeHost {
   }
 
   logTail(node: string, lines: number): Promise<string> {
-    return logTail(this.#outputLog(node), lines);
+    return logTail(this.#folders.outputLog(node), lines);
   }
 
   onExit(listener: (exit: ProcessExit) => void): () => void {
@@ -155,35 +137,13 @@ export class LocalHost implements NodeHost {
     this.#listeners.clear();
   }
 
-  #outputLog(node: string): string {
-    return join(this.folder(node), 'log', 'output.log');
-  }
-
   #recordPath(node: string): string {
     return join(this.#paths.processFolder, `${nodeName(node)}.json`);
   }
 
-  /** The node's folder is root's and the user's group may read it, so that no link can be placed in it. */
-  async #makeNodeFolder(node: string, user: SystemUser): Promise<void> {
-    await makeFolder(this.folder(node), 0o750, { uid: process.getuid?.() ?? 0, gid: user.gid });
-    await this.#makeParents(node, 'log', user);
-  }
-
-  /** Makes missing folders on the way to `path`; those that exist keep their owner. */
-  async #makeParents(node: string, path: string, user: SystemUser): Promise<void> {
-    const base = this.folder(node);
-    let folder = base;
-    for (const part of relative(base, pathBelow(base, path)).split('/').filter(Boolean)) {
-      folder = join(folder, part);
-      const there = lstatSync(folder, { throwIfNoEntry: false });
-      if (!there) await makeFolder(folder, 0o750, { uid: process.getuid?.() ?? 0, gid: user.gid });
-      else if (!there.isDirectory()) throw new HoldfastError('HOST_FAILED', `${node}: ${folder} is no folder`);
-    }
-  }
-
   async #spawn(node: string, spec: ProcessSpec, user: SystemUser): Promise<NodeProcess> {
     const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
-    const log = openSync(this.#outputLog(node), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
+    const log = openSync(this.#folders.outputLog(node), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640);
     try {
       const child = spawn(spec.command, spec.args, {
         cwd: this.folder(node),
@@ -301,7 +261,7 @@ export class LocalHost implements NodeHost {
   }
 
   async #boundLogs(): Promise<void> {
-    for (const node of this.running()) await boundLog(this.#outputLog(node)).catch(() => undefined);
+    for (const node of this.running()) await boundLog(this.#folders.outputLog(node)).catch(() => undefined);
   }
 }
 
@@ -324,10 +284,4 @@ function sweep(leader: NodeProcess): number {
   const session = sessionOf(leader);
   for (const { pid } of session) signal(pid, 'SIGKILL');
   return session.length;
-}
-
-/** A node's name is used in paths. */
-function nodeName(node: string): string {
-  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(node)) throw new HoldfastError('HOST_FAILED', `"${node}" is no node name`);
-  return node;
 }
