@@ -38,7 +38,7 @@ import { dialledUri } from './dialled-uri.js';
 import type { HeaderField } from './leg-headers.js';
 import { KeyedQueue } from './keyed-queue.js';
 import { legVariables, outgoingLeg } from './outgoing-leg.js';
-import type { CallWorld } from './live-call.js';
+import type { CallWorld } from './call-world.js';
 import type { PassingRules } from './passed-headers.js';
 import { writeFields } from './sip-fields.js';
 import type { StasisArrivals } from './stasis-arrivals.js';

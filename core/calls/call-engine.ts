@@ -16,7 +16,8 @@ import { missedEvents, resumeActions } from './call-resume.js';
 import { heardEvent } from './heard-events.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
-import { LiveCall, type CallWorld } from './live-call.js';
+import type { CallWorld } from './call-world.js';
+import { LiveCall } from './live-call.js';
 
 /** What the world of calls asks of the engine itself. */
 type EnginesOwn = 'save' | 'finish' | 'changed' | 'legOfDialog' | 'tellOther';

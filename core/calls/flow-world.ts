@@ -4,7 +4,7 @@ import type { Flows } from '../flows/flows.js';
 import type { Logger } from '../log.js';
 import type { AriClient } from '../ports/asterisk.js';
 import { callerLeg, type CallRecord } from './call-record.js';
-import type { CallWorld } from './live-call.js';
+import type { CallWorld } from './call-world.js';
 
 /** Playback ids of ours are the call's id with a number behind it, as those of legs are. */
 function playbackId(call: CallRecord, id: string): string {

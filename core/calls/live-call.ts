@@ -2,67 +2,13 @@
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { NewEvent } from '../events/event-log.js';
-import type { DialAnswer, RejectAnswer } from './call-facts.js';
-import type { FlowActions } from '../flows/action-registry.js';
+import type { RejectAnswer } from './call-facts.js';
 import { retryAfter } from './call-ending.js';
-import { advance, type CallAction, type CallEvent, type TransferOutcome } from './call-machine.js';
-import { callerLeg, type CallRecord, type OtherCall } from './call-record.js';
-import { FlowTimers } from './flow-timers.js';
-import type { HeaderField } from './leg-headers.js';
-
-/** What a call acts upon; each method throws HoldfastError when the server refused or did not answer. */
-export interface CallWorld {
-  /** Asks for the route; its answer comes back as an event. */
-  route(call: CallRecord): Promise<CallEvent>;
-  /** Asks what the leg's INVITE is to say, in order of precedence; or it is not to be dialled now. */
-  askDial(call: CallRecord, legId: string): Promise<readonly DialAnswer[] | RejectAnswer>;
-  dial(call: CallRecord, legId: string, answers: readonly DialAnswer[]): Promise<void>;
-  /** Asks what becomes of a redirection; its answer comes back as an event. */
-  redirect(call: CallRecord, legId: string): Promise<CallEvent>;
-  /** Asks what becomes of a transfer; its answer comes back as an event. */
-  refer(call: CallRecord, legId: string): Promise<CallEvent>;
-  tellReferrer(call: CallRecord, legId: string, outcome: TransferOutcome): Promise<void>;
-  ring(call: CallRecord): Promise<void>;
-  progress(call: CallRecord): Promise<void>;
-  answer(call: CallRecord): Promise<void>;
-  /** Whether what the caller says is heard by anybody. */
-  mute(call: CallRecord, muted: boolean): Promise<void>;
-  /** Asks for a place in the room of the call's step; the answer comes back as an event. */
-  enter(call: CallRecord): Promise<CallEvent>;
-  /** Resolves with the conference's id. */
-  join(call: CallRecord, legIds: readonly string[]): Promise<string>;
-  /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
-  hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
-  reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;
-  /** Does once more what the node has not answered: a moment later, in its turn. */
-  again(node: string, work: () => Promise<void>): void;
-  /** Takes one leg that is gone out of the conference; with `orEnd` the last one that is left of it is hung up. */
-  part(call: CallRecord, legId: string, orEnd: boolean): Promise<void>;
-  /** Takes all of the call off hold. */
-  unhold(call: CallRecord): Promise<void>;
-  leave(call: CallRecord): Promise<void>;
-  /** How many of other calls are in its conference; Infinity in a room. */
-  companions(call: CallRecord): number;
-  /** Brings it together with another call; what came of it is an event. */
-  merge(call: CallRecord, other: OtherCall): Promise<CallEvent>;
-  /** Those that flows may have now. */
-  flowActions(): FlowActions;
-  /** Plays to the caller; its end comes as an event. */
-  play(call: CallRecord, id: string, media: string, offsetMs: number): Promise<void>;
-  stopPlay(call: CallRecord, id: string): Promise<void>;
-  /** False for a playback that has ended, or never was. */
-  lookPlay(call: CallRecord, id: string): Promise<boolean>;
-  /** Asks what the flow's step asks; what comes of it is an event. */
-  ask(call: CallRecord, asking: number): Promise<CallEvent>;
-  /** What the event stream is told of a change; `before` is undefined for a call that begins. */
-  eventsOf(before: CallRecord | undefined, after: CallRecord): readonly NewEvent[];
-  /** In one transaction: the record, and what is told of its changes. */
-  save(call: CallRecord, events: readonly NewEvent[]): Promise<void>;
-  /** Writes the CDR and forgets the call. */
-  finish(call: CallRecord, events: readonly NewEvent[]): Promise<void>;
-  /** Told of each change of the record, at once. */
-  changed(before: CallRecord, after: CallRecord): void;
-}
+import { logChange } from './call-log.js';
+import { advance, type CallAction, type CallEvent } from './call-machine.js';
+import { callerLeg, type CallRecord } from './call-record.js';
+import { CallTimers } from './call-timers.js';
+import type { CallWorld } from './call-world.js';
 
 /** Events that change nothing a recovery needs before the answer, which is a write itself. */
 const notDurable: ReadonlySet<CallEvent['type']> = new Set(['legRinging', 'legCallId', 'joined']);
@@ -80,10 +26,7 @@ export class LiveCall {
   readonly #world: CallWorld;
   readonly #log: Logger;
   readonly #dialling = new Set<string>();
-  /** By leg, of its ringing. */
-  readonly #timers = new Map<string, NodeJS.Timeout>();
-  #deadline: { readonly atMs: number; readonly timer: NodeJS.Timeout } | undefined;
-  readonly #flowTimers = new FlowTimers(event => this.dispatch({ type: 'flow', event }));
+  readonly #timers = new CallTimers(event => this.dispatch(event));
   #tail: Promise<void> = Promise.resolve();
   /** Of changes that are not in the store yet. */
   #untold: NewEvent[] = [];
@@ -126,8 +69,8 @@ export class LiveCall {
     this.#call = call;
     this.#untold.push(...this.#world.eventsOf(event.type === 'started' ? undefined : before, call));
     this.#world.changed(before, call);
-    this.#tell(before, event);
-    this.#setTimers();
+    logChange(this.#log, before, call, event);
+    this.#timers.set(call);
     for (const action of actions) {
       if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
       if (action.do === 'tellReferrer') this.#tellings.set(action.leg, (this.#tellings.get(action.leg) ?? 0) + 1);
@@ -139,16 +82,8 @@ export class LiveCall {
 
   /** Does again what the record says must be done: an earlier daemon may have died between the write and the act. */
   resume(actions: readonly CallAction[]): void {
-    this.#setTimers();
+    this.#timers.set(this.#call);
     this.#queue(this.#call, actions, false);
-  }
-
-  dispose(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#timers.clear();
-    clearTimeout(this.#deadline?.timer);
-    this.#deadline = undefined;
-    this.#flowTimers.set(null);
   }
 
   #queue(call: CallRecord, actions: readonly CallAction[], save: boolean): void {
@@ -236,7 +171,7 @@ export class LiveCall {
         // A daemon that comes back to a call whose legs are all gone asks for it twice: one call has one record.
         if (this.#isFinished) return;
         this.#isFinished = true;
-        this.dispose();
+        this.#timers.clear();
         return this.#world.finish(call, this.#newlyTold());
     }
   }
@@ -303,62 +238,6 @@ export class LiveCall {
   /** Whoever has just hung up is refused too; what the phone said of it comes a moment later, and is what the others are to hear. */
   #joinFailed(reason: string): void {
     setTimeout(() => this.dispatch({ type: 'joinFailed', reason }), joinGraceMs);
-  }
-
-  #setTimers(): void {
-    this.#setDeadline(this.#call.ending ? null : this.#call.deadline);
-    this.#flowTimers.set(this.#call.ending ? null : this.#call.run);
-    for (const leg of this.#call.legs) {
-      const timer = this.#timers.get(leg.id);
-      if (leg.ringUntilMs === null || leg.state === 'terminated') {
-        clearTimeout(timer);
-        this.#timers.delete(leg.id);
-      } else if (!timer) {
-        const fire = (): void => this.dispatch({ type: 'ringTimeout', leg: leg.id });
-        this.#timers.set(leg.id, setTimeout(fire, Math.max(0, leg.ringUntilMs - Date.now())));
-      }
-    }
-  }
-
-  #setDeadline(deadline: CallRecord['deadline']): void {
-    if (deadline?.atMs === this.#deadline?.atMs) return;
-    clearTimeout(this.#deadline?.timer);
-    this.#deadline = undefined;
-    if (!deadline) return;
-    const { atMs } = deadline;
-    const timer = setTimeout(() => this.dispatch({ type: 'deadline', atMs }), Math.max(0, atMs - Date.now()));
-    this.#deadline = { atMs, timer };
-  }
-
-  /** One info line per transition of the call or of a leg, from which its life can be told. */
-  #tell(before: CallRecord, event: CallEvent): void {
-    const call = this.#call;
-    for (const leg of call.legs) {
-      const was = before.legs.find(one => one.id === leg.id);
-      if (was?.state === leg.state) continue;
-      const status = leg.state === 'terminated' && leg.sipStatus !== null ? { sipStatus: leg.sipStatus } : {};
-      this.#log.info(
-        { leg: leg.id, node: leg.node, peer: leg.peer, state: leg.state, sipCallId: leg.sipCallId, ...status },
-        `${leg.direction} leg ${leg.peer} is ${leg.state}`,
-      );
-    }
-    if (event.type === 'routed' && !call.ending) {
-      this.#log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
-    }
-    const { run } = call;
-    const begun = run?.entries[run.at];
-    if (run && begun && !call.ending && run.visits[run.at] !== before.run?.visits[run.at]) {
-      const { action, label } = begun;
-      this.#log.info(
-        { flow: run.name, step: run.at + 1, label },
-        `flow ${run.name}: ${action}${label === undefined ? '' : ` (${label})`}`,
-      );
-    }
-    if (event.type === 'ringTimeout') this.#log.info({ leg: event.leg }, 'not answered in time');
-    if (call.ending && !before.ending) {
-      const { by, outcome, sipStatus, reason, limit } = call.ending;
-      this.#log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
-    }
   }
 }
 

@@ -9,7 +9,8 @@ import { callRecordSchema, type CallRecord } from '../../core/calls/call-record.
 import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
 import { cdrOf } from '../../core/calls/cdr-of.js';
 import { askTransfer } from '../../core/calls/transfer-question.js';
-import { LiveCall, type CallWorld } from '../../core/calls/live-call.js';
+import type { CallWorld } from '../../core/calls/call-world.js';
+import { LiveCall } from '../../core/calls/live-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
 import { callEvents } from '../../core/events/event-facts.js';
 import { HoldfastError } from '../../core/errors.js';

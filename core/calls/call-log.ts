@@ -1,0 +1,33 @@
+// What the log tells of a call: one info line per transition of it or of a leg, from which its life can be told.
+import type { Logger } from '../log.js';
+import type { CallEvent } from './call-events.js';
+import type { CallRecord } from './call-record.js';
+
+export function logChange(log: Logger, before: CallRecord, call: CallRecord, event: CallEvent): void {
+  for (const leg of call.legs) {
+    const was = before.legs.find(one => one.id === leg.id);
+    if (was?.state === leg.state) continue;
+    const status = leg.state === 'terminated' && leg.sipStatus !== null ? { sipStatus: leg.sipStatus } : {};
+    log.info(
+      { leg: leg.id, node: leg.node, peer: leg.peer, state: leg.state, sipCallId: leg.sipCallId, ...status },
+      `${leg.direction} leg ${leg.peer} is ${leg.state}`,
+    );
+  }
+  if (event.type === 'routed' && !call.ending) {
+    log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
+  }
+  const { run } = call;
+  const begun = run?.entries[run.at];
+  if (run && begun && !call.ending && run.visits[run.at] !== before.run?.visits[run.at]) {
+    const { action, label } = begun;
+    log.info(
+      { flow: run.name, step: run.at + 1, label },
+      `flow ${run.name}: ${action}${label === undefined ? '' : ` (${label})`}`,
+    );
+  }
+  if (event.type === 'ringTimeout') log.info({ leg: event.leg }, 'not answered in time');
+  if (call.ending && !before.ending) {
+    const { by, outcome, sipStatus, reason, limit } = call.ending;
+    log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
+  }
+}
