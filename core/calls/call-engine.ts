@@ -1,18 +1,18 @@
-// The call engine: turns what the Asterisks tell into events of calls, and brings calls back after a blind time.
+// The call engine: makes calls of INVITEs, and turns what the Asterisks tell into events of calls.
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import type { AriChannel, AriEvent, AriSnapshot, AsteriskListener } from '../ports/asterisk.js';
+import type { AriChannel, AriEvent, AsteriskListener } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import type { CallDetailRecord, IncomingCall } from './call-facts.js';
 import type { NewEvent } from '../events/event-log.js';
 import { ariWorld, type AriWorldOptions } from './ari-world.js';
+import { BlindTimes } from './blind-times.js';
 import { CallBook } from './call-book.js';
 import { cdrOf } from './cdr-of.js';
 import { newCallId } from './call-id.js';
 import type { CallEvent } from './call-machine.js';
-import { callRecordSchema, echoPeer, incomingCall, isLive, type CallRecord, type OtherCall } from './call-record.js';
-import { missedEvents, resumeActions } from './call-resume.js';
+import { callRecordSchema, echoPeer, incomingCall, isLive, type CallRecord } from './call-record.js';
 import { heardEvent } from './heard-events.js';
 import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
@@ -48,11 +48,8 @@ export class CallEngine {
   readonly #log: Logger;
   readonly #table: Table<CallRecord>;
   readonly book: CallBook;
-  /** When we last knew what happened on a node, ms since the epoch. */
-  readonly #blindSinceMs = new Map<string, number>();
   readonly #world: CallWorld;
-  readonly #resuming = new Set<string>();
-  #loadedBlindSinceMs = Date.now();
+  readonly #blindTimes: BlindTimes;
   #arrived: (node: string, sipCallId: string) => void = () => undefined;
   #recovering: (node: string, event: AriEvent) => boolean = () => false;
 
@@ -61,6 +58,7 @@ export class CallEngine {
     this.book = new CallBook(options.sipCallIdOf);
     this.#log = options.log;
     this.#table = options.store.table('calls', callRecordSchema);
+    this.#blindTimes = new BlindTimes({ book: this.book, conferences: options.conferences, log: options.log });
     this.#world = ariWorld({
       ...options,
       legOfDialog: sipCallId => this.book.legOfDialog(sipCallId),
@@ -84,40 +82,19 @@ export class CallEngine {
 
   /** Reads the calls an earlier daemon left; they are taken up as their nodes connect. `blindSinceMs`: when it last lived. */
   async load(blindSinceMs: number): Promise<void> {
-    this.#loadedBlindSinceMs = blindSinceMs;
     await this.#options.conferences.load();
+    const found: string[] = [];
     for await (const [, { value }] of this.#table.range()) {
       this.#adopt(value);
-      this.#resuming.add(value.id);
+      found.push(value.id);
     }
+    this.#blindTimes.resumed(blindSinceMs, found);
     if (this.book.size > 0) this.#log.info({ calls: this.book.size }, `found ${this.book.size} calls in the store`);
   }
 
   /** Who is told of each INVITE that reached a node: a draining node's calls are pinned as they come. */
   onArrival(listener: (node: string, sipCallId: string) => void): void {
     this.#arrived = listener;
-  }
-
-  /** Ends a call; false where there is none of that id. */
-  hangup(callId: string, reason: string): boolean {
-    const call = this.book.get(callId);
-    call?.dispatch({ type: 'hangup', reason });
-    return call !== undefined;
-  }
-
-  /** Has another party take the place of this leg, as a REFER of its far end would; see `transferOf` for what becomes of it. */
-  transfer(callId: string, leg: string, dialled: string): void {
-    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true });
-  }
-
-  /** Leaves the other parties of two calls to each other, without these legs, as a REFER with Replaces would. */
-  transferToCall(callId: string, leg: string, other: OtherCall, dialled: string): void {
-    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, other });
-  }
-
-  /** Has whoever answers at this number come into the call's conference, called as if this leg's far end had dialled it. */
-  add(callId: string, leg: string, dialled: string): void {
-    this.book.get(callId)?.dispatch({ type: 'referred', leg, dialled, commanded: true, adds: true });
   }
 
   /** Makes one conference of those of two calls; resolves with its id. Throws CONFERENCE_REFUSED or NO_CONFERENCE_NODE. */
@@ -133,19 +110,15 @@ export class CallEngine {
   listener(node: string): AsteriskListener {
     return {
       connected: snapshot => {
-        void this.#connected(node, snapshot).catch((error: unknown) =>
-          this.#log.error({ node, error }, `calls of ${node} not taken up: ${messageOf(error)}`),
-        );
+        void this.#blindTimes
+          .end(node, snapshot)
+          .catch((error: unknown) =>
+            this.#log.error({ node, error }, `calls of ${node} not taken up: ${messageOf(error)}`),
+          );
       },
-      disconnected: () => {
-        this.#blindSinceMs.set(node, Date.now());
-      },
+      disconnected: () => this.#blindTimes.begin(node),
       event: event => this.#event(node, event),
     };
-  }
-
-  #isRecovering(legId: string): boolean {
-    return (this.book.leg(legId)?.recovering ?? null) !== null;
   }
 
   /** A leg's node has no channel of it; false where that is known. */
@@ -156,7 +129,7 @@ export class CallEngine {
     return true;
   }
 
-  /** Tells a call what became of its legs. `legsMoved` and `legRecovered` are not in the store until `save`. */
+  /** Tells a call what became of its legs, or what is wanted of it; nobody where there is none of that id. `legsMoved` and `legRecovered` are not in the store until `save`. */
   tell(callId: string, event: CallEvent): void {
     this.book.get(callId)?.dispatch(event);
   }
@@ -313,32 +286,6 @@ export class CallEngine {
       .continueInDialplan({ channelId, context: 'reject', extension: '482' })
       .catch(() => channels.hangup({ channelId }))
       .catch(() => undefined);
-  }
-
-  async #connected(node: string, snapshot: AriSnapshot): Promise<void> {
-    const blindSinceMs = this.#blindSinceMs.get(node) ?? this.#loadedBlindSinceMs;
-    const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
-    for (const live of this.book.all()) this.#takeUp(live, node, channels, blindSinceMs);
-    await this.#options.conferences.takeUp(node, snapshot, legId => this.#isRecovering(legId));
-  }
-
-  #takeUp(live: LiveCall, node: string, channels: ReadonlyMap<string, AriChannel>, blindSinceMs: number): void {
-    if (!live.record.legs.some(leg => leg.node === node)) return;
-    for (const event of missedEvents(live.record, node, channels, blindSinceMs, leg => live.isDialling(leg))) {
-      live.dispatch(event);
-    }
-    if (!this.#resuming.delete(live.record.id)) return;
-    live.resume(resumeActions(live.record, channels));
-    this.#freeStuck(live);
-    live.dispatch({ type: 'flow', event: { type: 'takenUp', blindSinceMs } });
-    this.#log.info({ call: live.record.id, node, state: live.record.state }, `took up call ${live.record.id} again`);
-  }
-
-  /** A leg that is to give way to a call which has ended, or thought better of it, while no daemon lived. */
-  #freeStuck(live: LiveCall): void {
-    const awaited = new Set(this.book.list().map(call => (call.ending ? undefined : call.transfer?.other?.leg)));
-    for (const { id: leg, gaveWay, ending } of live.record.legs)
-      if (gaveWay && !ending && !awaited.has(leg)) live.dispatch({ type: 'staysAfterAll', leg });
   }
 
   async #finish(call: CallRecord, events: readonly NewEvent[]): Promise<void> {

@@ -11,7 +11,7 @@ import type { CallInspector } from '../inspect/call-inspector.js';
 
 /** What calls are kept by; found at each use, as plugins are given operations on calls before there are any. */
 export interface CallKeepers {
-  readonly engine: () => Pick<CallEngine, 'hangup' | 'transfer' | 'transferToCall' | 'add' | 'merge' | 'book'>;
+  readonly engine: () => Pick<CallEngine, 'tell' | 'merge' | 'book'>;
   readonly inspector: () => Pick<CallInspector, 'liveCall'>;
   readonly conferences: () => Pick<Conferences, 'hold' | 'isOnHold'>;
 }
@@ -43,7 +43,7 @@ export class CallOperations implements CallControl {
   async end(wanted: string): Promise<{ readonly id: string; readonly over: boolean }> {
     const engine = this.#keepers.engine();
     const { id } = this.#call(wanted);
-    engine.hangup(id, 'hung up by the operator');
+    engine.tell(id, { type: 'hangup', reason: 'hung up by the operator' });
     for (const endMs = Date.now() + hangupPatienceMs; engine.book.record(id) !== undefined && Date.now() < endMs;)
       await look();
     return { id, over: engine.book.record(id) === undefined };
@@ -80,7 +80,7 @@ export class CallOperations implements CallControl {
       });
     }
     const before = call.legs.length;
-    engine.transfer(id, leg, to);
+    engine.tell(id, { type: 'referred', leg, dialled: to, commanded: true });
     progress(`calling ${to}`);
     const after = await this.#transferred(id);
     if (after?.ending === null && after.legs.some(one => one.id === leg && (!isLive(one) || one.ending))) return;
@@ -104,7 +104,9 @@ export class CallOperations implements CallControl {
         remedy: 'name who leaves: --replace and --replace-other',
       });
     }
-    engine.transferToCall(call.id, leg, { call: other.id, leg: otherLeg }, userOf(remaining.peer) || remaining.peer);
+    const dialled = userOf(remaining.peer) || remaining.peer;
+    const replaces = { call: other.id, leg: otherLeg };
+    engine.tell(call.id, { type: 'referred', leg, dialled, commanded: true, other: replaces });
     const after = await this.#transferred(call.id);
     if (after?.transfers.some(done => done.call === other.id) === true) return;
     const why = after === undefined ? 'it has ended meanwhile' : 'one of the two has ended meanwhile';
@@ -131,7 +133,7 @@ export class CallOperations implements CallControl {
       );
     }
     const before = call.legs.length;
-    engine.add(id, leg.id, number);
+    engine.tell(id, { type: 'referred', leg: leg.id, dialled: number, commanded: true, adds: true });
     progress(`calling ${number}`);
     const after = await this.#transferred(id);
     if (after?.ending === null && after.legs.slice(before).some(isUp)) return this.#facts(after);
