@@ -7,7 +7,7 @@ import { silentLogger } from '../../core/log.js';
 import type { AriClient, AsteriskNode } from '../../core/ports/asterisk.js';
 import { FakeAri } from '../fakes/fake-ari.js';
 import { waitFor } from '../harness/wait-for.js';
-import { AsteriskLab, EventRecorder } from '../integration/asterisk-node-lab.js';
+import { AsteriskLab, EventRecorder, refusal } from '../integration/asterisk-node-lab.js';
 
 type Server = (lab: AsteriskLab) => Promise<() => Promise<void>>;
 
@@ -19,16 +19,6 @@ const real: Server = async lab => {
   await lab.start('call-1');
   return async () => lab.kill('call-1');
 };
-
-async function refusal(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-  } catch (error) {
-    if (HoldfastError.is(error, 'ARI_REFUSED')) return error.details['status'];
-    throw error;
-  }
-  return 'done';
-}
 
 for (const [kind, start] of [['fake', fake] as const, ['real', real] as const]) {
   describe(`ARI, ${kind} Asterisk`, () => {

@@ -10,6 +10,7 @@ import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
 import { AsteriskRenderer } from '../../asterisk/asterisk-renderer.js';
 import type { RegistrarSubscriber, TrunkCredentials } from '../../asterisk/pjsip-conf.js';
 import { plainRegistration } from '../../core/config/subscriber-schema.js';
+import { HoldfastError } from '../../core/errors.js';
 import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { silentLogger } from '../../core/log.js';
 import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';
@@ -184,6 +185,17 @@ export class EventRecorder implements AsteriskListener {
   describe(): string {
     return this.events.map(event => `${idOf(event)} ${wordOf(event)}`).join('\n');
   }
+}
+
+/** The HTTP status with which Asterisk refuses this, or `done`. */
+export async function refusal(work: Promise<unknown>): Promise<unknown> {
+  try {
+    await work;
+  } catch (error) {
+    if (HoldfastError.is(error, 'ARI_REFUSED')) return error.details['status'];
+    throw error;
+  }
+  return 'done';
 }
 
 function idOf(event: AriEvent): string {

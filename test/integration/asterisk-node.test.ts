@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { inviteParts } from '../../core/calls/inbound-invite.js';
-import { HoldfastError } from '../../core/errors.js';
 import { bridgeVariable, type AriClient } from '../../core/ports/asterisk.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
-import { AsteriskLab, EventRecorder } from './asterisk-node-lab.js';
+import { AsteriskLab, EventRecorder, refusal } from './asterisk-node-lab.js';
 
 const app = 'holdfast';
 let lab: AsteriskLab;
@@ -365,24 +364,15 @@ describe('Channels and bridges', () => {
   });
 
   it('that are gone, unknown or not in our application are refused with their HTTP status', async () => {
-    const status = async (work: Promise<unknown>): Promise<unknown> => {
-      try {
-        await work;
-      } catch (error) {
-        if (HoldfastError.is(error, 'ARI_REFUSED')) return error.details['status'];
-        throw error;
-      }
-      return 'done';
-    };
-    assert.equal(await status(ari.channels.hangup({ channelId: 'nobody' })), 404);
-    assert.equal(await status(ari.channels.get({ channelId: 'nobody' })), 404);
-    assert.equal(await status(ari.bridges.destroy({ bridgeId: 'nothing' })), 404);
+    assert.equal(await refusal(ari.channels.hangup({ channelId: 'nobody' })), 404);
+    assert.equal(await refusal(ari.channels.get({ channelId: 'nobody' })), 404);
+    assert.equal(await refusal(ari.bridges.destroy({ bridgeId: 'nothing' })), 404);
     await ari.bridges.createWithId({ bridgeId: 'empty', type: 'mixing' });
-    assert.equal(await status(ari.bridges.addChannel({ bridgeId: 'empty', channel: 'nobody' })), 400);
+    assert.equal(await refusal(ari.bridges.addChannel({ bridgeId: 'empty', channel: 'nobody' })), 400);
     await create('twice');
     const again = ari.channels.create({ endpoint: 'PJSIP/edge/sip:1@127.0.0.1', app, channelId: 'twice' });
-    assert.equal(await status(again), 409);
+    assert.equal(await refusal(again), 409);
     const nowhere = ari.channels.create({ endpoint: 'PJSIP/nobody/sip:1@127.0.0.1', app, channelId: 'nowhere' });
-    assert.equal(await status(nowhere), 500);
+    assert.equal(await refusal(nowhere), 500);
   });
 });

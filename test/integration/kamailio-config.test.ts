@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { planFarm } from '../../core/farm/farm-plan.js';
 import { KamailioRenderer } from '../../kamailio/kamailio-renderer.js';
+import { plainEdge } from '../harness/plain-edge.js';
 
 const run = promisify(execFile);
 const sizes = { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 };
@@ -45,18 +46,10 @@ describe('The generated kamailio.cfg', () => {
         },
         state: () => ({
           nodes: plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
+          ...plainEdge,
           engines: [],
-          sources: [],
-          lines: [],
-          logins: [],
-          gateways: [],
-          allowed: [],
-          emergency: ['112', '911'],
-          defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
-          subscribers: [],
           policies: [{ id: 'p', codecs: ['PCMA'] }],
           defaultPolicy: 'p',
-          transfers: false,
           fenced: [],
         }),
       });

@@ -20,6 +20,7 @@ import { tlsAfterFork } from '../../kamailio/tls-after-fork.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { EngineRenderer } from '../../rtpengine/rtpengine-process.js';
 import { freeSubnet } from '../harness/free-subnet.js';
+import { plainEdge } from '../harness/plain-edge.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -213,22 +214,16 @@ export class EdgeLab {
   #firstState(): EdgeState {
     const engines = this.nodes('rtpengine');
     return {
+      ...plainEdge,
       nodes: this.plan.nodes.map(({ name, farm, address }) => ({ name, farm, address, state: 'up' })),
       engines: engines.map(({ name, index }) => ({ id: `e${index}-1`, node: name, state: 'up' })),
-      allowed: [],
-      defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
       emergency: ['112'],
       sources: [200, 201, 208].map(host => ({ address: this.address(host), trunk: 'lab', policy: 'any' })),
-      gateways: [],
-      lines: [],
-      logins: [],
       subscribers: [subscriber('1001', 'alice-secret')],
       policies: [
         { id: 'any', codecs: ['opus', 'G722', 'PCMA', 'PCMU'] },
         { id: 'pcma', codecs: ['PCMA'] },
       ],
-      defaultPolicy: 'any',
-      transfers: false,
       fenced: [],
     };
   }

@@ -11,6 +11,7 @@ import { cdrOf } from '../../core/calls/cdr-of.js';
 import { askTransfer } from '../../core/calls/transfer-question.js';
 import type { CallWorld } from '../../core/calls/call-world.js';
 import { LiveCall } from '../../core/calls/live-call.js';
+import { newCallRecord } from '../../core/calls/new-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
 import { callEvents } from '../../core/events/event-facts.js';
 import { HoldfastError } from '../../core/errors.js';
@@ -31,54 +32,22 @@ const nobodyElse = {
   },
 };
 
-const incoming: CallRecord = {
-  id: 'c1',
-  state: 'trying',
-  source: { kind: 'trunk', trunk: 'lab' },
-  dialled: '70001',
-  callerNumber: '100',
-  callerName: '',
-  presented: null,
-  asserted: [],
-  privacy: [],
-  headers: {},
-  startedMs: 1_000,
-  answeredMs: null,
-  deadline: { atMs: 241_000, limit: 'maxSetupSeconds', seconds: 240 },
-  maxCallSeconds: 0,
-  routeName: null,
-  flow: [],
-  run: null,
-  muted: false,
-  step: -1,
-  conferenceId: null,
-  transfer: null,
-  transfers: [],
-  legs: [
-    {
-      id: 'caller',
-      direction: 'inbound',
-      node: 'call-1',
-      state: 'trying',
-      peer: '100',
-      sipCallId: 'sip-1',
-      step: -1,
-      targetIndex: null,
-      ringUntilMs: null,
-      sipStatus: null,
-      endHeaders: [],
-      redirect: null,
-      ending: false,
-      gaveWay: false,
-      held: false,
-      recovering: null,
-      times: { startedMs: 1_000, ringingMs: null, answeredMs: null, endedMs: null },
-    },
-  ],
-  ending: null,
-  recoveries: 0,
-  lostNodes: [],
-};
+const incoming = newCallRecord(
+  {
+    id: 'c1',
+    sipCallId: 'sip-1',
+    source: { kind: 'trunk', trunk: 'lab' },
+    dialled: '70001',
+    callerNumber: '100',
+    callerName: '',
+    privacy: [],
+    headers: {},
+  },
+  'call-1',
+  'caller',
+  1_000,
+  { maxSetupSeconds: 240 },
+);
 
 /** Writes down what it is asked for. */
 const worldThatNotes = (notes: string[], own: Partial<CallWorld> = {}): CallWorld =>

@@ -9,22 +9,7 @@ import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
 import type { ApplyExtent, EdgeFarm, EdgeState } from '../../core/ports/edge.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
-
-const plainSettings = {
-  ...{
-    sources: [],
-    lines: [],
-    logins: [],
-    gateways: [],
-    allowed: [],
-    emergency: ['112', '911'],
-    subscribers: [],
-    policies: [],
-    defaultPolicy: 'any',
-    transfers: false,
-  },
-  defence: { strangerRate: 10, strangerRegisters: 50, mostFailures: 5, banSeconds: 60 },
-};
+import { plainEdge } from '../harness/plain-edge.js';
 
 const plan = planFarm('127.9.9.0/24', { kamailio: 2, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
 const [engine1, engine2] = plan.nodes.filter(node => node.farm === 'rtpengine') as [FarmNode, FarmNode];
@@ -129,7 +114,7 @@ function syncOf(options: Pick<EdgeSyncOptions, 'edge' | 'states'> & Partial<Edge
     balancer: { apply: async () => undefined, fence: async () => undefined, remove: async () => undefined },
     fenced: () => [],
     hosts: () => [],
-    settings: () => plainSettings,
+    settings: () => plainEdge,
     unanswered: () => [],
     log: silentLogger,
     ...options,
@@ -180,7 +165,7 @@ describe('policies that a reload replaces', () => {
     const sync = syncOf({
       edge: recordingEdge().edge,
       states: new NodeStates(silentLogger),
-      settings: () => ({ ...plainSettings, policies }),
+      settings: () => ({ ...plainEdge, policies }),
     });
     assert.deepEqual(sync.state().formerPolicies, []);
     policies = [{ id: 'wide', codecs: ['opus'] }];

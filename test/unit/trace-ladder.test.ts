@@ -4,33 +4,12 @@ import { describe, test } from 'node:test';
 import { hopsOf } from '../../core/trace/hops.js';
 import { ladder } from '../../core/trace/ladder.js';
 import type { TraceMessage } from '../../core/trace/trace-message.js';
+import { traceCopy } from '../harness/trace-copy.js';
 
 const phone = '127.40.0.200:5062';
 const call1 = '127.40.0.31:5060';
 const outside = (i: number): string => `127.40.0.1${i}:5060`;
 const inside = (i: number): string => `127.40.0.2${i}:5060`;
-
-type Copy = Pick<TraceMessage, 'atMs' | 'direction' | 'source' | 'destination'> & Partial<TraceMessage>;
-
-function copy(fields: Copy): TraceMessage {
-  return {
-    instance: 'kamailio-1',
-    callId: 'c1',
-    startLine: '',
-    method: 'INVITE',
-    status: null,
-    reason: '',
-    cseq: 1,
-    fromTag: 'f',
-    toTag: null,
-    viaBranch: 'phone',
-    nextViaBranch: null,
-    sizeBytes: 500,
-    contentType: null,
-    rawAt: null,
-    ...fields,
-  };
-}
 
 /** Both copies of a request that Kamailio `i` passes inside, or of a response that it passes outside. */
 function passed(i: number, atMs: number, fields: Partial<TraceMessage> = {}): TraceMessage[] {
@@ -44,14 +23,14 @@ function passed(i: number, atMs: number, fields: Partial<TraceMessage> = {}): Tr
   const inner = { source: inside(i), destination: call1 };
   const back = ({ source, destination }: typeof outer): typeof outer => ({ source: destination, destination: source });
   return [
-    copy({
+    traceCopy({
       instance,
       atMs,
       direction: 'in',
       ...(request ? { ...outer, ...lower } : { ...back(inner), ...upper }),
       ...fields,
     }),
-    copy({
+    traceCopy({
       instance,
       atMs: atMs + 0.2,
       direction: 'out',
@@ -97,7 +76,7 @@ describe('the hops of a call', () => {
   test('show where a message ended, and what a Kamailio answered by itself', () => {
     const [received] = invite;
     assert.ok(received);
-    const refusal = copy({
+    const refusal = traceCopy({
       atMs: 1000.1,
       instance: 'kamailio-2',
       direction: 'out',
@@ -135,7 +114,7 @@ describe('the ladder', () => {
   const names: Record<string, string> = { [call1]: 'call-1' };
 
   test('has one aligned line per hop', () => {
-    const trying = copy({
+    const trying = traceCopy({
       atMs: 1000.1,
       instance: 'kamailio-2',
       direction: 'out',

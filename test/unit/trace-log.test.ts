@@ -9,28 +9,10 @@ import { traceFarmOf } from '../../core/trace/trace-farm.js';
 import { TraceIntake, type IntakeOptions } from '../../core/trace/trace-intake.js';
 import { TraceLog } from '../../core/trace/trace-log.js';
 import type { TraceMessage } from '../../core/trace/trace-message.js';
+import { traceCopy } from '../harness/trace-copy.js';
 
 function message(callId: string, startLine = 'INVITE sip:a@h SIP/2.0'): TraceMessage {
-  return {
-    atMs: 0,
-    instance: 'kamailio-1',
-    direction: 'in',
-    source: 's',
-    destination: 'd',
-    callId,
-    startLine,
-    method: 'INVITE',
-    status: null,
-    reason: '',
-    cseq: 1,
-    fromTag: 'f',
-    toTag: null,
-    viaBranch: 'b',
-    nextViaBranch: null,
-    sizeBytes: 500,
-    contentType: null,
-    rawAt: null,
-  };
+  return traceCopy({ callId, startLine });
 }
 
 describe('the trace log', () => {
