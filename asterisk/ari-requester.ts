@@ -28,8 +28,8 @@ export interface AriRequest {
 
 /** Connections per node: Asterisk's listen backlog is 10 (main/tcptls.c), and a lost SYN costs a second. */
 const connections = 8;
-/** Below the 120 s of http.conf's `session_keep_alive`, so that no request meets a connection that is just being closed. */
-const keepAliveTimeout = 60_000;
+/** ms; below http.conf's `session_keep_alive`, so that no request meets a connection that is just being closed. */
+const keepAliveTimeout = 12 * 3_600_000;
 /** Bytes; ten thousand channels in one list are about half of it. */
 const maxResponseSize = 16 << 20;
 
@@ -49,6 +49,12 @@ export class AriRequester {
     this.#timeoutMs = timeoutMs;
     this.#pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout, maxResponseSize });
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  }
+
+  /** Opens all connections: the first burst of requests, as a recovery is one, then waits for none. */
+  connect(): void {
+    const ping = { operation: 'asterisk.ping', method: 'GET', path: '/asterisk/ping', unread: true } as const;
+    for (let i = 0; i < connections; i++) this.send(ping).catch(() => undefined);
   }
 
   /** Resolves with the parsed body, or undefined for an empty or unread one. */

@@ -90,7 +90,14 @@ class Node implements AsteriskNode {
         const filter = { allowed: events.map(type => ({ type })) };
         await callAri(this.#requester, 'applications.filter', { applicationName: stasisApp, filter }, z.unknown());
       },
-      listener,
+      listener: {
+        connected: snapshot => {
+          listener.connected(snapshot);
+          this.#requester.connect();
+        },
+        disconnected: reason => listener.disconnected(reason),
+        event: event => listener.event(event),
+      },
       log,
     });
   }

@@ -37,6 +37,7 @@ import type { MediaRecovery } from './recovery/media-recovery.js';
 import type { StandIn } from './recovery/stand-in.js';
 import type { Recoveries } from './recovery/recoveries.js';
 import type { NodeDeath } from './recovery/recovery-ports.js';
+import { rehearse } from './recovery/rehearsal.js';
 import type { Overload } from './overload/overload.js';
 import type { Balancer, NodeHost } from './ports/node-host.js';
 import type { Store, Table } from './store/store.js';
@@ -189,6 +190,19 @@ export class Daemon {
     this.#parts.overload.start();
     this.ready = true;
     log.info({ pid: process.pid, subnet: live.plan.subnet }, 'the farm is ready');
+    void this.#rehearse();
+  }
+
+  async #rehearse(): Promise<void> {
+    const { log } = this.#parts;
+    try {
+      const { sessions, recovered } = await rehearse();
+      const said = `${recovered} of ${sessions} sessions recovered in a rehearsal, in memory`;
+      if (recovered === sessions) log.debug({}, said);
+      else log.error({ sessions, recovered }, said);
+    } catch (error) {
+      log.error({ error }, `a recovery was rehearsed in memory, and failed: ${messageOf(error)}`);
+    }
   }
 
   async rememberDrain(node: string, draining: boolean): Promise<void> {

@@ -67,6 +67,14 @@ export class FakeAri {
     await new Promise<void>(resolve => this.#http.close(() => resolve()));
   }
 
+  /** Connections that are open, without the event streams. */
+  async connections(): Promise<number> {
+    const open = await new Promise<number>((resolve, reject) =>
+      this.#http.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
+    return open - this.listeners;
+  }
+
   get listeners(): number {
     return this.#sockets.clients.size;
   }

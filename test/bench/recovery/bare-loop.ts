@@ -16,6 +16,7 @@ const target = 'call-1';
 
 interface Order {
   readonly legId: string;
+  readonly endpoint: string;
   readonly variables: Readonly<Record<string, string>>;
 }
 
@@ -26,6 +27,8 @@ export interface BareLoopStart {
   readonly address: string;
   /** The process to kill: the node that has them. */
   readonly victim: number;
+  /** So many originates before. */
+  readonly warmUp: number;
 }
 
 /** Times in ms from the kill to the last leg in its bridge. */
@@ -34,7 +37,7 @@ export interface BareLoopReport {
   readonly tookMs: number;
 }
 
-async function bareLoop({ state, address, victim }: BareLoopStart): Promise<BareLoopReport> {
+async function bareLoop({ state, address, victim, warmUp }: BareLoopStart): Promise<BareLoopReport> {
   const orders = await readOrders(state);
   const secrets = FarmSecrets.open(state);
   const passwordOf = (name: string): string => secrets.derive(`ari ${name}`);
@@ -50,24 +53,34 @@ async function bareLoop({ state, address, victim }: BareLoopStart): Promise<Bare
   });
   await waitFor('the event stream', () => connected);
   const { channels } = asterisk.ari;
+  const originateAll = async (waiting: Order[]): Promise<void> => {
+    const one = async (): Promise<void> => {
+      for (let order = waiting.shift(); order; order = waiting.shift()) {
+        const { legId, endpoint, variables } = order;
+        const answered = new Promise<void>(resolve => up.set(legId, resolve));
+        await channels.originate({
+          ...{ endpoint, context: recoveredContext, extension: 's', channelId: legId, formats: 'ulaw', variables },
+        });
+        await answered;
+      }
+    };
+    await Promise.all(Array.from({ length: inFlight }, one));
+  };
+  for (let had = 0; had < warmUp; had += inFlight) {
+    const echoes = Array.from({ length: inFlight }, (_, i) => echoOrder(`warm-up-${had + i}`));
+    await originateAll([...echoes]);
+    await Promise.all(echoes.map(({ legId }) => channels.hangup({ channelId: legId })));
+  }
   process.kill(victim, 'SIGKILL');
   const started = performance.now();
-  const waiting = [...orders];
-  const one = async (): Promise<void> => {
-    for (let order = waiting.shift(); order; order = waiting.shift()) {
-      const { legId, variables } = order;
-      const answered = new Promise<void>(resolve => up.set(legId, resolve));
-      await channels.originate({
-        endpoint: 'PJSIP/edge/sip:session@recovery.invalid',
-        ...{ context: recoveredContext, extension: 's', channelId: legId, formats: 'ulaw', variables },
-      });
-      await answered;
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, one));
+  await originateAll([...orders]);
   const tookMs = performance.now() - started;
   await asterisk.close();
   return { legs: orders.length, tookMs };
+}
+
+function echoOrder(legId: string): Order {
+  return { legId, endpoint: 'Local/s@echo/n', variables: { [bridgeVariable]: `${legId}-conf` } };
 }
 
 async function readOrders(state: string): Promise<Order[]> {
@@ -80,7 +93,8 @@ async function readOrders(state: string): Promise<Order[]> {
       const dialog = dialogs.get(leg.sipCallId ?? '');
       if (!dialog) continue;
       const joining = { [bridgeVariable]: `${call.id}-conf` };
-      orders.push({ legId: leg.id, variables: { ...recoveryVariables(dialog, recoveryCseq(dialog, 1)), ...joining } });
+      const endpoint = 'PJSIP/edge/sip:session@recovery.invalid';
+      orders.push({ legId: leg.id, endpoint, variables: { ...recoveryVariables(dialog, recoveryCseq(dialog, 1)), ...joining } });
     }
   }
   await store.close();

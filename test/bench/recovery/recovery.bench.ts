@@ -1,8 +1,9 @@
 // Measures recoveries on this machine: N calls with audio, kill -9 of their node, and how long each phone heard nothing.
 //
-//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--runs 3] [--write] [--log FILE]
+//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--runs 3] [--warm-up 300]
+//     [--write] [--log FILE]
 //
-// Each size is measured `--runs` times; its row is the run in the middle (by ratio, else by time), with the ratios of all.
+// The daemon has had `--warm-up` calls before, and the bare loop as many originates: V8 compiles what runs often. Each size is measured `--runs` times; its row is the run in the middle (by ratio, else by time), with the ratios of all.
 // After each recovery of a call node runs a bare loop: the same originates of the same dialogs back to the first node, by a
 // program that does nothing else. --write puts the tables into docs/recovery-benchmark.md.
 import { execFileSync, fork, type ChildProcess } from 'node:child_process';
@@ -47,6 +48,7 @@ const arguments_ = new Map(
     .flatMap((argument, i, all) => (argument.startsWith('--') ? [[argument.slice(2), all[i + 1] ?? '']] : [])),
 );
 const sizes = (arguments_.get('calls') ?? '20,50,100,150,300').split(',').map(Number);
+const warmUpCalls = Number(arguments_.get('warm-up') ?? 300);
 const parts = (arguments_.get('part') ?? 'call,conference,engine').split(',');
 
 class Phones {
@@ -79,6 +81,28 @@ function percentile(values: readonly number[], p: number): number {
   return Math.round(sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? Number.NaN);
 }
 
+/** Calls of a moment, on the node that will die: the one that is to take its sessions has had none, as the one that the bare loop asks. */
+async function warmUp(farm: Farm, phones: Phones): Promise<void> {
+  const atOnce = 50;
+  for (let had = 0; had < warmUpCalls; had += atOnce) {
+    await phones.ask({ do: 'call', count: atOnce, perSecond: 40, dial: '70001' });
+    await callsAre(phones, atOnce);
+    await phones.ask({ do: 'hangup' });
+    await waitFor('the calls to be over', async () => (await farm.json<readonly unknown[]>('calls')).length === 0, {
+      deadlineMs: 20_000,
+      everyMs: 200,
+    });
+  }
+}
+
+async function callsAre(phones: Phones, calls: number): Promise<void> {
+  await waitFor('all calls to be up', async () => (await phones.ask({ do: 'report' })).up >= 2 * calls, {
+    deadlineMs: 20_000,
+    everyMs: 200,
+    describe: async () => JSON.stringify({ ...(await phones.ask({ do: 'report' })), gapsMs: [], silentMs: [] }),
+  });
+}
+
 /** A farm whose calls all begin on call-1: the others are drained meanwhile. */
 async function establish(farm: Farm, phones: Phones, calls: number): Promise<void> {
   await waitFor('every node to be up', async () => (await farm.status()).nodes.every(node => node.state === 'up'), {
@@ -86,12 +110,9 @@ async function establish(farm: Farm, phones: Phones, calls: number): Promise<voi
     everyMs: 300,
   });
   await farm.json('drain', 'call-2');
+  await warmUp(farm, phones);
   await phones.ask({ do: 'call', count: calls, perSecond: 20, dial: '70001' });
-  await waitFor('all calls to be up', async () => (await phones.ask({ do: 'report' })).up >= 2 * calls, {
-    deadlineMs: 20_000,
-    everyMs: 200,
-    describe: async () => JSON.stringify({ ...(await phones.ask({ do: 'report' })), gapsMs: [], silentMs: [] }),
-  });
+  await callsAre(phones, calls);
   await farm.json('undrain', 'call-2');
   await new Promise(resolve => setTimeout(resolve, 2_000));
 }
@@ -183,7 +204,7 @@ async function compare(farm: Farm, calls: number): Promise<number> {
   if (!note?.daemon) throw new Error('the farm has no daemon');
   // Its supervisor first, which would start it again.
   for (const { pid } of [note.supervisor, note.daemon]) process.kill(pid, 'SIGKILL');
-  const start: BareLoopStart = { state: farm.state, address: farm.host(31), victim };
+  const start: BareLoopStart = { state: farm.state, address: farm.host(31), victim, warmUp: 2 * warmUpCalls };
   const loop = fork(new URL('./bare-loop.js', import.meta.url), [JSON.stringify(start)], { execArgv: nodeFlags });
   const { legs, tookMs } = await new Promise<BareLoopReport>((resolve, reject) => {
     loop.once('message', report => resolve(report as BareLoopReport));

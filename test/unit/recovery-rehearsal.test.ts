@@ -1,0 +1,10 @@
+// The rehearsal of a recovery: what it plays is the daemon's own code, so it fails where a recovery would.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { rehearse } from '../../core/recovery/rehearsal.js';
+
+test('all sessions of a rehearsal are recovered, and nothing of it is left', async () => {
+  const before = process.getActiveResourcesInfo().length;
+  assert.deepEqual(await rehearse(), { sessions: 72, recovered: 72 });
+  assert.equal(process.getActiveResourcesInfo().length, before);
+});
