@@ -63,6 +63,8 @@ export class EdgeInstance {
   readonly traffic: EdgeTraffic;
   #tail: Promise<unknown> = Promise.resolve();
   #lastGood: EdgeContent | undefined;
+  /** Tables whose rows were set while there was no time for their files, which only a start reads: what starts is compared, too. */
+  readonly #behind = new Set<EdgeTable>();
   /** The tls.cfg that it has read: its profiles are named after what is in them. */
   #profiles = '';
 
@@ -86,6 +88,8 @@ export class EdgeInstance {
         () => undefined,
         (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
       );
+      await this.#options.writeFiles([...this.#behind].map(table => content.tableFiles[table]));
+      this.#behind.clear();
       const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
       const held = await this.#tables.heldRows();
       for (const table of edgeTables.filter(name => !waiting.has(name))) await this.#applyTable(table, content, held);
@@ -103,10 +107,14 @@ export class EdgeInstance {
     return this.#serial(async () => {
       const generation = (of: EdgeContent, table: EdgeTable): unknown => of.tables[table][generationKey];
       for (const table of edgeTables.filter(one => generation(last, one) !== generation(content, one))) {
-        await this.#options.writeFiles([content.tableFiles[table]]);
         const changes = compareRows(content.tables[table], last.tables[table]);
-        if (changes.length < mostSetRows) await this.#setRows(table, changes);
-        else await this.#reloadTable(table, content);
+        if (changes.length < mostSetRows) {
+          this.#behind.add(table);
+          await this.#setRows(table, changes);
+        } else {
+          await this.#options.writeFiles([content.tableFiles[table]]);
+          await this.#reloadTable(table, content);
+        }
       }
       if (last.listFile.content !== content.listFile.content) await this.#applyList(content, false);
       await this.#applyAuthorities(content);

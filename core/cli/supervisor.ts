@@ -74,7 +74,12 @@ export async function supervise(place: FarmPlace & { readonly subnet: string }):
  * A recovery is a burst of code that has hardly run before, on cores that it needs itself: V8's baseline compiler makes it fast at
  * once, a young generation of 64 MB holds what it allocates without collections in between, and what has not run for long is not compiled anew.
  */
-export const nodeFlags = ['--always-sparkplug', '--no-flush-bytecode', '--min-semi-space-size=64', '--max-semi-space-size=64'];
+export const nodeFlags = [
+  '--always-sparkplug',
+  '--no-flush-bytecode',
+  '--min-semi-space-size=64',
+  '--max-semi-space-size=64',
+];
 
 function spawnDaemon(place: FarmPlace & { readonly subnet: string }, logPath: string): ChildProcess {
   const [command, script] = selfCommand();

@@ -99,7 +99,7 @@ class Stage {
     const died = Date.now();
     await this.#recoveries.nodeDied({ node, reason: 'rehearsal', firstSignMs: died, declaredMs: died });
     const recovered = this.#recoveries.list().at(-1)?.sessions.recovered ?? 0;
-    for (const { id } of book.list()) this.#engine.hangup(id, 'rehearsal');
+    for (const { id } of book.list()) this.#engine.tell(id, { type: 'hangup', reason: 'rehearsal' });
     await until(() => book.size === 0);
     return recovered;
   }

@@ -1,6 +1,8 @@
 // Lists and tables of real Kamailios: equal everywhere, read back, repaired, never emptied; pins and slots under change.
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { HoldfastError } from '../../core/errors.js';
 import type { EdgeNode, EdgeState } from '../../core/ports/edge.js';
 import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
@@ -139,6 +141,12 @@ describe('Tables', () => {
     const client = meddler(1);
     await lab.setNodeState('call-2', 'dead', 'changes');
     for (const { name } of lab.nodes('kamailio')) assert.equal(await lab.edge.ready(name), true);
+    const file = join(lab.host.folder('kamailio-2'), 'tables', 'nodes');
+    const isDeadInFile = async (): Promise<boolean> => (await readFile(file, 'utf8')).includes('dead-');
+    // Only a start reads it.
+    assert.equal(await isDeadInFile(), false);
+    await lab.apply({});
+    assert.equal(await isDeadInFile(), true);
     await client.request('htable.delete', ['sources', lab.address(200)]);
     await lab.setNodeState('call-2', 'up', 'changes');
     const drifts = (await lab.edge.dispatcher()).map(({ drift }) => drift);

@@ -64,6 +64,11 @@ describe('An event stream', () => {
   const tells = (...expected: string[]): Promise<unknown> =>
     waitFor(expected.join(), () => told.join() === expected.join(), { deadlineMs: 8000, describe: () => told.join() });
 
+  it('opens all connections for requests, before there are any', async () => {
+    open();
+    await waitFor('eight connections', async () => (await server.connections()) === 8);
+  });
+
   it('asks Asterisk for the events that core reads and no others', async () => {
     open();
     await tells('snapshot of 0');

@@ -94,7 +94,11 @@ async function readOrders(state: string): Promise<Order[]> {
       if (!dialog) continue;
       const joining = { [bridgeVariable]: `${call.id}-conf` };
       const endpoint = 'PJSIP/edge/sip:session@recovery.invalid';
-      orders.push({ legId: leg.id, endpoint, variables: { ...recoveryVariables(dialog, recoveryCseq(dialog, 1)), ...joining } });
+      orders.push({
+        legId: leg.id,
+        endpoint,
+        variables: { ...recoveryVariables(dialog, recoveryCseq(dialog, 1)), ...joining },
+      });
     }
   }
   await store.close();

@@ -81,7 +81,7 @@ function percentile(values: readonly number[], p: number): number {
   return Math.round(sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] ?? Number.NaN);
 }
 
-/** Calls of a moment, on the node that will die: the one that is to take its sessions has had none, as the one that the bare loop asks. */
+/** Calls of a moment, on all call nodes: as many legs are then made on each as the bare loop makes before. */
 async function warmUp(farm: Farm, phones: Phones): Promise<void> {
   const atOnce = 50;
   for (let had = 0; had < warmUpCalls; had += atOnce) {
@@ -109,8 +109,8 @@ async function establish(farm: Farm, phones: Phones, calls: number): Promise<voi
     deadlineMs: 60_000,
     everyMs: 300,
   });
-  await farm.json('drain', 'call-2');
   await warmUp(farm, phones);
+  await farm.json('drain', 'call-2');
   await phones.ask({ do: 'call', count: calls, perSecond: 20, dial: '70001' });
   await callsAre(phones, calls);
   await farm.json('undrain', 'call-2');
@@ -204,7 +204,7 @@ async function compare(farm: Farm, calls: number): Promise<number> {
   if (!note?.daemon) throw new Error('the farm has no daemon');
   // Its supervisor first, which would start it again.
   for (const { pid } of [note.supervisor, note.daemon]) process.kill(pid, 'SIGKILL');
-  const start: BareLoopStart = { state: farm.state, address: farm.host(31), victim, warmUp: 2 * warmUpCalls };
+  const start: BareLoopStart = { state: farm.state, address: farm.host(31), victim, warmUp: warmUpCalls };
   const loop = fork(new URL('./bare-loop.js', import.meta.url), [JSON.stringify(start)], { execArgv: nodeFlags });
   const { legs, tookMs } = await new Promise<BareLoopReport>((resolve, reject) => {
     loop.once('message', report => resolve(report as BareLoopReport));
