@@ -25,12 +25,16 @@ export interface DialogBookOptions {
 
 /** Dialogs asked for at once of one Asterisk: they are not urgent. */
 const inFlight = 2;
+/** What an Asterisk says while a transaction is under way may be older than what was seen of it. */
+const fillAfterMs = 1_000;
 
 export class DialogBook {
   readonly #options: DialogBookOptions;
   readonly #table: Table<Dialog>;
   /** Of the dialogs in the store. */
   readonly #callIds = new Set<string>();
+  /** Nodes that are about to be asked for what was missed, or are being asked; true where more was missed since. */
+  readonly #filling = new Map<string, boolean>();
   #ledger: LedgerThread | undefined;
 
   constructor(options: DialogBookOptions) {
@@ -47,7 +51,10 @@ export class DialogBook {
     }
     ledger.seed(known);
     this.#ledger = ledger;
-    ledger.onDialogs((changed, ended) => void this.#write(changed, ended));
+    ledger.onDialogs((changed, ended) => {
+      void this.#write(changed, ended);
+      for (const { node, holes } of changed) if (holes.includes('lost')) this.#fillSoon(node);
+    });
   }
 
   /** Call-IDs of the dialogs that are kept. */
@@ -62,7 +69,7 @@ export class DialogBook {
     await this.#table.delete(callId);
   }
 
-  /** The node's event stream is open: dialogs with holes are asked for, as long as their Asterisk lives to answer. */
+  /** Asks the node for dialogs with holes, while its Asterisk lives to answer: as its event stream opens, and when copies were missed. */
   async fill(node: string): Promise<void> {
     const ledger = this.#ledger;
     if (!ledger) return;
@@ -89,6 +96,22 @@ export class DialogBook {
     } catch (error) {
       this.#options.log.warn({ node, error }, `dialogs of ${node} not filled: ${messageOf(error)}`);
     }
+  }
+
+  #fillSoon(node: string): void {
+    if (this.#filling.has(node)) {
+      this.#filling.set(node, true);
+      return;
+    }
+    this.#filling.set(node, false);
+    const fill = async (): Promise<void> => {
+      this.#filling.set(node, false);
+      await this.fill(node);
+      const isMore = this.#filling.get(node) === true;
+      this.#filling.delete(node);
+      if (isMore) this.#fillSoon(node);
+    };
+    setTimeout(() => void fill(), fillAfterMs).unref();
   }
 
   async #write(changed: readonly Dialog[], ended: readonly string[]): Promise<void> {

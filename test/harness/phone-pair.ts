@@ -65,10 +65,12 @@ export class PhonePair {
 
   /** The store has both dialogs as the phones have them: the next daemon knows what it needs, whenever this one dies. */
   async isKept(farm: Farm): Promise<void> {
-    await waitFor('the dialogs to be in the store', () => {
-      const kept = keptRecords(farm.state, 'dialogs').map(value => dialogSchema.parse(value));
-      return this.calls.every(({ dialog }) => kept.some(one => isAsAt(one, dialog)));
-    });
+    const kept = (): Dialog[] => keptRecords(farm.state, 'dialogs').map(value => dialogSchema.parse(value));
+    await waitFor(
+      'the dialogs to be in the store',
+      () => this.calls.every(({ dialog }) => kept().some(one => isAsAt(one, dialog))),
+      { describe: () => JSON.stringify({ kept: kept(), phones: this.calls.map(({ dialog }) => dialog) }) },
+    );
   }
 
   /** Each hears the other's tone, and nobody else's. */
