@@ -1,9 +1,9 @@
 // Measures recoveries on this machine: N calls with audio, kill -9 of their node, and how long each phone heard nothing.
 //
-//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--runs 3] [--warm-up 300]
+//   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--runs 3] [--warm-up 0]
 //     [--write] [--log FILE]
 //
-// The daemon has had `--warm-up` calls before, and the bare loop as many originates: V8 compiles what runs often. Each size is measured `--runs` times; its row is the run in the middle (by ratio, else by time), with the ratios of all.
+// With `--warm-up` the daemon has had so many calls before, and the bare loop as many originates: V8 compiles what runs often. Each size is measured `--runs` times; its row is the run in the middle (by ratio, else by time), with the ratios of all.
 // After each recovery of a call node runs a bare loop: the same originates of the same dialogs back to the first node, by a
 // program that does nothing else. --write puts the tables into docs/recovery-benchmark.md.
 import { execFileSync, fork, type ChildProcess } from 'node:child_process';
@@ -48,7 +48,7 @@ const arguments_ = new Map(
     .flatMap((argument, i, all) => (argument.startsWith('--') ? [[argument.slice(2), all[i + 1] ?? '']] : [])),
 );
 const sizes = (arguments_.get('calls') ?? '20,50,100,150,300').split(',').map(Number);
-const warmUpCalls = Number(arguments_.get('warm-up') ?? 300);
+const warmUpCalls = Number(arguments_.get('warm-up') ?? 0);
 const parts = (arguments_.get('part') ?? 'call,conference,engine').split(',');
 
 class Phones {
