@@ -29,7 +29,7 @@ export interface AriRequest {
 /** Connections per node: Asterisk's listen backlog is 10 (main/tcptls.c), and a lost SYN costs a second. */
 const connections = 8;
 /** ms; below http.conf's `session_keep_alive`, so that no request meets a connection that is just being closed. */
-const keepAliveTimeout = 12 * 3_600_000;
+const keepAliveTimeout = 30 * 60_000;
 /** Bytes; ten thousand channels in one list are about half of it. */
 const maxResponseSize = 16 << 20;
 
@@ -51,7 +51,7 @@ export class AriRequester {
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
 
-  /** Opens all connections: the first burst of requests, as a recovery is one, then waits for none. */
+  /** Opens all connections, or keeps them open: a burst of requests, as a recovery is one, then waits for none. */
   connect(): void {
     const ping = { operation: 'asterisk.ping', method: 'GET', path: '/asterisk/ping', unread: true } as const;
     for (let i = 0; i < connections; i++) this.send(ping).catch(() => undefined);

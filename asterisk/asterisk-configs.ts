@@ -50,7 +50,7 @@ bindaddr = ${node.address}
 bindport = ${ports.ari}
 sessionlimit = 200
 session_inactivity = 120000
-session_keep_alive = 86400000
+session_keep_alive = 3600000
 `;
 }
 

@@ -52,6 +52,9 @@ interface NodeOptions {
   readonly events: readonly string[];
 }
 
+/** ms; below the time for which idle connections are kept (ari-requester.ts). */
+const connectEveryMs = 10 * 60_000;
+
 class Node implements AsteriskNode {
   readonly name: string;
   readonly ari: AriClient;
@@ -59,6 +62,7 @@ class Node implements AsteriskNode {
   readonly #about: NodeOptions;
   readonly #forget: () => void;
   #stream: EventStream | undefined;
+  #keepOpen: NodeJS.Timeout | undefined;
 
   constructor(about: NodeOptions, forget: () => void) {
     this.name = about.name;
@@ -79,6 +83,7 @@ class Node implements AsteriskNode {
 
   open(listener: AsteriskListener): void {
     const { address, password, log, events } = this.#about;
+    this.#keepOpen ??= setInterval(() => this.connected && this.#requester.connect(), connectEveryMs).unref();
     this.#stream ??= new EventStream({
       node: this.name,
       // All channels: an application that follows single ones no longer hears of them once they leave Stasis.
@@ -104,6 +109,7 @@ class Node implements AsteriskNode {
 
   async close(): Promise<void> {
     this.#forget();
+    clearInterval(this.#keepOpen);
     await this.#stream?.close();
     await this.#requester.close();
   }

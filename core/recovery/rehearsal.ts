@@ -23,7 +23,7 @@ const mostTurns = 2_000;
 const nodes = ['call-1', 'call-2'] as const;
 const connect = { action: 'connect', strategy: 'in-order', targets: [{ uri: 'sip:callee@192.0.2.1' }] } as const;
 
-/** How many sessions were recovered, of how many. It takes some 100 ms of the thread, in pieces of a few ms. */
+/** How many sessions were recovered, of how many. It takes some 50 ms of the thread, in pieces of a few ms. */
 export interface Rehearsed {
   readonly sessions: number;
   readonly recovered: number;
