@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { Sipp } from '../harness/sipp.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -20,7 +20,7 @@ interface Cdr {
 
 /** examples/local.yaml with routes for failover (71xxx), forking (72xxx), impatience (73xxx), a refusal (74xxx) and a challenge (75xxx). */
 async function configFor(twoParty: string): Promise<string> {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   const routes = [
     `- { dial: 71xxx, to: [{ trunk: pair }] }`,
     `- { dial: 72xxx, to: [{ trunk: pair }], atOnce: true }`,

@@ -8,7 +8,7 @@ import { callDaemon } from '../../core/control/control-client.js';
 import type { ReloadPlanReport } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { Sipp } from '../harness/sipp.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -24,7 +24,7 @@ describe('an edge that changes', () => {
   let farm: Farm;
   let config: string;
   before(async () => {
-    config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    config = await localConfig();
     farm = await Farm.up({ config });
   });
   after(() => farm.down());

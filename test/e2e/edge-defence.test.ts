@@ -1,13 +1,11 @@
 // An edge that is scanned, guessed at and flooded, in its own and in others' names, while honest calls go on.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { BanStatus } from '../../core/control/views.js';
 import { attackAll, strayRequest } from '../harness/attackers.js';
 import { Farm } from '../harness/farm.js';
 import { flood } from '../harness/flood.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { HostPort } from '../harness/sip-message.js';
 import { Sipp } from '../harness/sipp.js';
@@ -17,7 +15,7 @@ const domain = 'holdfast.test';
 const phoneHost = 225;
 
 async function config(): Promise<string> {
-  const usual = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const usual = await localConfig();
   return usual.replace(/(call|conference|registrar|rtpengine): 2/g, '$1: 1').replace('kamailio: 3', 'kamailio: 2');
 }
 

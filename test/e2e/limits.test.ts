@@ -1,15 +1,13 @@
 // What ends by itself: each kind of call that nobody hangs up, with the rule in its record; what belongs to no call goes too.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/calls/call-facts.js';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers, withAri } from '../harness/leftovers.js';
 import { IncomingCall } from '../harness/incoming-call.js';
+import { localConfig } from '../harness/local-config.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
-import { projectRoot } from '../harness/project-root.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -26,7 +24,7 @@ const neverAnswered = '70009';
 
 /** The usual farm, with short limits, and a route whose calls are shorter still. */
 async function config(): Promise<string> {
-  const usual = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const usual = await localConfig();
   return usual
     .replace('  session-recovery:', '  session-recovery: { patienceSeconds: 3 }')
     .replace('    routes:', '    routes:\n      - { dial: 77xxx, to: [{ trunk: lab }], maxCallSeconds: 3 }')

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
+import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -18,7 +19,7 @@ describe('a scrape', () => {
   let bob: SipEndpoint;
 
   before(async () => {
-    const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    const config = await localConfig();
     const more = [
       "  probed: { gateways: ['.208:5060'], probeSeconds: 5 }",
       // Nobody is there: its metric is 0.

@@ -1,13 +1,11 @@
 // How gateways have their calls back: challenges to our re-INVITE are answered with the trunk's credentials, and emergency calls are first.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
+import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import { SharedDeath } from '../harness/shared-death.js';
 import { challenging, type ReinviteBehaviour } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -17,7 +15,7 @@ const realm = 'carrier.example';
 const ours = { username: 'us', password: 'ours' };
 
 async function config(): Promise<string> {
-  const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const text = await localConfig();
   const trunks = [
     `carrier: { sources: [.207], gateways: [.207:5060], credentials: { username: us, secret: ours } }`,
     `other: { sources: [.206], gateways: [.206:5060] }`,

@@ -1,14 +1,12 @@
 // Servers that freeze under calls: found by their silence, fenced, recovered, and unable to hurt anybody when they wake up.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readProcess, sessionOf, signal } from '../../core/host/process-table.js';
 import { Farm } from '../harness/farm.js';
+import { localConfig } from '../harness/local-config.js';
 import { Capture } from '../harness/pcap.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -19,7 +17,7 @@ describe('a server freezes', () => {
   let bob: SipEndpoint;
 
   before(async () => {
-    const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    const config = await localConfig();
     const block = '  session-recovery:\n';
     assert.ok(config.includes(block));
     farm = await Farm.up({ config: config.replace(block, '  session-recovery: { killFrozen: false }\n') });

@@ -1,13 +1,11 @@
 // Recovery from a collector's copies alone: the daemon's own ledger is not asked.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { FakeHomer } from '../fakes/fake-homer.js';
 import { Farm } from '../harness/farm.js';
 import { freeSubnet } from '../harness/free-subnet.js';
+import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 
 describe('with the ledger switched off and a HOMER 7 that writes late', () => {
@@ -20,7 +18,7 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
     const subnet = await freeSubnet();
     homer = await FakeHomer.start({ address: subnet.host(250), hepPort: 9060, writeEveryMs: 1_000 });
     const { url, username, password } = homer;
-    const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    const config = await localConfig();
     const block = `  session-recovery: { source: trace-source, homer: { url: "${url}", username: ${username}, password: ${password} } }\n`;
     assert.ok(config.includes('  session-recovery:\n') && config.includes('farm:\n'));
     farm = await Farm.up({

@@ -1,17 +1,15 @@
 // Phones that others make, in calls whose servers die: baresip hears its partner again, and can hold, resume and hang up.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test, type TestContext } from 'node:test';
 import { Baresip } from '../harness/baresip.js';
 import { recordOf } from '../harness/call-records.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { waitFor } from '../harness/wait-for.js';
 
 async function configFor(twoParty: string): Promise<string> {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   return config
     .replace('subscribers:\n', `subscribers:\n  '1004': { name: dave, secret: dave-secret }\n`)
     .replace(`'100[1-3]'`, `'100[1-4]'`)

@@ -9,8 +9,8 @@ import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
+import { localConfig } from '../harness/local-config.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
-import { projectRoot } from '../harness/project-root.js';
 import { roomBridges } from '../harness/room-bridges.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -32,7 +32,7 @@ const rooms = `
 let farm: Farm;
 
 before(async () => {
-  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const local = await localConfig();
   farm = await Farm.up({ config: local.replace(/(twoParty: call-node)[^\n]*\n/, `$1${rooms}`) });
 });
 after(() => farm.down());

@@ -1,19 +1,17 @@
 // Calls whose call node dies: their sessions are re-created on another one, and the people on the phone stay where they were.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
+import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
 async function configFor(twoParty: string): Promise<string> {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   return config.replace('twoParty: call-node', `twoParty: ${twoParty}`);
 }
 

@@ -1,7 +1,6 @@
 // Registrations through the whole farm: digests, several phones of a subscriber, their times, Path, NAT, q-values; calls that ring them.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { after, afterEach, before, describe, test } from 'node:test';
@@ -10,7 +9,7 @@ import type { RegistrationStatus } from '../../core/control/views.js';
 import { digestsOf } from '../../core/farm/edge-settings.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { registerAll } from '../harness/register-storm.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
 import type { Header, SipMessage } from '../harness/sip-message.js';
@@ -82,7 +81,7 @@ describe('registrations', () => {
     return response;
   };
   const config = async (subscribers: string): Promise<string> => {
-    const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    const text = await localConfig();
     return `${text.replace('subscribers:\n', `subscribers:\n${subscribers}`)}\nregistration: { keepAliveSeconds: 2, digests: [SHA-256, MD5] }\n`;
   };
   const contactsIn = (response: SipMessage): number => response.all('Contact').length;

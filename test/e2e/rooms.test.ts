@@ -9,8 +9,8 @@ import { statePaths } from '../../core/host/state-folder.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
+import { localConfig } from '../harness/local-config.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
-import { projectRoot } from '../harness/project-root.js';
 import { roomBridges } from '../harness/room-bridges.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { firstHeard, sharesOf } from '../harness/tone.js';
@@ -46,7 +46,7 @@ const phones: SipEndpoint[] = [];
 let parties: Party[] = [];
 
 before(async () => {
-  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const local = await localConfig();
   farm = await Farm.up({ config: local.replace(/(twoParty: call-node)[^\n]*\n/, `$1${rooms}`) });
   for (const i of tones.keys())
     phones.push(await SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMA'] }));

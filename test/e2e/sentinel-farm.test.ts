@@ -1,22 +1,20 @@
 // Frozen servers in a whole farm: killed and started again, or left to a debugger and fenced, also by the next daemon.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeStatus } from '../../core/control/views.js';
 import { isRunning, readProcess, sessionOf } from '../../core/host/process-table.js';
 import { tableName } from '../../core/host/nft-ruleset.js';
 import { Farm } from '../harness/farm.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 import { waitFor } from '../harness/wait-for.js';
 
 describe('frozen servers of a farm', () => {
   let farm: Farm;
   let config: string;
   before(async () => {
-    config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    config = await localConfig();
     farm = await Farm.up({ config });
   });
   after(() => farm.down());

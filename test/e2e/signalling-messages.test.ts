@@ -1,15 +1,13 @@
 // What passes from one leg of a call to the other, and what is answered or refused on the way, message by message, both ways.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
+import { localConfig } from '../harness/local-config.js';
 import type { InviteOptions, OutgoingCall } from '../harness/outgoing-call.js';
-import { projectRoot } from '../harness/project-root.js';
 import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
@@ -18,7 +16,7 @@ import { waitFor } from '../harness/wait-for.js';
 
 /** examples/local.yaml with a trunk that is not trusted (76xxx), both trunks at once (77xxx), and a header more that passes. */
 async function config(): Promise<string> {
-  const text = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const text = await localConfig();
   const routes = [
     '{ dial: 76xxx, to: [{ trunk: stranger }] }',
     '{ dial: 79xxx, to: [{ trunk: lab }, { trunk: stranger }] }',

@@ -1,13 +1,11 @@
 // A small soak: every kind of server and the daemon killed under calls, and nothing is left anywhere. The large one is a benchmark.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { fewFiles, soak } from '../bench/soak/soak.js';
-import { projectRoot } from '../harness/project-root.js';
+import { localConfig } from '../harness/local-config.js';
 
 test('calls under kills leave nothing behind, and each has one record', { timeout: 400_000 }, async t => {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   const options = { calls: 300, rate: 10, pauseMs: 1_000 };
   const report = await soak(config, { ...options, progress: line => t.diagnostic(line) });
   const { accounts, kills, left, files } = report;

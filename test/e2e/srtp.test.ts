@@ -7,9 +7,9 @@ import { statePaths } from '../../core/host/state-folder.js';
 import { Baresip } from '../harness/baresip.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
+import { localConfig } from '../harness/local-config.js';
 import type { MediaOptions } from '../harness/media-session.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
@@ -17,7 +17,7 @@ import { waitFor } from '../harness/wait-for.js';
 
 /** `lab` has no SRTP, `secure` and `deaf` nothing else, `either` both; 7xxxx, 61xxx, 62xxx and 63xxx are dialled for them. */
 async function srtpConfig(): Promise<string> {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   return `${config}\nedge: { tls: {} }\n`
     .replace('.200-.207', '.200-.203')
     .replace(

@@ -14,11 +14,11 @@ import { Baresip } from '../harness/baresip.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { NodeStatus, RegistrationStatus, TrunkStatus } from '../../core/control/views.js';
 import type { EdgeCertificate } from '../../core/ports/edge.js';
+import { localConfig } from '../harness/local-config.js';
 import { Provider } from '../harness/provider.js';
 import { CarrierNames } from '../harness/carrier-names.js';
 import { Farm } from '../harness/farm.js';
 import { PhonePair } from '../harness/phone-pair.js';
-import { projectRoot } from '../harness/project-root.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -76,7 +76,7 @@ describe('phones and trunks on TCP and TLS', () => {
   let wrong: SipEndpoint;
 
   before(async () => {
-    local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+    local = await localConfig();
     provider = await ownCertificate(await mkdtemp(join(tmpdir(), 'holdfast-provider-')), {
       ...{ domain: 'sip.provider.example', publicVip: '192.0.2.1' },
     });

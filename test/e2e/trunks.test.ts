@@ -1,6 +1,6 @@
 // Trunks with several gateways: failover, weight, health; limits and numbers on their way in and out. One farm.
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/calls/call-facts.js';
@@ -8,8 +8,8 @@ import type { TrunkStatus } from '../../core/control/views.js';
 import { recordOf } from '../harness/call-records.js';
 import { Farm } from '../harness/farm.js';
 import { IncomingCall } from '../harness/incoming-call.js';
+import { localConfig } from '../harness/local-config.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
-import { projectRoot } from '../harness/project-root.js';
 import { Provider } from '../harness/provider.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { SipMessage } from '../harness/sip-message.js';
@@ -48,7 +48,7 @@ const routes = `
 `;
 
 async function config(): Promise<string> {
-  const usual = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const usual = await localConfig();
   return usual
     .replace(/(kamailio|call|conference|registrar|rtpengine): [23]/g, '$1: 1')
     .replace('trunks:\n', `numbers: { country: DE }\ntrunks:${trunks}`)

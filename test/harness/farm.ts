@@ -7,6 +7,7 @@ import { callDaemon } from '../../core/control/control-client.js';
 import type { CallStatus, FarmStatus, RegistrationStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { freeSubnet, type Subnet } from './free-subnet.js';
+import { localConfig } from './local-config.js';
 import { projectRoot } from './project-root.js';
 import { addWitness, waitFor } from './wait-for.js';
 
@@ -44,7 +45,7 @@ export class Farm {
     // The nodes run as users of their own and find their folders below this one.
     await chmod(state, 0o755);
     const configFile = join(state, 'test.yaml');
-    const config = options.config ?? (await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8'));
+    const config = options.config ?? (await localConfig());
     await writeFile(configFile, config);
     const farm = new Farm(subnet, state, configFile);
     try {

@@ -1,11 +1,9 @@
 // The config of a farm whose signalling is tested: examples/local.yaml with gateways for parties that SIPp plays.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { projectRoot } from './project-root.js';
+import { localConfig } from './local-config.js';
 
 /** 6<n>xxx rings the gateway at `.209` + n, and may be transferred, as 75xxx; 7xxxx rings the one at `.208`. */
 export async function signallingConfig(): Promise<string> {
-  const config = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const config = await localConfig();
   const far = Array.from({ length: 7 }, (_, n) => ({
     trunk: `far${n}`,
     gateway: `.${209 + n}:5060`,

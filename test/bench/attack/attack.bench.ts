@@ -6,13 +6,11 @@
 // needed. trunk: the same faults from the address of a trunk, which the edge lets in. `times`: of the usual sizes of floods.
 // Exits 1 where an honest call fails, a process dies, a call stays or a scanner is answered. --write puts the tables into
 // docs/attack-benchmark.md.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { BanStatus } from '../../../core/control/views.js';
 import { attacks, type AttackName } from '../../harness/attackers.js';
 import { Farm } from '../../harness/farm.js';
-import { projectRoot } from '../../harness/project-root.js';
+import { localConfig } from '../../harness/local-config.js';
 import { SipEndpoint } from '../../harness/sip-endpoint.js';
 import { waitFor } from '../../harness/wait-for.js';
 import { writeBench } from '../bench-doc.js';
@@ -142,7 +140,7 @@ async function measure(): Promise<readonly Stretch[]> {
 }
 
 const results = new Map<string, string>();
-const farm = await Farm.up({ config: await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8') });
+const farm = await Farm.up({ config: await localConfig() });
 const phone = await openPhone();
 const callee = await openCallee(farm);
 let real: readonly string[] = [];

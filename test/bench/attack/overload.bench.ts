@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Farm } from '../../harness/farm.js';
-import { projectRoot } from '../../harness/project-root.js';
+import { localConfig } from '../../harness/local-config.js';
 import { Sipp } from '../../harness/sipp.js';
 import { waitFor } from '../../harness/wait-for.js';
 import { writeBench } from '../bench-doc.js';
@@ -36,7 +36,7 @@ const configs: Readonly<Record<string, string>> = {
 };
 
 async function measure(overload: string): Promise<readonly (string | number)[]> {
-  const usual = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const usual = await localConfig();
   const farm = await Farm.up({ config: `${usual}\noverload: ${overload}\n` });
   try {
     await farm.whole();

@@ -1,7 +1,7 @@
 // The four ways to connect a call that are compared, each taking over the calls of the same Asterisk behind the same edge.
 import { fork, type ChildProcess } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ariClient } from '../../../asterisk/ari-client.js';
 import { AriRequester } from '../../../asterisk/ari-requester.js';
@@ -9,7 +9,7 @@ import { readSupervisorNote } from '../../../core/cli/supervisor-note.js';
 import { FarmSecrets } from '../../../core/farm/farm-secrets.js';
 import type { AriClient } from '../../../core/ports/asterisk.js';
 import { Farm } from '../../harness/farm.js';
-import { projectRoot } from '../../harness/project-root.js';
+import { localConfig } from '../../harness/local-config.js';
 import { waitFor } from '../../harness/wait-for.js';
 import { cpuMsOf, familyOf } from './process-cost.js';
 
@@ -185,7 +185,7 @@ export class BenchFarm {
 }
 
 async function configOf(twoParty: Placement): Promise<string> {
-  const local = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+  const local = await localConfig();
   return local
     .replace(/^ {2}(kamailio|call|conference|registrar|rtpengine): \d+$/gm, '  $1: 1')
     .replace('twoParty: call-node', `twoParty: ${twoParty}`);

@@ -12,6 +12,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { readSupervisorNote } from '../../../core/cli/supervisor-note.js';
 import { Farm } from '../../harness/farm.js';
+import { localConfig } from '../../harness/local-config.js';
 import { projectRoot } from '../../harness/project-root.js';
 import { waitFor } from '../../harness/wait-for.js';
 import { nodeFlags } from '../../../core/cli/supervisor.js';
@@ -149,7 +150,7 @@ async function lastRecovery(farm: Farm, earlier: number): Promise<Recovery> {
 async function run(part: string, calls: number): Promise<Row> {
   // The phones and the RTPEngines must not take all of the machine before anything has happened.
   const packetMs = calls > 150 ? 60 : calls > 50 ? 40 : 20;
-  const config = (await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8')).replace(
+  const config = (await localConfig()).replace(
     'twoParty: call-node',
     part === 'conference' ? 'twoParty: conference-farm' : 'twoParty: call-node',
   );

@@ -1,9 +1,7 @@
 // 2,000 subscribers register at 100 a second while a Kamailio and a registrar are killed; then again with everything up.
 // Run: node dist/test/bench/registrations/registrations.bench.js [SUBSCRIBERS [A SECOND]]
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Farm } from '../../harness/farm.js';
-import { projectRoot } from '../../harness/project-root.js';
+import { localConfig } from '../../harness/local-config.js';
 import { registerAll, type StormReport } from '../../harness/register-storm.js';
 import { SipEndpoint } from '../../harness/sip-endpoint.js';
 import { waitFor } from '../../harness/wait-for.js';
@@ -19,7 +17,7 @@ function print(what: string, { registered, failures, again, tookMs }: StormRepor
   for (const failure of failures.slice(0, 10)) console.log(`  ${failure}`);
 }
 
-const example = await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8');
+const example = await localConfig();
 const lines = users.map(user => `  '${user}': { secret: ${secretOf(user)} }\n`).join('');
 const farm = await Farm.up({ config: example.replace('subscribers:\n', `subscribers:\n${lines}`), upMs: 120_000 });
 try {

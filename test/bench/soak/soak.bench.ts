@@ -4,13 +4,11 @@
 //
 // `--pause`: seconds between the farm being whole again and the next kill. --write puts the result into docs/soak.md. Exits 1 where
 // something is left, or a record is missing or there twice.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { projectRoot } from '../../harness/project-root.js';
 import { writeBench } from '../bench-doc.js';
 import { killable } from './kills.js';
 import { soak, type Comparison, type SoakReport } from './soak.js';
+import { localConfig } from '../../harness/local-config.js';
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +19,7 @@ const { values } = parseArgs({
   },
 });
 
-const report = await soak(await readFile(join(projectRoot, 'examples/local.yaml'), 'utf8'), {
+const report = await soak(await localConfig(), {
   ...{ calls: Number(values.calls), rate: Number(values.rate), pauseMs: Number(values.pause) * 1000 },
   progress: line => process.stderr.write(`${line}\n`),
 });
