@@ -4,7 +4,7 @@ import { callRecordSchema } from '../../calls/call-record.js';
 import type { PassingRules } from '../../calls/passed-headers.js';
 import { StasisArrivals } from '../../calls/stasis-arrivals.js';
 import { CallOperations } from '../../control/call-operations.js';
-import type { LiveConfig } from '../../daemon.js';
+import type { LiveConfig } from '../../daemon-parts.js';
 import { callEvents } from '../../events/event-facts.js';
 import { Flows } from '../../flows/flows.js';
 import { soundPath } from '../../flows/sounds.js';

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { container, instanceCachingFactory, type InjectionToken } from 'tsyringe';
 import type { HoldfastConfig } from '../../config/holdfast-config.js';
-import type { LiveConfig } from '../../daemon.js';
+import type { LiveConfig } from '../../daemon-parts.js';
 import type { FarmSecrets } from '../../farm/farm-secrets.js';
 import type { RootLogger } from '../../log.js';
 import type { Store } from '../../store/store.js';

@@ -1,5 +1,5 @@
 // What becomes of a dead node's sessions: the book of dialogs, legs that go on elsewhere, media, and the stand-in.
-import type { LiveConfig } from '../../daemon.js';
+import type { LiveConfig } from '../../daemon-parts.js';
 import { ports } from '../../farm/farm-plan.js';
 import { DialogBook } from '../../ledger/dialog-book.js';
 import { recoveryPolicy, traceSource } from '../../plugin-api.js';

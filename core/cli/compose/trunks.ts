@@ -1,5 +1,5 @@
 // Trunks: what may be called by them, which of their gateways live, and our registrations with providers.
-import type { LiveConfig } from '../../daemon.js';
+import type { LiveConfig } from '../../daemon-parts.js';
 import { publicAddress } from '../../farm/farm-plan.js';
 import { gatewayRoute } from '../../ports/edge.js';
 import type { Trace } from '../../trace/trace.js';
