@@ -15,7 +15,8 @@ const isNumber = (value: unknown): boolean => typeof value === 'number';
 
 function isChannel(value: unknown): boolean {
   if (!isFields(value) || !isText(value['id']) || !isText(value['name']) || !isText(value['state'])) return false;
-  const { caller, channelvars } = value;
+  const { caller, channelvars, protocol_id: protocolId } = value;
+  if (protocolId !== undefined && !isText(protocolId)) return false;
   if (!isFields(caller) || !isText(caller['name']) || !isText(caller['number'])) return false;
   return channelvars === undefined || (isFields(channelvars) && Object.values(channelvars).every(isText));
 }

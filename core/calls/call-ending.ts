@@ -38,6 +38,23 @@ export function retryAfter({ retryAfterSeconds: seconds }: RejectAnswer): readon
   return seconds === undefined ? [] : [{ name: 'Retry-After', value: String(seconds) }];
 }
 
+/** How many targets a reason names. */
+const mostNamed = 4;
+
+/** Why nobody has answered, target by target. */
+export function whyNobody({ legs }: CallRecord): string {
+  const failed = legs.slice(1).filter(leg => leg.sipStatus !== null);
+  if (failed.length === 0) return 'there was no target to call';
+  const named = failed.slice(0, mostNamed).map(leg => `${leg.peer} ${whyFailed(leg)}`);
+  const more = failed.length - named.length;
+  return `every target failed: ${named.join(', ')}${more === 0 ? '' : `, and ${more} more`}`;
+}
+
+function whyFailed({ sipStatus, ending, times }: LegRecord): string {
+  if (!ending) return `ended with ${sipStatus ?? 0}`;
+  return times.ringingMs === null ? 'did not respond' : 'rang and was not answered in time';
+}
+
 /** Ends a call that was never answered with a final status to the caller. */
 export function refuse(
   call: CallRecord,
@@ -49,8 +66,11 @@ export function refuse(
 ): Transition {
   if (call.answeredMs !== null) return end(call, { by: 'holdfast', reason }, nowMs, nowMs);
   const outcome = call.legs.length > 1 ? outcomeOf(status) : 'rejected';
+  const last = call.legs.slice(1).findLast(leg => leg.sipStatus === status);
+  // One that was given up has not said a word.
+  const isTheirs = call.legs.length > 1 && limit === null && last?.ending !== true;
   const ended = withEnding(call, {
-    by: call.legs.length > 1 && limit === null ? 'callee' : 'holdfast',
+    by: isTheirs ? 'callee' : 'holdfast',
     outcome,
     sipStatus: status,
     reason,
@@ -63,8 +83,7 @@ export function refuse(
     liveOutbound(call).map(leg => leg.id),
     normalClearing,
   );
-  const heard = call.legs.slice(1).findLast(leg => leg.sipStatus === status)?.endHeaders ?? [];
-  const reject: CallAction = { do: 'reject', sipStatus: status, ...some([...headers, ...heard]) };
+  const reject: CallAction = { do: 'reject', sipStatus: status, ...some([...headers, ...(last?.endHeaders ?? [])]) };
   return { call: others.call, actions: [reject, ...others.actions, { do: 'leave' }] };
 }
 

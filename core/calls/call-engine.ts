@@ -185,7 +185,10 @@ export class CallEngine {
         if (event.args[0] === 'inbound') this.#incoming(node, event.channel, event.args);
         return;
       case 'Dial':
-        if (event.dialstatus === '') this.#learnCallId(event.peer.id);
+        this.#learnCallId(event.peer);
+        break;
+      case 'ChannelDestroyed':
+        this.#learnCallId(event.channel);
         break;
       case 'ChannelDtmfReceived':
         // Flows are of the caller.
@@ -234,10 +237,12 @@ export class CallEngine {
     this.#options.events.answered({ id: call.id, answeredBy: by?.peer ?? call.dialled });
   }
 
-  /** The Call-ID of a leg of ours, from the wire. */
-  #learnCallId(legId: string): void {
-    const sipCallId = this.#options.sipCallIdOf(legId);
-    if (sipCallId !== undefined) this.learnCallId(legId, sipCallId);
+  /** The Call-ID of a leg of ours: its copy from the wire may come after the answer of a callee that is quick. */
+  #learnCallId({ id, protocol_id: told = '' }: AriChannel): void {
+    const leg = this.book.leg(id);
+    if (!leg || leg.sipCallId !== null || leg.peer === echoPeer) return;
+    const sipCallId = this.#options.sipCallIdOf(id) ?? told;
+    if (sipCallId !== '') this.learnCallId(id, sipCallId);
   }
 
   learnCallId(legId: string, sipCallId: string): void {

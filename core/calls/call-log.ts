@@ -2,6 +2,7 @@
 import type { Logger } from '../log.js';
 import type { CallEvent } from './call-events.js';
 import type { CallRecord } from './call-record.js';
+import { sideOf } from './transfers.js';
 
 export function logChange(log: Logger, before: CallRecord, call: CallRecord, event: CallEvent): void {
   for (const leg of call.legs) {
@@ -16,6 +17,7 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
   if (event.type === 'routed' && !call.ending) {
     log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
   }
+  if (event.type === 'referred' || event.type === 'transferred') logTransfer(log, before, call, event);
   const { run } = call;
   const begun = run?.entries[run.at];
   if (run && begun && !call.ending && run.visits[run.at] !== before.run?.visits[run.at]) {
@@ -29,5 +31,25 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
   if (call.ending && !before.ending) {
     const { by, outcome, sipStatus, reason, limit } = call.ending;
     log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
+  }
+}
+
+function logTransfer(
+  log: Logger,
+  before: CallRecord,
+  call: CallRecord,
+  event: Extract<CallEvent, { type: 'referred' | 'transferred' }>,
+): void {
+  const { leg } = event;
+  const asked = event.type === 'referred' ? event : before.transfer;
+  if (!asked || asked.dialled === '') return;
+  const { dialled, commanded = false, adds = false } = asked;
+  const what = `${adds ? 'adding' : 'transfer to'} ${dialled} by ${commanded ? 'command' : `the ${sideOf(call, leg)}`}`;
+  if (event.type === 'referred') {
+    const how =
+      call.transfer === before.transfer ? 'is refused: it is no call of two, or one is under way' : 'is asked for';
+    log.info({ leg, dialled }, `${what} ${how}`);
+  } else if (!call.transfer) {
+    log.info({ leg, dialled }, `${what} is refused: no plugin allows it, or it leads nowhere`);
   }
 }

@@ -262,6 +262,8 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
     state: 'terminated',
     recovering: null,
     ringUntilMs: null,
+    // Its Asterisk has asked for the end of one that never responded.
+    ending: leg.ending || (!wasUp && event.givenUp === true),
     sipStatus: wasUp ? null : (leg.sipStatus ?? status),
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });

@@ -6,7 +6,7 @@ import { stopPlayback } from '../flows/flow-playback.js';
 import type { FlowRun } from '../flows/flow-run.js';
 import { advanceFlow, wantsCallerBack as wantsBack, type RunCommand, type RunEvent } from '../flows/interpreter.js';
 import { answerCaller, dialLegs, dialTargets, outboundLeg } from './call-dialling.js';
-import { end, refuse } from './call-ending.js';
+import { end, refuse, whyNobody } from './call-ending.js';
 import { andThen, unchanged, type Transition } from './call-events.js';
 import { callerLeg, echoPeer, flowSchema, incomingCall, type CallRecord } from './call-record.js';
 import { outcomeOf } from './sip-status.js';
@@ -26,7 +26,7 @@ export function nextStep(call: CallRecord, status: number, around: Around): Tran
   const moved = { ...call, step: call.step + 1 };
   if (!step) {
     if (call.run !== null) return connectFailed(moved, status, around);
-    const reason = call.answeredMs === null ? 'every target failed' : 'flow done';
+    const reason = call.answeredMs === null ? whyNobody(call) : 'flow done';
     return over(call, status, reason, around);
   }
   switch (step.action) {

@@ -45,7 +45,9 @@ export class CallInspector {
     const live = this.#options.calls().filter(call => this.#idsOf(call).some(id => id.includes(text)));
     const found = live.map(call => foundLive(call, this.#sipCallIds(call))).reverse();
     const known = new Set(live.map(({ id }) => id));
-    for (const record of await this.#records(text, most + known.size, id => id.includes(text))) {
+    for (const record of await this.#records(text, most + known.size, record =>
+      idsOfRecord(record).some(id => id.includes(text)),
+    )) {
       if (known.has(record.callId)) continue;
       known.add(record.callId);
       found.push(foundEnded(record));
@@ -57,7 +59,7 @@ export class CallInspector {
   async show(id: string, whole: boolean): Promise<ShownCall> {
     const call = this.liveCall(id);
     if (call) return this.#shown(shownLive(call, this.#legs(call), this.#conferenceOf(call)), whole);
-    const [record] = await this.#records(id, 1, known => known === id);
+    const [record] = await this.#records(id, 1, record => sipAndOwnIds(record).includes(id));
     if (record) return this.#shown(shownEnded(record), whole);
     const seen = await this.#shown({ ...nothingKnown, legs: [{ ...unknownLeg, sipCallId: id }] }, whole);
     if (seen.messages.length > 0) return { ...seen, ...summaryOf(seen.messages), legs: [] };
@@ -71,8 +73,11 @@ export class CallInspector {
     return this.#options.calls().find(call => call.id === id || this.#sipCallIds(call).includes(id));
   }
 
-  async #records(text: string, most: number, wanted: (id: string) => boolean): Promise<readonly WrittenRecord[]> {
-    const matches = (record: WrittenRecord): boolean => idsOfRecord(record).some(wanted);
+  async #records(
+    text: string,
+    most: number,
+    matches: (record: WrittenRecord) => boolean,
+  ): Promise<readonly WrittenRecord[]> {
     const kept = [...this.#ended.values()].reverse().filter(matches).slice(0, most);
     if (kept.length >= most) return kept;
     const ids = new Set(kept.map(({ callId }) => callId));
@@ -123,6 +128,11 @@ export class CallInspector {
   #conferenceOf({ conferenceId }: CallRecord): ShownCall['conference'] {
     return conferenceId === null ? null : this.#options.conference(conferenceId);
   }
+}
+
+/** A number has many calls: it names none of them. */
+function sipAndOwnIds({ callId, sipCallIds }: WrittenRecord): string[] {
+  return [callId, ...sipCallIds];
 }
 
 function idsOfRecord({ callId, callerNumber, dialled, sipCallIds, legs }: WrittenRecord): string[] {

@@ -39,6 +39,8 @@ export interface AriChannel {
   readonly dialplan: { readonly context: string; readonly exten: string; readonly app_name: string };
   /** ISO 8601 with milliseconds. */
   readonly creationtime: string;
+  /** Of a PJSIP channel: its SIP Call-ID. */
+  readonly protocol_id?: string;
   /** Set by `channelvars` in ari.conf. */
   readonly channelvars?: Readonly<Record<string, string>>;
 }

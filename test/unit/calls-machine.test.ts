@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ariWorld, type AriWorldOptions } from '../../core/calls/ari-world.js';
 import { CallEngine, type CallEngineOptions } from '../../core/calls/call-engine.js';
-import type { ConnectStep, FlowStep, Referral } from '../../core/calls/call-facts.js';
+import type { CallDetailRecord, ConnectStep, FlowStep, Referral } from '../../core/calls/call-facts.js';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
 import { callRecordSchema, type CallRecord } from '../../core/calls/call-record.js';
 import { missedEvents, resumeActions } from '../../core/calls/call-resume.js';
@@ -15,7 +15,7 @@ import { newCallRecord } from '../../core/calls/new-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
 import { callEvents } from '../../core/events/event-facts.js';
 import { HoldfastError } from '../../core/errors.js';
-import { silentLogger } from '../../core/log.js';
+import { silentLogger, type Logger } from '../../core/log.js';
 import type { AriChannel } from '../../core/ports/asterisk.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import type { Store } from '../../core/store/store.js';
@@ -130,6 +130,26 @@ describe('a transfer', () => {
     assert.deepEqual([failed.call.ending, failed.call.transfer], [null, null]);
     const alone = play(...up, asks('c1-1'), allowed('c1-1', 'sip:c'), ended('c1-1'), ended('c1-2', 486));
     assert.equal(alone.call.ending?.reason, 'transfer to 42 failed: 486');
+  });
+
+  test('is in the log with who asked for it, and that it was refused', async () => {
+    const said: string[] = [];
+    const log = { info: (_: object, text: string) => said.push(text), child: () => log } as unknown as Logger;
+    const unanswered = new Promise<CallEvent>(() => undefined);
+    const live = new LiveCall(
+      play(...up).call,
+      worldThatNotes([], { companions: () => 0, refer: () => unanswered }),
+      log,
+    );
+    live.dispatch(asks('c1-1'));
+    live.dispatch(asks('caller'));
+    live.dispatch({ type: 'transferred', leg: 'c1-1', step: undefined });
+    await live.settled();
+    assert.deepEqual(said, [
+      'transfer to 42 by the callee is asked for',
+      'transfer to 42 by the caller is refused: it is no call of two, or one is under way',
+      'transfer to 42 by the callee is refused: no plugin allows it, or it leads nowhere',
+    ]);
   });
 
   test('is declined where no plugin allows it, while another is under way, and in a call of one', () => {
@@ -278,7 +298,8 @@ describe('a call to one target', () => {
   test('that is busy: the caller hears 486, and the CDR says busy', () => {
     const { call, actions } = play(routed(connect('sip:a')), ended('c1-1', 486));
     assert.deepEqual(actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);
-    assert.equal(call.ending?.outcome, 'busy');
+    assert.deepEqual([call.ending?.outcome, call.ending?.by], ['busy', 'callee']);
+    assert.equal(call.ending?.reason, 'every target failed: sip:a ended with 486');
   });
 
   test('that does not answer in time is cancelled, and the caller hears 480', () => {
@@ -286,6 +307,22 @@ describe('a call to one target', () => {
     assert.deepEqual(actions, [{ do: 'hangup', leg: 'c1-1', cause: 19 }]);
     const after = advance(call, ended('c1-1', 487), 9_000);
     assert.deepEqual(after.actions, [{ do: 'reject', sipStatus: 480 }, { do: 'leave' }]);
+  });
+
+  test('that nobody answers names each target in its record, and who gave up', () => {
+    const rang = play(
+      routed(connect('sip:a')),
+      { type: 'legRinging', leg: 'c1-1' },
+      { type: 'ringTimeout', leg: 'c1-1' },
+      ended('c1-1', 487),
+    );
+    const { by, reason } = rang.call.ending ?? {};
+    assert.deepEqual([by, reason], ['holdfast', 'every target failed: sip:a rang and was not answered in time']);
+    const silent: CallEvent = { type: 'legEnded', leg: 'c1-2', sipStatus: 408, givenUp: true };
+    const dead = play(routed(connect('sip:a', 'sip:b')), ended('c1-1', 503), silent);
+    assert.equal(dead.call.ending?.reason, 'every target failed: sip:a ended with 503, sip:b did not respond');
+    const alone = play(routed(connect('sip:a')), { ...silent, leg: 'c1-1' });
+    assert.deepEqual([alone.call.ending?.by, alone.call.ending?.sipStatus], ['holdfast', 408]);
   });
 
   test('early media is joined once and the answer joins nothing twice in the state', () => {
@@ -682,6 +719,26 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(saved, ['proceeding call.ringing', 'confirmed call.answered', 'confirmed', 'finished']);
   });
 
+  test('a target that refuses before the copy of its INVITE is here has its Call-ID in the record, by its Asterisk', async () => {
+    const { call } = play(routed(connect('sip:a')));
+    const store = openMemoryStore();
+    await store.table('calls', callRecordSchema).put(call.id, call);
+    const records: CallDetailRecord[] = [];
+    const engine = engineOn(store, {
+      arrivals: { arrived: () => false, ended: () => undefined } as never,
+      passing: () => ({ headers: [], domain: 'holdfast.test', trusts: () => false }),
+      finish: async (_, record) => void records.push(record),
+    });
+    await engine.load(0);
+    engine.onRecovering(() => false);
+    const channel = { id: 'c1-1', name: 'PJSIP/edge-1', state: 'Down', protocol_id: 'callee@farm' } as AriChannel;
+    const cause = { cause: 58, cause_txt: '', tech_cause: 488, timestamp: '' };
+    engine.listener('call-1').event({ type: 'ChannelDestroyed', channel, ...cause });
+    engine.tell(call.id, ended('caller', 488));
+    await waitFor('the call to be over', () => engine.book.size === 0);
+    assert.deepEqual(records[0]?.sipCallIds, ['sip-1', 'callee@farm']);
+  });
+
   test('a call whose legs are all gone is finished once: it has one record', async () => {
     const { call } = play(routed({ action: 'conference_join', room: '1' }));
     const done: string[] = [];
@@ -782,6 +839,7 @@ function engineOn(store: Store, more: Partial<CallEngineOptions> = {}): CallEngi
       load: async () => undefined,
       leave: async () => undefined,
       companions: () => 0,
+      handle: () => false,
     } as never,
     events: { started: () => undefined, answered: () => undefined, ended: () => undefined, changed: () => undefined },
     ...more,

@@ -203,6 +203,7 @@ describe('calls', () => {
     assert.deepEqual(ids, ['live1', 'old2', 'old1']);
     assert.equal((await one.find('gone@', 10))[0]?.id, 'old1');
     assert.equal((await one.show('gone@phone', false)).reason, 'every target failed');
+    await assert.rejects(one.show('1001', false), { code: 'CALL_NOT_FOUND' }, 'a number has many calls');
   });
 
   test('that the edge refused are found by their Call-ID, and shown with their messages', async () => {
