@@ -1,11 +1,11 @@
 // The daemon's life: what is started in which order, what a reload changes, and how it ends.
 import { z } from 'zod';
-import { allNeeds, beyondReload, changedParts } from './config/changed-parts.js';
 import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
-import { HoldfastError, messageOf } from './errors.js';
+import { messageOf } from './errors.js';
 import { hasStreams, type FarmPlan } from './farm/farm-plan.js';
 import { rehearse } from './recovery/rehearsal.js';
+import { Reloads } from './reload.js';
 import type { Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
 import type { Trace } from './trace/trace.js';
@@ -19,6 +19,7 @@ export class Daemon {
   readonly #parts: DaemonParts;
   readonly #heartbeats: Table<{ atMs: number }>;
   readonly #drains: Table<{ draining: true }>;
+  readonly #reloads: Reloads;
   #control: ControlServer | undefined;
   #trace: Trace | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
@@ -31,6 +32,12 @@ export class Daemon {
     this.#parts = parts;
     this.#heartbeats = parts.store.table('heartbeat', z.object({ atMs: z.number() }));
     this.#drains = parts.store.table('drains', z.object({ draining: z.literal(true) }));
+    this.#reloads = new Reloads({
+      parts,
+      isReady: () => this.ready,
+      allNodes: () => this.#allNodes(),
+      setTraceSources: nodes => this.#trace?.setSources(traceFarmOf(nodes)),
+    });
     this.stopped = new Promise(resolve => (this.#markStopped = resolve));
   }
 
@@ -88,6 +95,8 @@ export class Daemon {
     await this.#parts.certificates.start();
     await this.#parts.names.start();
     await keeper.start(live.plan, progress);
+    this.#parts.setNodes(this.#allNodes());
+    this.#trace.setSources(traceFarmOf(this.#allNodes()));
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
     await keeper.ready(readyDeadlineMs, progress);
@@ -121,51 +130,15 @@ export class Daemon {
     else await this.#drains.delete(node);
   }
 
-  /**
-   * Takes the config file anew; calls in progress keep what they got. Returns what changed, in words. A config that is
-   * refused changes nothing.
-   */
-  async reload(progress: (line: string) => void): Promise<readonly string[]> {
-    const { live, log, plugins, keeper, sync, cdr } = this.#parts;
-    const next = this.#parts.loadConfig();
-    const changes = changedParts(live.config, next);
-    const refused = beyondReload(changes).map(change => change.part);
-    if (refused.length > 0) {
-      throw new HoldfastError(
-        'CONFIG_INVALID',
-        `only a restart can change ${refused.join(', ')}: nothing was changed`,
-        {
-          remedy: 'see `holdfast diff` for the kind of restart, or put the old value back',
-        },
-      );
-    }
-    await plugins.reload(next);
-    live.config = next;
-    live.plan = next.farm.plan;
-    log.setLevel(next.log.level);
-    log.reopen();
-    await cdr.redirect(this.#parts.recordsGoTo(next));
-    await this.#parts.notices.redirect(next.webhooks);
-    await this.#parts.metrics.serve(next.metrics);
-    this.#parts.setNodes(this.#allNodes());
-    await keeper.reshape(live.plan, progress);
-    if (allNeeds(changes).includes('endpoint-reload')) await keeper.provision(live.plan.nodes);
-    await this.#parts.copies.forgetStrangers();
-    this.#trace?.setSources(traceFarmOf(this.#allNodes()));
-    await this.#parts.names.settle();
-    await sync.apply('the config was reloaded');
-    await this.#parts.certificates.look();
-    const words = changes.map(change => change.part);
-    log.info(
-      { changes: words },
-      words.length === 0 ? 'config reloaded, nothing changed' : `config reloaded: ${words.join(', ')}`,
-    );
-    return words;
+  /** Takes the config file anew; calls in progress keep what they got. Gives what changed, in words. */
+  reload(progress: (line: string) => void): Promise<readonly string[]> {
+    return this.#reloads.run(progress);
   }
 
   /** Ends calls' intake, servers and balancer: nothing of the farm is left. */
   async down(progress: (line: string) => void): Promise<readonly string[]> {
     this.ready = false;
+    await this.#reloads.idle();
     progress('ending registrations with trunks');
     await this.#parts.trunkRegistrations.end(unregisterDeadlineMs);
     progress('taking the VIPs down');
@@ -185,6 +158,7 @@ export class Daemon {
   async #close(): Promise<void> {
     this.ready = false;
     clearInterval(this.#heartbeat);
+    await this.#reloads.idle();
     const { keeper, plugins, cdr, store, log } = this.#parts;
     const steps: (() => Promise<unknown> | undefined)[] = [
       () => this.#control?.close(),

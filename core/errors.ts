@@ -5,6 +5,7 @@ export type ErrorCode =
   // config and command line
   | 'CONFIG_INVALID'
   | 'CONFIG_UNREADABLE'
+  | 'RELOAD_INCOMPLETE'
   | 'USAGE'
   // plugins
   | 'PLUGIN_INVALID'

@@ -64,11 +64,12 @@ export class CallRecords {
     return this.#webhook.counters;
   }
 
-  /** Other destinations (reload). */
-  async redirect({ file, webhook }: RecordDestinations): Promise<void> {
+  /** Other destinations (reload). Gives why the file cannot be written. */
+  async redirect({ file, webhook }: RecordDestinations): Promise<string | undefined> {
     this.#hook = webhook;
-    await this.#writer.moveTo(file);
+    const trouble = await this.#writer.moveTo(file);
     await this.#webhook.retarget(webhook);
+    return trouble;
   }
 
   async stop(): Promise<void> {

@@ -37,6 +37,8 @@ export class CdrWriter {
   readonly #loop: OutboxLoop;
   #file: CdrFile;
   #unwatch: (() => void) | undefined;
+  /** Why the last try failed. */
+  #trouble: string | undefined;
 
   constructor({ store, file, log, retryMs = { first: 500, most: 30_000 } }: CdrWriterOptions) {
     this.#store = store;
@@ -61,13 +63,16 @@ export class CdrWriter {
     await this.#loop.run();
   }
 
-  /** Goes on in another file (reload); what waits is written to this one, if that can be done now. */
-  async moveTo(file: string): Promise<void> {
-    if (file === this.#file.path) return;
+  /** Goes on in another file (reload); what waits is written to this one, if that can be done now. Gives why the new one cannot be written. */
+  async moveTo(file: string): Promise<string | undefined> {
+    if (file !== this.#file.path) {
+      await this.#loop.run();
+      await this.#file.close().catch(() => undefined);
+      this.#file = new CdrFile(file);
+    }
+    this.#trouble = undefined;
     await this.#loop.run();
-    await this.#file.close();
-    this.#file = new CdrFile(file);
-    void this.#loop.run();
+    return this.#trouble;
   }
 
   /** Tries to write what waits, once, and ends. What could not be written stays in the store. */
@@ -81,6 +86,8 @@ export class CdrWriter {
 
   async #work(): Promise<void> {
     await this.#settleIntent();
+    // Also where nothing waits: that a file cannot be opened is known when the config names it, not when a call ends.
+    await this.#file.appendPoint();
     while (await this.#writeBatch());
   }
 
@@ -128,11 +135,10 @@ export class CdrWriter {
   }
 
   #failed(error: unknown, retryMs: number): void {
-    this.#log.error(
-      { file: this.#file.path, error, retryMs },
+    this.#trouble =
       `call records cannot be written to ${this.#file.path}: ${messageOf(error)}; ` +
-        'they are kept in the store and written later: make room on the disk, or mend the path and its permissions',
-    );
+      'they are kept in the store and written later: make room on the disk, or mend the path and its permissions';
+    this.#log.error({ file: this.#file.path, error, retryMs }, this.#trouble);
   }
 }
 

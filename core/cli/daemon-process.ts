@@ -34,8 +34,8 @@ export async function runDaemon(
   const end = new AbortController();
   const stop = (): void => end.abort();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, stop);
-  // A reload that comes during the start finds the new config anyway.
-  process.on('SIGHUP', () => undefined);
+  const hangUp = { reload: (): void => void (hangUp.cameEarly = true), cameEarly: false };
+  process.on('SIGHUP', () => hangUp.reload());
   // What nobody waits for, as a plugin's forgotten promise, or a write that a full disk refuses, must not end the daemon.
   process.on('unhandledRejection', reason => {
     const stack = reason instanceof Error ? reason.stack : undefined;
@@ -52,11 +52,13 @@ export async function runDaemon(
   }
   rmSync(startFailure, { force: true });
   watcher?.ready();
-  process.on('SIGHUP', () => {
+  hangUp.reload = () => {
     daemon.reload().catch((error: unknown) => {
       process.stderr.write(line('error', `reload refused: ${messageOf(error)}`));
     });
-  });
+  };
+  // The start may have read the file before it was changed.
+  if (hangUp.cameEarly) hangUp.reload();
   const close = (): void => {
     watcher?.ending();
     daemon.close().catch((error: unknown) => {

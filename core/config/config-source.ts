@@ -22,6 +22,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function readConfigSource(file: string, env: Environment, text?: string): ConfigSource {
   let bytes: Buffer;
   try {
+    if (text === undefined && statSync(file).size > mostBytes) throw new Error(`it has more than ${mostBytes} bytes`);
     bytes = text === undefined ? readFileSync(file) : Buffer.from(text);
   } catch (error) {
     throw new HoldfastError('CONFIG_UNREADABLE', `cannot read the config file ${file}: ${messageOf(error)}`, {
@@ -36,6 +37,8 @@ export function readConfigSource(file: string, env: Environment, text?: string):
 const secretKeys = new Set(['secret', 'password']);
 /** A file this deep or this large after its aliases are followed is an attack or a mistake. */
 const mostValues = 100_000;
+/** A larger one has more values than that, and keeps the daemon that reads it from all else for seconds. */
+const mostBytes = 4 * 1024 * 1024;
 /** `{` and `}` of `${NAME}` mean something in YAML's flow style, so the parser is shown these in their place. */
 const [openMask, closeMask] = ['\ue000', '\ue001'];
 

@@ -41,6 +41,8 @@ function build(reading: ConfigReading): HoldfastConfig {
   const webhooks = readWebhooks(reading);
   const metrics = readMetrics(reading);
   checkLimits(reading);
+  checkBelowState(reading, ['cdr', 'file'], reading.file.cdr.file);
+  checkBelowState(reading, ['recordings'], recordings);
   const registration = readRegistration(reading);
   const edge = readEdge(reading);
   const trunks = readTrunks(reading);
@@ -99,6 +101,15 @@ function readWebhook(
   return { url, secret, timeoutMs: timeoutSeconds * 1000 };
 }
 
+function checkBelowState(reading: ConfigReading, path: ConfigPath, name: string): void {
+  if (!name.startsWith('/') && !name.split('/').includes('..')) return;
+  reading.problem(
+    path,
+    `"${name}" is not a path below the farm's state folder`,
+    'name it from there, or make it a link there',
+  );
+}
+
 function checkLimits(reading: ConfigReading): void {
   const { rtpTimeoutSeconds: usual, rtpTimeoutOnHoldSeconds: onHold } = reading.file.limits;
   if (onHold === 0 || (usual !== 0 && onHold >= usual)) return;
@@ -115,8 +126,10 @@ function readMetrics(reading: ConfigReading): MetricsConfig | undefined {
   if (listen === undefined) return undefined;
   const socket = /^unix:(.*)$/.exec(listen)?.[1];
   if (socket !== undefined) {
-    if (/^[\w.-]+$/.test(socket)) return { socket };
-    reading.problem(['metrics', 'listen'], `"${socket}" is not the name of a socket, as in unix:metrics.sock`);
+    const isTaken = ['control.sock', 'events.sock'].includes(socket);
+    if (/^[\w.-]+$/.test(socket) && !isTaken) return { socket };
+    const what = isTaken ? "another socket of the daemon's: name one of its own" : 'not the name of a socket';
+    reading.problem(['metrics', 'listen'], `"${socket}" is ${what}, as in unix:metrics.sock`);
     return undefined;
   }
   const read = (text: string, subnet: string): AddressReading<string> => readHostPort(text, subnet, metricsPort);

@@ -31,7 +31,7 @@ export class CertificateKeeper {
   #isShown = true;
   #lastSaid = '';
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
+  #looking: Promise<unknown> = Promise.resolve();
 
   constructor(options: CertificateKeeperOptions) {
     this.#options = options;
@@ -56,29 +56,40 @@ export class CertificateKeeper {
     throw new HoldfastError('HOST_FAILED', 'there is no certificate yet: TLS was not on when the daemon started');
   }
 
-  /** Takes what the files hold now, if it is new and works. Never throws; one look at a time. */
-  look(): Promise<void> {
-    this.#looking = this.#looking.then(() => this.#look());
-    return this.#looking;
+  /** Throws CONFIG_INVALID where this config names other files than the running one, and they do not work. */
+  async tryOut(next: HoldfastConfig): Promise<void> {
+    const [now, then] = [this.#options.config().edge.certificate, next.edge.certificate];
+    if (this.#current === undefined || (now?.certificate === then?.certificate && now?.key === then?.key)) return;
+    await readCertificate(next, this.#options.folder);
   }
 
-  async #look(): Promise<void> {
+  /** Takes what the files hold now, if it is new and works. Gives why it did not. Never throws; one look at a time. */
+  look(): Promise<string | undefined> {
+    const look = this.#looking.then(() => this.#look());
+    this.#looking = look;
+    return look;
+  }
+
+  async #look(): Promise<string | undefined> {
     const { log, edge, folder, config } = this.#options;
     try {
       await keepAuthorities(folder, config());
-      if (!this.#current) return;
+      if (!this.#current) return undefined;
       const read = await this.#read();
       const isNew = read.certificate !== this.#current.certificate || read.key !== this.#current.key;
       this.#lastSaid = '';
-      if (!isNew && this.#isShown) return;
+      if (!isNew && this.#isShown) return undefined;
       this.#current = read;
       this.#isShown = false;
       await this.#keep(read);
       await edge.certify(read);
       this.#isShown = true;
       log.info({}, 'phones on TLS are shown the new certificate');
+      return undefined;
     } catch (error) {
-      this.#say(`the certificate that was in use stays: ${messageOf(error)}`, error);
+      const words = `the certificate that was in use stays: ${messageOf(error)}`;
+      this.#say(words, error);
+      return words;
     }
   }
 

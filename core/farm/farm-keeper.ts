@@ -7,7 +7,8 @@ import type { NodeHost, NodeRenderer, ProcessExit } from '../ports/node-host.js'
 import type { EdgeKeeper } from './edge-keeper.js';
 import type { EdgeSync } from './edge-sync.js';
 import type { EngineBook } from './engine-book.js';
-import { isAsterisk, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
+import { EndpointKeeper } from './endpoint-keeper.js';
+import { isAsterisk, nodeNamed, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
 import type { NodeChange, NodeStates } from './node-states.js';
 import type { Bindings } from '../registrations/bindings.js';
@@ -60,10 +61,17 @@ interface Kept {
   startedMs: number;
   /** The process that was declared dead. */
   deadPid: number;
-  retiring: boolean;
+  /** While it leaves; another one each time, as it may be taken back and leave again. */
+  leave: Leave | undefined;
+}
+
+interface Leave {
+  /** From when nothing takes it back any more; resolves when it has left. */
+  gone?: Promise<void>;
 }
 
 export class FarmKeeper {
+  readonly endpoints: EndpointKeeper;
   readonly #options: FarmKeeperOptions;
   readonly #kept = new Map<string, Kept>();
   readonly #sentinel: Sentinel;
@@ -74,6 +82,7 @@ export class FarmKeeper {
 
   constructor(options: FarmKeeperOptions) {
     this.#options = options;
+    this.endpoints = new EndpointKeeper(options);
     this.#sentinel = options.sentinel(verdict => this.#judged(verdict));
   }
 
@@ -90,14 +99,27 @@ export class FarmKeeper {
         this.#tellEdge(change);
       }),
     ];
-    for (const node of plan.nodes) this.#keep(node);
+    const leaving = this.#notIn(plan);
+    const nodes = [...plan.nodes, ...leaving];
+    for (const node of nodes) this.#keep(node);
     const missing = plan.nodes.filter(node => !host.process(node.name));
     progress(`starting ${missing.length} servers (${plan.nodes.length - missing.length} run already)`);
-    for (const node of plan.nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
-    await this.provision(plan.nodes.filter(one => !missing.includes(one)));
-    for (const node of plan.nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
+    for (const node of nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
+    await this.endpoints.provision(
+      nodes.filter(one => !missing.includes(one)),
+      'all',
+    );
+    for (const node of nodes.filter(one => one.farm === 'kamailio')) await this.#ensureStarted(node);
+    this.#retireOthers(plan, progress);
     this.#timer = setInterval(() => this.#tend(), tendEveryMs);
     log.info({ nodes: plan.nodes.length, started: missing.length }, 'farm started');
+  }
+
+  /** Those that run and that an earlier plan had: they were leaving when their daemon ended, or the config was changed without one. */
+  #notIn(plan: FarmPlan): readonly FarmNode[] {
+    const planned = new Set(plan.nodes.map(node => node.name));
+    const others = this.#options.host.running().filter(name => !planned.has(name));
+    return others.flatMap(name => nodeNamed(plan.subnet, name) ?? []);
   }
 
   #tellEdge({ node: { name, farm }, to }: NodeChange): void {
@@ -111,45 +133,62 @@ export class FarmKeeper {
     } else apply('all');
   }
 
-  /** Makes the farm the new plan's: new nodes are started; missing ones take no new calls and go when they are empty. */
-  async reshape(plan: FarmPlan, progress: (line: string) => void): Promise<void> {
-    const wanted = new Set(plan.nodes.map(node => node.name));
+  /**
+   * Makes the farm the new plan's: new nodes are started; missing ones take no new calls and go when they are empty. Gives those that did
+   * not start, which are tried again like one that died.
+   */
+  async reshape(plan: FarmPlan, progress: (line: string) => void): Promise<string | undefined> {
+    const failed: string[] = [];
     for (const node of plan.nodes) {
-      const kept = this.#kept.get(node.name);
-      if (kept && !kept.retiring) continue;
-      progress(`adding ${node.name}`);
-      if (kept) {
-        kept.retiring = false;
-        this.#options.states.setDraining(node.name, false, 'in the config again');
-      } else this.#keep(node);
-      await this.#ensureStarted(node);
-    }
-    for (const kept of this.#kept.values()) {
-      if (wanted.has(kept.node.name) || kept.retiring) continue;
-      progress(`${kept.node.name} takes no new calls and ends when its calls have`);
-      void this.#retire(kept);
-    }
-  }
-
-  /** Has running registrars take the config's subscribers, and call nodes its trunks; calls and bindings stay. */
-  async provision(nodes: readonly FarmNode[]): Promise<void> {
-    const { host, registrars, log } = this.#options;
-    for (const node of nodes.filter(one => host.process(one.name))) {
       try {
-        if (node.farm === 'registrar') await registrars.provision(node);
-        if (node.farm === 'call') await this.#provisionCallNode(node);
+        await this.#add(node, progress);
       } catch (error) {
-        log.warn({ node: node.name, error }, `${node.name} did not take its new endpoints: ${messageOf(error)}`);
+        failed.push(`${node.name} did not start: ${messageOf(error)}`);
       }
     }
+    this.#retireOthers(plan, progress);
+    return failed.length === 0 ? undefined : failed.join('; ');
   }
 
-  async #provisionCallNode(node: FarmNode): Promise<void> {
-    const { host, renderers, asterisks } = this.#options;
-    const { files, process } = renderers.call.setup(node, host.folder(node.name));
-    const own = files.filter(file => file.reload === 'endpoint-reload');
-    await host.writeFiles(node.name, own, process.user);
-    await asterisks.node(node.name).ari.asterisk.reloadModule({ moduleName: 'res_pjsip.so' });
+  async #add(node: FarmNode, progress: (line: string) => void): Promise<void> {
+    // Its process is being ended: it comes as another one.
+    await this.#kept.get(node.name)?.leave?.gone;
+    const kept = this.#kept.get(node.name);
+    if (kept && !kept.leave) return;
+    progress(`adding ${node.name}`);
+    if (kept) {
+      kept.leave = undefined;
+      this.#options.states.setDraining(node.name, false, 'in the config again');
+    } else this.#keep(node);
+    // What died while it was leaving starts when its calls are recovered.
+    if (kept && !this.#options.host.process(node.name)) this.#restart(kept);
+    else await this.#ensureStarted(node).catch((error: unknown) => this.#notStarted(node.name, error));
+  }
+
+  #notStarted(name: string, error: unknown): never {
+    const kept = this.#kept.get(name);
+    this.#options.log.error({ node: name, error }, `${name} not started: ${messageOf(error)}`);
+    if (kept) {
+      kept.starts += 1;
+      this.#restart(kept);
+    }
+    throw error;
+  }
+
+  #retireOthers(plan: FarmPlan, progress: (line: string) => void): void {
+    const wanted = new Set(plan.nodes.map(node => node.name));
+    for (const kept of this.#kept.values()) {
+      const { name } = kept.node;
+      if (wanted.has(name) || kept.leave) continue;
+      progress(`${name} takes no new calls and ends when its calls have`);
+      this.#retire(kept).catch((error: unknown) => {
+        this.#options.log.error(
+          { node: name, error },
+          `${name} does not leave: ${messageOf(error)}; reload to try again`,
+        );
+        kept.leave = undefined;
+      });
+    }
   }
 
   /** Resolves when every node is up (or draining) and every Kamailio equal and behind the VIPs; rejects at the deadline. */
@@ -163,7 +202,9 @@ export class FarmKeeper {
         shown.add(node.name);
         progress(`${node.name} is ${states.state(node.name)}`);
       }
-      const waiting = nodes.filter(node => !['up', 'draining'].includes(states.state(node.name)));
+      const isReady = ({ name }: FarmNode): boolean =>
+        ['up', 'draining'].includes(states.state(name)) || this.#kept.get(name)?.leave !== undefined;
+      const waiting = nodes.filter(node => !isReady(node));
       if (waiting.length === 0) return this.#options.sync.balance();
       if (Date.now() > endMs) {
         const first = waiting[0]?.name ?? '';
@@ -192,7 +233,7 @@ export class FarmKeeper {
   }
 
   #keep(node: FarmNode): void {
-    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, deadPid: 0, retiring: false });
+    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, deadPid: 0, leave: undefined });
     this.#options.states.add(node);
   }
 
@@ -240,7 +281,7 @@ export class FarmKeeper {
     const now = Date.now();
     const reason = `its process ended (${how})`;
     void this.#died(kept, pid, false, { node, reason, firstSignMs: now, declaredMs: now });
-    if (!kept.retiring) this.#restart(kept);
+    if (!kept.leave) this.#restart(kept);
   }
 
   #judged({ name, pid, health, reason, processGone, firstSignMs, declaredMs }: SentinelVerdict): void {
@@ -287,7 +328,7 @@ export class FarmKeeper {
     void new Promise<void>(resolve => setTimeout(resolve, pause).unref())
       .then(() => this.#options.mayRestart(kept.node.name))
       .then(() => {
-        if (this.#closed || kept.retiring || this.#options.host.process(kept.node.name)) return;
+        if (this.#closed || kept.leave || this.#options.host.process(kept.node.name)) return;
         this.#ensureStarted(kept.node).catch((error: unknown) => {
           this.#options.log.error(
             { node: kept.node.name, error },
@@ -306,29 +347,33 @@ export class FarmKeeper {
     if (Date.now() - this.#tidiedMs < tidyEveryMs) return;
     this.#tidiedMs = Date.now();
     void sync.unpinDone();
+    void this.endpoints.settle(this.#options.states.nodes());
     void sweep.run();
     bindings.prune().catch((error: unknown) => log.error({ error }, `bindings not tidied: ${messageOf(error)}`));
     this.#sentinel.setSilence(deathPolicy().silenceMs);
   }
 
-  /** False once the node is in the config again, or the daemon ends. */
-  #mayRetire(kept: Kept): boolean {
-    return kept.retiring && !this.#closed;
-  }
-
   async #retire(kept: Kept): Promise<void> {
-    const { states, host, edge, callsOn, log } = this.#options;
-    const name = kept.node.name;
-    kept.retiring = true;
+    const { states, edge, sync, callsOn } = this.#options;
+    const { name } = kept.node;
+    const leave: Leave = {};
+    kept.leave = leave;
+    const leaves = (): boolean => kept.leave === leave && !this.#closed;
     states.setDraining(name, true, 'not in the config any more');
     await edge.apply(`${name} leaves`);
-    await this.#options.sync.balance();
+    await sync.balance();
     // Packets that were under way when the balancer changed are still served.
     do await new Promise(resolve => setTimeout(resolve, 500));
-    while (this.#mayRetire(kept) && callsOn(name) > 0);
-    if (!this.#mayRetire(kept)) return;
+    while (leaves() && callsOn(name) > 0);
+    if (!leaves()) return;
+    leave.gone = this.#end(kept.node);
+    await leave.gone;
+  }
+
+  async #end({ name, farm }: FarmNode): Promise<void> {
+    const { states, host, edge, asterisks, log } = this.#options;
     this.#sentinel.unwatch(name);
-    if (isAsterisk(kept.node.farm)) await this.#options.asterisks.node(name).close();
+    if (isAsterisk(farm)) await asterisks.node(name).close();
     await host.stop(name);
     this.#kept.delete(name);
     states.remove(name);

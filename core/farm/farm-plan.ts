@@ -82,13 +82,9 @@ export function planFarm(
   streams: StreamPorts = {},
 ): FarmPlan {
   const nodes = farmNames.flatMap(farm => {
-    const { inside, outside, most } = bases[farm];
+    const { most } = bases[farm];
     if (sizes[farm] > most) throw new HoldfastError('CONFIG_INVALID', `farm.${farm}: at most ${most} nodes fit`);
-    return Array.from({ length: sizes[farm] }, (_, i): FarmNode => {
-      const index = i + 1;
-      const external = outside === undefined ? {} : { external: subnetAddress(subnet, outside + index) };
-      return { name: `${farm}-${index}`, farm, index, address: subnetAddress(subnet, inside + index), ...external };
-    });
+    return Array.from({ length: sizes[farm] }, (_, i) => nodeAt(subnet, farm, i + 1));
   });
   return {
     subnet,
@@ -98,6 +94,19 @@ export function planFarm(
     streams,
     nodes,
   };
+}
+
+function nodeAt(subnet: string, farm: FarmName, index: number): FarmNode {
+  const { inside, outside } = bases[farm];
+  const external = outside === undefined ? {} : { external: subnetAddress(subnet, outside + index) };
+  return { name: `${farm}-${index}`, farm, index, address: subnetAddress(subnet, inside + index), ...external };
+}
+
+/** The node that a farm on this subnet gives this name, whatever its size; undefined for what is none's. */
+export function nodeNamed(subnet: string, name: string): FarmNode | undefined {
+  const [farmName, index] = [name.replace(/-\d+$/, ''), Number(/-(\d+)$/.exec(name)?.[1] ?? 0)];
+  const farm = farmNames.find(one => one === farmName);
+  return farm !== undefined && index >= 1 && index <= bases[farm].most ? nodeAt(subnet, farm, index) : undefined;
 }
 
 /** Whether phones may come by a transport that has connections. */

@@ -1,5 +1,5 @@
 // Serves /metrics on a private address or a unix socket. That it cannot is said in the log, and hinders nothing.
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { MetricsConfig } from '../config/holdfast-config.js';
 import { messageOf } from '../errors.js';
@@ -30,12 +30,12 @@ export class MetricsServer {
     this.#options = options;
   }
 
-  /** Serves there from now on, and nowhere else; undefined: not at all. */
-  async serve(listen: MetricsConfig | undefined): Promise<void> {
-    if (this.#server !== undefined && JSON.stringify(listen) === JSON.stringify(this.#listen)) return;
+  /** Serves there from now on, and nowhere else; undefined: not at all. Gives why it cannot yet. */
+  async serve(listen: MetricsConfig | undefined): Promise<string | undefined> {
+    if (this.#server !== undefined && JSON.stringify(listen) === JSON.stringify(this.#listen)) return undefined;
     await this.close();
     this.#listen = listen;
-    if (listen !== undefined) await this.#open(listen);
+    return listen === undefined ? undefined : this.#open(listen);
   }
 
   async close(): Promise<void> {
@@ -49,7 +49,7 @@ export class MetricsServer {
     await new Promise(resolve => server.close(resolve));
   }
 
-  async #open(listen: MetricsConfig): Promise<void> {
+  async #open(listen: MetricsConfig): Promise<string | undefined> {
     const { log, serving, socketPath, retryMs = 10_000 } = this.#options;
     const server = createServer(
       { requestTimeout: requestMs },
@@ -60,7 +60,7 @@ export class MetricsServer {
     const place = 'socket' in listen ? `unix:${path ?? ''}` : `http://${listen.host}:${listen.port}/metrics`;
     try {
       // What an earlier daemon left; its control socket was asked before, so that none is alive.
-      if (path !== undefined) rmSync(path, { force: true });
+      if (path !== undefined && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         if ('socket' in listen) server.listen(path, resolve);
@@ -70,16 +70,17 @@ export class MetricsServer {
       this.#server = server;
       serving(true);
       log.info({ metrics: place }, `metrics are served at ${place}`);
+      return undefined;
     } catch (error) {
       server.close();
-      log.error(
-        { metrics: place, error, retryMs },
-        `metrics cannot be served at ${place}: ${messageOf(error)}; end what has this address, or change metrics.listen`,
-      );
+      const remedy = 'end what has this address, or change metrics.listen';
+      const trouble = `metrics cannot be served at ${place}: ${messageOf(error)}; ${remedy}`;
+      log.error({ metrics: place, error, retryMs }, trouble);
       this.#retry = setTimeout(() => {
         if (this.#listen === listen) void this.#open(listen);
       }, retryMs);
       this.#retry.unref();
+      return trouble;
     }
   }
 

@@ -48,8 +48,8 @@ export class Metrics {
     await this.#server.serve(listen);
   }
 
-  /** Serves there from now on; undefined: nowhere (reload). */
-  serve(listen: MetricsConfig | undefined): Promise<void> {
+  /** Serves there from now on; undefined: nowhere (reload). Gives why it cannot yet. */
+  serve(listen: MetricsConfig | undefined): Promise<string | undefined> {
     return this.#server.serve(listen);
   }
 

@@ -27,3 +27,25 @@ test('a promise that a plugin forgot ends no daemon: it is in the log, with its 
     await rm(stateFolder, { recursive: true });
   }
 });
+
+test('a hang-up signal that comes during the start is a reload after it', async () => {
+  const stateFolder = await mkdtemp(join(tmpdir(), 'holdfast-process-'));
+  const module = JSON.stringify(new URL('../../core/cli/daemon-process.js', import.meta.url).href);
+  const script = `
+    import { runDaemon } from ${module};
+    const startDaemon = async () => {
+      process.kill(process.pid, 'SIGHUP');
+      await new Promise(resolve => setTimeout(resolve, 50));
+      let stop;
+      const stopped = new Promise(resolve => (stop = resolve));
+      setTimeout(stop, 2000).unref();
+      return { stopped, reload: async () => { console.log('reloaded'); stop(); }, close: async () => {} };
+    };
+    await runDaemon(async () => ({ startDaemon }), { stateFolder: ${JSON.stringify(stateFolder)} });`;
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script]);
+    assert.equal(stdout, 'reloaded\n');
+  } finally {
+    await rm(stateFolder, { recursive: true });
+  }
+});

@@ -164,4 +164,18 @@ describe('call records', () => {
     await allWritten();
     assert.deepEqual([await written(), await written(join(folder, 'other.jsonl'))], [['a'], ['b']]);
   });
+
+  test('have a file that cannot be opened complained of by the reload, before a call ends', async () => {
+    const writer = await startWriter();
+    const missing = join(folder, 'none', 'cdr.jsonl');
+    for (const _ of ['at first', 'again']) {
+      assert.match(
+        (await writer.moveTo(missing)) ?? '',
+        /cannot be written to .*none\/cdr\.jsonl: ENOENT.*mend the path/,
+      );
+    }
+    await end('a');
+    assert.equal(await writer.moveTo(file), undefined);
+    assert.deepEqual(await written(), ['a']);
+  });
 });

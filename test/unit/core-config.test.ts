@@ -219,6 +219,15 @@ describe('a mistake in a config file is told with file, line, column and a hint'
       `${least}metrics: {listen: unix:../x}\n`,
       'test.yaml:3:19: metrics.listen: "../x" is not the name of a socket, as in unix:metrics.sock',
     ],
+    'metrics on the daemon’s own socket': [
+      `${least}metrics: {listen: unix:control.sock}\n`,
+      'test.yaml:3:19: metrics.listen: "control.sock" is another socket of the daemon\'s: name one of its own, as in unix:metrics.sock',
+    ],
+    'files outside the state folder': [
+      `${least}cdr: {file: /var/x}\nrecordings: ../x\n`,
+      'test.yaml:3:13: cdr.file: "/var/x" is not a path below the farm\'s state folder (name it from there, or make it a link there)',
+      'test.yaml:4:13: recordings: "../x" is not a path below the farm\'s state folder (name it from there, or make it a link there)',
+    ],
     'a trunk that no call could use': [
       `${least}trunks: {a: {}}\n`,
       'test.yaml:3:13: trunks.a: has neither sources, gateways, login nor register: no call could use it',
@@ -298,6 +307,15 @@ describe('a mistake in a config file is told with file, line, column and a hint'
       () => loadConfig(join(folder, 'none.yaml'), { env: {} }),
       (error: unknown) => HoldfastError.is(error, 'CONFIG_UNREADABLE') && error.remedy !== undefined,
     );
+  });
+
+  test('a file so large that reading it would keep the daemon is not read', async () => {
+    const file = join(folder, 'large.yaml');
+    await writeFile(file, `domain: a.test\nplugins: {}\n${'#'.repeat(5_000_000)}\n`);
+    assert.throws(() => loadConfig(file, { env: {} }), {
+      code: 'CONFIG_UNREADABLE',
+      message: /more than 4194304 bytes/,
+    });
   });
 });
 

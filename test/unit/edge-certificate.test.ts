@@ -181,8 +181,14 @@ describe('The certificate in use', () => {
       said[0] ?? '',
       /config\.yaml:3:\d+: edge\.tls\.key: .*now-key\.pem is not the key of the certificate \(/,
     );
+    const bad = loadConfig(join(folder, 'config.yaml'), {
+      text: `domain: holdfast.test\nedge:\n  tls: { certificate: none.pem, key: now-key.pem }\nplugins: {}\n`,
+    });
+    await assert.rejects(first.tryOut(bad), /edge\.tls\.certificate: cannot be read: ENOENT.*none\.pem/);
+    await first.tryOut(config);
+    assert.match((await first.look()) ?? '', /the certificate that was in use stays/);
     await put(other);
-    await first.look();
+    assert.equal(await first.look(), undefined);
     await first.look();
     assert.deepEqual([first.current, shown], [other, [other]]);
     first.close();

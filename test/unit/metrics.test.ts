@@ -1,6 +1,6 @@
 // Metrics: their text, what is counted, where they are served; and that documents and dashboard name what there is.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -242,6 +242,11 @@ describe('metrics are served', () => {
       assert.equal(statSync(socketPath).mode & 0o777, 0o660);
       await own.close();
     }
+    const other = join(folder, 'secrets.json');
+    writeFileSync(other, '{}');
+    assert.match((await own.serve({ socket: 'secrets.json' })) ?? '', /cannot be served.*EADDRINUSE/);
+    assert.equal(readFileSync(other, 'utf8'), '{}', 'what is no socket is not taken away');
+    await own.close();
   });
 
   test('later where the address is taken, which stops nothing', async () => {
@@ -256,6 +261,8 @@ describe('metrics are served', () => {
       await waitFor('the complaint', () =>
         lines.some(line => /cannot be served.*EADDRINUSE.*metrics\.listen/.test(line)),
       );
+      assert.match((await own.serve({ host: '127.0.0.1', port })) ?? '', /cannot be served.*EADDRINUSE/);
+      assert.equal(await own.serve({ socket: 'metrics.sock' }), undefined);
     } finally {
       await own.close();
       await new Promise(resolve => taken.close(resolve));

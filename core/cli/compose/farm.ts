@@ -19,6 +19,7 @@ import { asteriskPlace } from '../../sweep/asterisk-place.js';
 import { enginePlace } from '../../sweep/engine-place.js';
 import { conferencePlace, dialogPlace } from '../../sweep/record-places.js';
 import { Sweep, type SweptPlace } from '../../sweep/sweep.js';
+import { recordsGoTo } from './accounts.js';
 import type { Get, Given, Make } from './graph.js';
 import { settingsUnder, tryPlugins } from './plugins.js';
 import { nodeDied } from './recovery.js';
@@ -162,11 +163,15 @@ function sweptPlaces(get: Get): SweptPlace[] {
   ];
 }
 
-function reloadPlanner({ live, secrets, reloadConfig }: Given, get: Get): ReloadPlanner {
+function reloadPlanner({ live, secrets, stateFolder, reloadConfig }: Given, get: Get): ReloadPlanner {
   return new ReloadPlanner({
     live: () => live,
     loadConfig: reloadConfig,
-    tryPlugins: next => tryPlugins(live.config, next, get(tokens.plugins)),
+    tryPlugins: async next => {
+      recordsGoTo(stateFolder, next);
+      await get(tokens.certificates).tryOut(next);
+      return tryPlugins(live.config, next, get(tokens.plugins));
+    },
     renderers: (config, state) =>
       renderersOf(
         { live: { config, plan: config.farm.plan }, secrets },
