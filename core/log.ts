@@ -1,4 +1,6 @@
 // The daemon's log: JSON lines by pino, one line per transition at info, secrets redacted.
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { pino, type DestinationStream } from 'pino';
 import { withoutSecrets } from './log-secrets.js';
 
@@ -26,18 +28,23 @@ export interface LogOptions {
 export interface RootLogger extends Logger {
   /** A new level for this logger and the children made after it and before (reload). */
   setLevel(level: LogLevel): void;
-  /** Opens the file again, after logrotate moved it. */
+  /** Opens the file again, after logrotate moved it. Throws where it cannot be opened, and goes on in the old one. */
   reopen(): void;
   /** Writes what is buffered, at exit. */
   flush(): void;
 }
 
+/** Lines that wait for a disk with room. */
+const mostBufferedBytes = 4 * 1024 * 1024;
+
 /** Makes the root logger. Lines: `time` in ISO 8601, `level` as a word, errors with code, details, remedy and stack. */
 export function createLogger(options: LogOptions): RootLogger {
   const file =
     options.destination === undefined
-      ? pino.destination({ ...(options.file === undefined ? {} : { dest: options.file }), mkdir: true, sync: true })
+      ? pino.destination({ dest: options.file ?? 1, mkdir: true, sync: true, maxLength: mostBufferedBytes })
       : undefined;
+  // A full disk, or a file that is gone, must not end the daemon: what cannot be written waits, and what is too much is lost.
+  file?.on('error', () => undefined);
   const turns = file === undefined ? undefined : new TurnBuffer(file);
   // Children of pino keep the level they were born with, so the level is asked at each line through one shared value.
   const state = { rank: ranks[options.level] };
@@ -55,13 +62,25 @@ export function createLogger(options: LogOptions): RootLogger {
     setLevel: (level: LogLevel) => void (state.rank = ranks[level]),
     reopen: () => {
       turns?.drain();
-      if (options.file !== undefined) file?.reopen(options.file);
+      if (options.file === undefined) return;
+      mustOpen(options.file);
+      file?.reopen(options.file);
     },
     flush: () => {
       turns?.drain();
-      file?.flushSync();
+      try {
+        file?.flushSync();
+      } catch {
+        // The disk is full: the daemon ends without its last lines.
+      }
     },
   });
+}
+
+/** The destination must not find out itself: after an opening that failed it would close a file twice, which may be another one by then. */
+function mustOpen(file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  closeSync(openSync(file, 'a'));
 }
 
 /** Writes the lines of one turn of the event loop at once: a call has a dozen, and each write of its own is a system call. */

@@ -1,6 +1,6 @@
 // The log and the guarded events.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -71,6 +71,30 @@ describe('the log', () => {
     log.flush();
     assert.match(await readFile(`${file}.1`, 'utf8'), /first/);
     assert.match(await readFile(file, 'utf8'), /second/);
+    await rm(folder, { recursive: true });
+  });
+
+  test('go on in the old file where the new one cannot be opened, and a full disk ends nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-log-'));
+    const file = join(folder, 'daemon.log');
+    const log = createLogger({ level: 'info', file });
+    log.info({}, 'first');
+    log.flush();
+    await rename(file, `${file}.1`);
+    await mkdir(file);
+    assert.throws(() => log.reopen(), /EISDIR.*daemon\.log/);
+    log.info({}, 'second');
+    log.flush();
+    assert.match(await readFile(`${file}.1`, 'utf8'), /first[^]*second/);
+    await rm(file, { recursive: true });
+    log.reopen();
+    log.info({}, 'third');
+    log.flush();
+    assert.match(await readFile(file, 'utf8'), /third/);
+    const full = createLogger({ level: 'info', file: '/dev/full' });
+    full.info({}, 'lost');
+    full.flush();
+    await new Promise(resolve => setTimeout(resolve, 20));
     await rm(folder, { recursive: true });
   });
 });
