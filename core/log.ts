@@ -66,14 +66,8 @@ export function createLogger(options: LogOptions): RootLogger {
       mustOpen(options.file);
       file?.reopen(options.file);
     },
-    flush: () => {
-      turns?.drain();
-      try {
-        file?.flushSync();
-      } catch {
-        // The disk is full: the daemon ends without its last lines.
-      }
-    },
+    // Not the destination's own flushSync(), which tries for ever where the disk is full.
+    flush: () => turns?.drain(),
   });
 }
 
