@@ -37,7 +37,7 @@ export function readConfigSource(file: string, env: Environment, text?: string):
 const secretKeys = new Set(['secret', 'password']);
 /** A file this deep or this large after its aliases are followed is an attack or a mistake. */
 const mostValues = 100_000;
-/** A larger one has more values than that, and keeps the daemon that reads it from all else for seconds. */
+/** A larger one is no config, and would be read for seconds by a daemon that has calls. */
 const mostBytes = 4 * 1024 * 1024;
 /** `{` and `}` of `${NAME}` mean something in YAML's flow style, so the parser is shown these in their place. */
 const [openMask, closeMask] = ['\ue000', '\ue001'];
@@ -73,7 +73,7 @@ class SourceReader {
     const text = this.#decode();
     if (text === undefined) return undefined;
     const masked = text.replace(/\$\{([^{}\s]*)\}/g, `$${openMask}$1${closeMask}`);
-    const document = parseDocument(masked, { lineCounter: this.#lines, prettyErrors: false });
+    const document = parseDocument(masked, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
     for (const { pos, message, code } of [...document.errors, ...document.warnings]) {
       this.#problems.push(this.#problem(pos[0], [], plainWords[code] ?? unmask(message)));
     }
@@ -111,6 +111,7 @@ class SourceReader {
     }
     if (isMap(node)) {
       const entries = node.items.map(pair => this.#entry(pair, document, path, depth));
+      this.#refuseTwice(node.items, entries);
       return Object.fromEntries(entries);
     }
     if (isSeq(node)) {
@@ -132,6 +133,16 @@ class SourceReader {
     const at = [...path, unmask(name)];
     this.#remember(at, key, value ?? key);
     return [unmask(name), this.#convert(value, document, at, depth + 1)];
+  }
+
+  /** By name, as it is taken: the parser compares each key with all others, and takes `1001` and `'1001'` for two. */
+  #refuseTwice(pairs: readonly Pair[], entries: readonly (readonly [string, unknown])[]): void {
+    const names = new Set<string>();
+    entries.forEach(([name], i) => {
+      if (names.has(name))
+        this.#problems.push(this.#problem(rangeStart(pairs[i]?.key) ?? 0, [], 'this key is there twice'));
+      names.add(name);
+    });
   }
 
   #scalar(scalar: Scalar, path: ConfigPath): unknown {
@@ -205,7 +216,6 @@ class SourceReader {
 }
 
 const plainWords: Readonly<Record<string, string>> = {
-  DUPLICATE_KEY: 'this key is there twice',
   TAB_AS_INDENT: 'a tab cannot indent in YAML: use spaces',
   MULTIPLE_DOCS: 'a second document begins here: one file is one config',
 };

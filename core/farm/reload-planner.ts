@@ -20,7 +20,7 @@ export interface ReloadPlannerOptions {
   readonly live: () => { readonly config: HoldfastConfig; readonly plan: FarmPlan };
   /** The daemon's own config file anew, or another one. Throws CONFIG_UNREADABLE, CONFIG_INVALID. */
   readonly loadConfig: (path: string | undefined) => HoldfastConfig;
-  readonly tryPlugins: (next: HoldfastConfig) => Promise<TrialSettings>;
+  readonly tryOut: (next: HoldfastConfig) => Promise<TrialSettings>;
   readonly renderers: (config: HoldfastConfig, state: EdgeState) => Renderers;
   readonly host: NodeHost;
   /** What every Kamailio should hold now. */
@@ -35,9 +35,9 @@ export class ReloadPlanner {
   }
 
   async plan(configPath: string | undefined): Promise<ReloadPlan> {
-    const { live, loadConfig, tryPlugins, edgeState } = this.#options;
+    const { live, loadConfig, tryOut, edgeState } = this.#options;
     const next = loadConfig(configPath);
-    const { settings, underNew, providers } = await tryPlugins(next);
+    const { settings, underNew, providers } = await tryOut(next);
     const state = edgeState();
     const changes = partChanges(live().config, next, { running: settingsIn(state), underNew, providers });
     const nodes = await this.#nodes(next, state, settings);

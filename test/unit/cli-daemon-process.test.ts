@@ -34,11 +34,13 @@ test('a hang-up signal that comes during the start is a reload after it', async 
   const script = `
     import { runDaemon } from ${module};
     const startDaemon = async () => {
+      const heard = new Promise(resolve => process.once('SIGHUP', resolve));
+      const awake = setInterval(() => {}, 1000);
       process.kill(process.pid, 'SIGHUP');
-      await new Promise(resolve => setTimeout(resolve, 50));
+      await heard;
+      clearInterval(awake);
       let stop;
       const stopped = new Promise(resolve => (stop = resolve));
-      setTimeout(stop, 2000).unref();
       return { stopped, reload: async () => { console.log('reloaded'); stop(); }, close: async () => {} };
     };
     await runDaemon(async () => ({ startDaemon }), { stateFolder: ${JSON.stringify(stateFolder)} });`;

@@ -245,6 +245,10 @@ describe('a mistake in a config file is told with file, line, column and a hint'
       'test.yaml:4:32: trunks.a.login.username: is that of subscriber 1001 too: a call must be of one of them',
     ],
     'a duplicate key': ['domain: a\ndomain: b\n', 'test.yaml:2:1: this key is there twice'],
+    'a key twice, once in quotes': [
+      "subscribers:\n  1001: { name: a, secret: b }\n  '1001': { name: c, secret: d }\n",
+      'test.yaml:3:3: this key is there twice',
+    ],
     'a tab': ['domain: a\nfarm:\n\tcall: 2\n', 'test.yaml:3:1: a tab cannot indent in YAML: use spaces'],
     'an empty file': ['', 'test.yaml:1:1: the file is empty (copy examples/local.yaml to begin with)'],
     'a file of comments': ['# x\n', 'test.yaml:1:1: the file is empty (copy examples/local.yaml to begin with)'],

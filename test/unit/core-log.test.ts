@@ -94,7 +94,7 @@ describe('the log', () => {
     const full = createLogger({ level: 'info', file: '/dev/full' });
     full.info({}, 'lost');
     full.flush();
-    await new Promise(resolve => setTimeout(resolve, 20));
+    await new Promise(resolve => setImmediate(resolve));
     await rm(folder, { recursive: true });
   });
 });

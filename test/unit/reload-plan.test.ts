@@ -94,7 +94,7 @@ describe('what a reload would change', () => {
       ...{ live: () => ({ config, plan: config.farm.plan }), loadConfig: () => after, renderers },
       host: host as NodeHost,
       edgeState: () => state,
-      tryPlugins: async () => {
+      tryOut: async () => {
         const trial = new PluginHost({ log: silentLogger });
         await trial.start(after);
         const policies = trial.service(transcodingPolicies);

@@ -167,7 +167,7 @@ function reloadPlanner({ live, secrets, stateFolder, reloadConfig }: Given, get:
   return new ReloadPlanner({
     live: () => live,
     loadConfig: reloadConfig,
-    tryPlugins: async next => {
+    tryOut: async next => {
       recordsGoTo(stateFolder, next);
       await get(tokens.certificates).tryOut(next);
       return tryPlugins(live.config, next, get(tokens.plugins));
