@@ -1,13 +1,15 @@
-// Which Kamailios may have traffic: those that answer and were read back equal.
+// Which Kamailios may have traffic: those that answer, were read back equal, and know of the phones that have moved.
 import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { ApplyExtent } from '../ports/edge.js';
 import type { Verdict } from '../sentinel/verdict.js';
 import type { EdgeSync } from './edge-sync.js';
+import type { MovedPhones } from './moved-phones.js';
 import type { NodeStates } from './node-states.js';
 
 export interface EdgeKeeperOptions {
   readonly sync: EdgeSync;
+  readonly moved: Pick<MovedPhones, 'tell' | 'knows' | 'forget'>;
   readonly states: NodeStates;
   readonly log: Logger;
 }
@@ -40,6 +42,7 @@ export class EdgeKeeper {
   forget(name: string): void {
     this.#answering.delete(name);
     this.#options.sync.forget(name);
+    this.#options.moved.forget(name);
   }
 
   async apply(reason: string, extent: ApplyExtent = 'all'): Promise<void> {
@@ -57,17 +60,29 @@ export class EdgeKeeper {
   }
 
   async #tend(): Promise<void> {
-    const { sync } = this.#options;
+    const { sync, moved } = this.#options;
     for (const name of this.#answering.keys()) this.#say(name);
     const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
-    if (different.length === 0) return;
-    await this.apply(`${different.join(', ')} not equal yet`);
+    const untold = [...this.#answering.keys()].filter(name => !moved.knows(name));
+    if (different.length === 0 && untold.length === 0) return;
+    await Promise.all([
+      different.length > 0 ? this.apply(`${different.join(', ')} not equal yet`) : undefined,
+      ...untold.map(name => this.#tellMoves(name)),
+    ]);
     for (const name of this.#answering.keys()) this.#say(name);
   }
 
+  async #tellMoves(name: string): Promise<void> {
+    try {
+      await this.#options.moved.tell(name);
+    } catch (error) {
+      this.#options.log.debug({ node: name, error }, `${name} was not told which phones moved: ${messageOf(error)}`);
+    }
+  }
+
   #say(name: string): void {
-    const { sync, states } = this.#options;
-    if (sync.isEqual(name)) {
+    const { sync, moved, states } = this.#options;
+    if (sync.isEqual(name) && moved.knows(name)) {
       this.#answering.set(name, Date.now());
       states.setHealth(name, 'up', 'it answers and holds what it should');
     } else if (!this.#maySayOldThings(name)) {

@@ -373,6 +373,7 @@ export class FarmKeeper {
   async #end({ name, farm }: FarmNode): Promise<void> {
     const { states, host, edge, asterisks, log } = this.#options;
     this.#sentinel.unwatch(name);
+    if (farm === 'kamailio') edge.forget(name);
     if (isAsterisk(farm)) await asterisks.node(name).close();
     await host.stop(name);
     this.#kept.delete(name);

@@ -267,6 +267,11 @@ describe('phones and trunks on TCP and TLS', () => {
       }
       // Ours to it, though the route of its dialog names the connection that is gone; and its own.
       await pair.holdAndResume();
+      // Our BYE may go by the one that has come back: it knows where the phone is now.
+      if (signal === 'SIGKILL')
+        await waitFor('it to have traffic again', async () => (await members()).includes(victim), {
+          deadlineMs: 30_000,
+        });
       await pair.hangup(signal === 'SIGSTOP' ? 'caller' : 'callee');
       if (signal === 'SIGSTOP') await signalAll(victim, 'SIGKILL');
     });

@@ -184,11 +184,13 @@ describe('the Kamailios behind the VIPs', () => {
     readonly keeper: EdgeKeeper;
     readonly states: NodeStates;
     readonly equal: Set<string>;
+    readonly unreached: Set<string>;
     readonly members: () => Promise<string>;
   }> {
     const states = new NodeStates(silentLogger);
     for (const node of plan.nodes) states.add(node);
     const equal = new Set(kamailios);
+    const unreached = new Set<string>();
     let told = '';
     const edge: EdgeFarm = {
       ...recordingEdge().edge,
@@ -201,7 +203,16 @@ describe('the Kamailios behind the VIPs', () => {
       states,
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
     });
-    const keeper = new EdgeKeeper({ sync, states, log: silentLogger });
+    const knowing = new Set<string>();
+    const moved = {
+      tell: async (instance: string): Promise<void> => {
+        if (unreached.has(instance)) throw new Error('no answer');
+        knowing.add(instance);
+      },
+      knows: (instance: string) => knowing.has(instance),
+      forget: (instance: string) => void knowing.delete(instance),
+    };
+    const keeper = new EdgeKeeper({ sync, moved, states, log: silentLogger });
     const members = async (): Promise<string> => {
       // The one that runs, and one that knows all that was heard.
       await keeper.tend();
@@ -209,7 +220,7 @@ describe('the Kamailios behind the VIPs', () => {
       await sync.balance();
       return told;
     };
-    return { keeper, states, equal, members };
+    return { keeper, states, equal, unreached, members };
   }
 
   test('are those that answer and were read back equal', async () => {
@@ -218,6 +229,19 @@ describe('the Kamailios behind the VIPs', () => {
     for (const name of kamailios) keeper.heard(name, up);
     assert.equal(await members(), 'kamailio-1');
     equal.add('kamailio-2');
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+  });
+
+  test('are none that was not told which phones have moved', async () => {
+    const { keeper, unreached, members } = await keptEdge();
+    for (const name of kamailios) keeper.heard(name, up);
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+    keeper.forget('kamailio-2');
+    keeper.heard('kamailio-2', suspect);
+    unreached.add('kamailio-2');
+    keeper.heard('kamailio-2', up);
+    assert.equal(await members(), 'kamailio-1');
+    unreached.clear();
     assert.equal(await members(), 'kamailio-1 kamailio-2');
   });
 

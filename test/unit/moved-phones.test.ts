@@ -20,7 +20,7 @@ describe('Moved phones', () => {
   let held: Promise<void> | undefined;
   let silent: string | undefined;
 
-  beforeEach(() => {
+  beforeEach(async () => {
     [told, held, silent] = [[], undefined, undefined];
     bindings = new Bindings({ store: openMemoryStore(), log: silentLogger });
     moved = new MovedPhones({
@@ -31,10 +31,10 @@ describe('Moved phones', () => {
           told.push(`${instance} ${from} ${to}`);
         },
       },
-      instances: () => ['one', 'two'],
       moves: () => bindings.moves(),
     });
-    bindings.onMove(() => void moved.tend());
+    bindings.onMove(() => void moved.tellAll());
+    await Promise.all(['one', 'two'].map(instance => moved.tell(instance)));
   });
 
   const both = (from: string, to: string): string[] => ['one', 'two'].map(instance => `${instance} ${from} ${to}`);
@@ -43,9 +43,9 @@ describe('Moved phones', () => {
   it('are told to each instance as they register, and not again with each refresh', async () => {
     await bindings.put(binding(5061, 1));
     await bindings.put(binding(5062, 2));
-    await moved.tend();
+    await moved.tellAll();
     await bindings.put(binding(5062, 2));
-    await moved.tend();
+    await moved.tellAll();
     assert.deepEqual(told, both(first, second));
   });
 
@@ -56,7 +56,7 @@ describe('Moved phones', () => {
     await bindings.put(binding(5062, 2));
     await bindings.put(binding(5063, 3));
     release();
-    await moved.tend();
+    await moved.tellAll();
     assert.deepEqual(told.slice(-4).sort(), [...both(first, third), ...both(second, third)].sort());
   });
 
@@ -64,10 +64,28 @@ describe('Moved phones', () => {
     silent = 'two';
     await bindings.put(binding(5061, 1));
     await bindings.put(binding(5062, 2));
-    await moved.tend();
+    await moved.tellAll();
     assert.deepEqual(told, [`one ${first} ${second}`]);
     silent = undefined;
-    await moved.tend();
+    await moved.tellAll();
     assert.deepEqual(told, both(first, second));
+  });
+
+  it('are all told to one that is new, and a silent one keeps nobody waiting', async () => {
+    await bindings.put(binding(5061, 1));
+    await bindings.put(binding(5062, 2));
+    await moved.tellAll();
+    moved.forget('two');
+    assert.deepEqual([moved.knows('one'), moved.knows('two')], [true, false]);
+    silent = 'two';
+    await assert.rejects(moved.tell('two'), /no answer/);
+    assert.equal(moved.knows('two'), false);
+    silent = undefined;
+    told = [];
+    await moved.tell('two');
+    assert.deepEqual([told, moved.knows('two')], [[`two ${first} ${second}`], true]);
+    await bindings.put(binding(5063, 3));
+    await moved.tellAll();
+    assert.equal(told.length, 5, 'both former flows at both');
   });
 });

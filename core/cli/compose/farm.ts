@@ -90,7 +90,7 @@ function farmKeeper({ live, log }: Given, get: Get): FarmKeeper {
     renderers: get(tokens.renderers),
     states,
     sync,
-    edge: new EdgeKeeper({ sync, states, log }),
+    edge: new EdgeKeeper({ sync, moved: get(tokens.movedPhones), states, log }),
     registrars: new RegistrarKeeper({
       host: get(tokens.host),
       renderer: get(tokens.renderers).registrar,

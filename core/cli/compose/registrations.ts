@@ -5,7 +5,7 @@ import { Bindings } from '../../registrations/bindings.js';
 import { KeepAlive } from '../../registrations/keep-alive.js';
 import { RegistrarCopies } from '../../registrations/registrar-copies.js';
 import { kamailiosUp } from './farm.js';
-import type { Get, Given, Make } from './graph.js';
+import type { Given, Make } from './graph.js';
 import { tokens } from './tokens.js';
 
 export function wireRegistrations({ live, log, store }: Given, make: Make): void {
@@ -19,13 +19,17 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
   make(tokens.trust, get => {
     const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
     const trust = new PhoneTrust({ edge, instances: kamailiosUp(get), bindings: () => bindings.list() });
-    return forgetful(get, 'trust in phones', trust);
+    // One that was away has nothing of what it was told before.
+    get(tokens.states).onChange('trust in phones', ({ node, to }) => {
+      if (node.farm === 'kamailio' && to !== 'up') trust.forget(node.name);
+    });
+    return trust;
   });
   make(tokens.movedPhones, get => {
     const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
-    const moved = new MovedPhones({ edge, instances: kamailiosUp(get), moves: () => bindings.moves() });
-    bindings.onMove(() => void moved.tend());
-    return forgetful(get, 'moved phones', moved);
+    const moved = new MovedPhones({ edge, moves: () => bindings.moves() });
+    bindings.onMove(() => void moved.tellAll());
+    return moved;
   });
   make(
     tokens.keepAlive,
@@ -49,12 +53,4 @@ function namesOf(listed: () => readonly { readonly name: string }[]): () => Read
     if (known.list !== list) known = { list, names: new Set(list.map(({ name }) => name)) };
     return known.names;
   };
-}
-
-/** A Kamailio that was away has nothing of what it was told before. */
-function forgetful<T extends { forget(instance: string): void }>(get: Get, name: string, part: T): T {
-  get(tokens.states).onChange(name, ({ node, to }) => {
-    if (node.farm === 'kamailio' && to !== 'up') part.forget(node.name);
-  });
-  return part;
 }
