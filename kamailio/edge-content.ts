@@ -7,6 +7,7 @@ import type { EdgeSecrets } from './edge-model.js';
 import {
   edgeTables,
   engineSets,
+  type EngineSet,
   formatEngineSets,
   formatTable,
   formatVersions,
@@ -19,7 +20,7 @@ import {
 export interface EdgeContent {
   readonly slots: readonly Slot[];
   readonly tables: Readonly<Record<EdgeTable, EdgeRows>>;
-  readonly engines: readonly { readonly set: number; readonly address: string }[];
+  readonly engines: readonly EngineSet[];
   readonly listFile: NodeFile;
   readonly tableFiles: Readonly<Record<EdgeTable, NodeFile>>;
   readonly engineFile: NodeFile;

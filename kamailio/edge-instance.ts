@@ -8,6 +8,7 @@ import { compareLists, sameOrder } from './dispatcher-list.js';
 import type { EdgeContent } from './edge-content.js';
 import { edgeTables, generationKey, type EdgeRows, type EdgeTable } from './edge-tables.js';
 import { EdgeTraffic } from './edge-traffic.js';
+import { EngineSets } from './engine-sets.js';
 import { HashTables, type HeldRows } from './hash-tables.js';
 import type { JsonrpcClient } from './jsonrpc-client.js';
 
@@ -29,7 +30,6 @@ const listReply = z.looseObject({
     }),
   ),
 });
-const enginesReply = z.array(z.looseObject({ url: z.string(), set: z.number() }));
 
 /** A reply that is larger than a datagram (65,507 octets) is never sent: a table is read whole only where it surely fits. */
 const mostDumpBytes = 40_000;
@@ -60,6 +60,7 @@ function compareRows(expected: EdgeRows, held: EdgeRows): readonly RowChange[] {
 export class EdgeInstance {
   readonly #options: EdgeInstanceOptions;
   readonly #tables: HashTables;
+  readonly #engines: EngineSets;
   readonly traffic: EdgeTraffic;
   #tail: Promise<unknown> = Promise.resolve();
   #lastGood: EdgeContent | undefined;
@@ -71,6 +72,7 @@ export class EdgeInstance {
   constructor(options: EdgeInstanceOptions) {
     this.#options = options;
     this.#tables = new HashTables(options.client);
+    this.#engines = new EngineSets(options.name, options.client);
     this.traffic = new EdgeTraffic(options.name, options.client);
   }
 
@@ -84,10 +86,12 @@ export class EdgeInstance {
       await this.#options.client.request('core.uptime', [], { timeoutMs: 500 });
       // Engines first: a table that names one the module does not know yet would cost its calls a try. The module refuses
       // a reload within seconds of the last: the tables that need it wait, nothing else does.
-      const refused = await this.#applyEngines(content).then(
-        () => undefined,
-        (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-      );
+      const refused = await this.#engines
+        .apply(content, () => this.#options.writeFiles([content.engineFile]))
+        .then(
+          () => undefined,
+          (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+        );
       await this.#options.writeFiles([...this.#behind].map(table => content.tableFiles[table]));
       this.#behind.clear();
       const waiting = new Set<EdgeTable>(refused === undefined ? [] : ['engines', 'engineslots']);
@@ -97,6 +101,7 @@ export class EdgeInstance {
       await this.#applyAuthorities(content);
       if (refused !== undefined) throw refused;
       this.#lastGood = content;
+      await this.#engines.enable(content);
     });
   }
 
@@ -137,7 +142,7 @@ export class EdgeInstance {
       const tables: string[] = [];
       const held = await this.#tables.heldRows();
       for (const table of edgeTables) tables.push(...(await this.#tableDrift(table, content, held)));
-      if (!(await this.#holdsEngines(content))) tables.push('the RTPEngine sets differ');
+      if (!(await this.#engines.hold(content))) tables.push('the RTPEngine sets differ');
       return [...this.#listDrift(content, await this.#list()), ...tables];
     });
   }
@@ -222,26 +227,6 @@ export class EdgeInstance {
     await delay(nextSecondMs);
     await this.#options.writeFiles([content.tableFiles[table]]);
     await this.#tables.reload(table);
-  }
-
-  /** The rtpengine module refuses a reload in its first seconds: the next round tries again. */
-  async #applyEngines(content: EdgeContent): Promise<void> {
-    if (await this.#holdsEngines(content)) return;
-    await this.#options.writeFiles([content.engineFile]);
-    await this.#options.client.request('rtpengine.reload');
-    if (!(await this.#holdsEngines(content))) {
-      throw new HoldfastError(
-        'DISPATCHER_DRIFT',
-        `${this.name} did not take the RTPEngine sets: read back they differ`,
-      );
-    }
-  }
-
-  async #holdsEngines(content: EdgeContent): Promise<boolean> {
-    const shown = enginesReply.safeParse(await this.#options.client.request('rtpengine.show', ['all']));
-    const held = new Set((shown.data ?? []).map(one => `${one.set} ${one.url.replace(/^udp:|:\d+$/g, '')}`));
-    // A set that is no longer named in any table harms nobody: the module keeps it until it restarts.
-    return content.engines.every(engine => held.has(`${engine.set} ${engine.address}`));
   }
 
   /** A reload of a broken file answers "Ok" and the set is gone: so it is read back, and the last good one restored. */

@@ -178,11 +178,17 @@ function engineSlotRows(engines: readonly EngineIncarnation[]): EdgeRows {
   return rows;
 }
 
+export interface EngineSet {
+  readonly set: number;
+  readonly address: string;
+  readonly isUp: boolean;
+}
+
 /** Rows of the rtpengine module's table: every engine of the farm, each in a set of its own. */
-export function engineSets(state: EdgeState): readonly { readonly set: number; readonly address: string }[] {
+export function engineSets(state: EdgeState): readonly EngineSet[] {
   return state.nodes
     .filter(node => node.farm === 'rtpengine')
-    .map(node => ({ set: setNumber(node.name), address: node.address }));
+    .map(node => ({ set: setNumber(node.name), address: node.address, isUp: node.state === 'up' }));
 }
 
 function setNumber(node: string): number {
@@ -218,7 +224,7 @@ export function formatTable(rows: EdgeRows): string {
 }
 
 /** The rtpengine module's table as a db_text file. */
-export function formatEngineSets(sets: ReturnType<typeof engineSets>): string {
+export function formatEngineSets(sets: readonly EngineSet[]): string {
   const lines = sets.map(({ set, address }) => `${set}:${escape(`udp:${address}:${ports.ng}`)}:1:0`);
   return `setid(int) url(string) weight(int) disabled(int)\n${lines.join('\n')}\n`;
 }

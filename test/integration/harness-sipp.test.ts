@@ -37,9 +37,10 @@ describe('SIPp', () => {
     const refused: string[] = [];
     let calls = 0;
     bob.onInvite(async call => {
-      if (calls++ !== 1) return void (await call.answer());
-      refused.push(call.callId);
-      await call.reject(486);
+      if (calls++ === 1) {
+        refused.push(call.callId);
+        await call.reject(486);
+      } else await call.answer();
     });
     const target = { address: bob.address, port: bob.port };
     const uac = await Sipp.uac({ address: subnet.host(201), target, service: 'bob', calls: 3, rate: 20, holdMs: 200 });

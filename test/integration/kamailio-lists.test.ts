@@ -214,6 +214,11 @@ describe('A pinned call', () => {
 });
 
 describe('An engine', () => {
+  async function back(...numbers: readonly string[]): Promise<void> {
+    for (const node of lab.nodes('rtpengine')) if (numbers.includes(String(node.index))) await lab.start(node);
+    await waitFor('every Kamailio to have it', () => lab.apply({}).then(() => true));
+  }
+
   it('that died is replaced by its successor in calls that are up, at the next re-INVITE', async () => {
     const nodes = await lab.openNodes(async call => void call.answer().catch(() => undefined));
     const phone = await lab.open({ host: 200 });
@@ -235,7 +240,7 @@ describe('An engine', () => {
     await inside.audio.hears(440);
     await call.audio.hears(660);
     assert.equal(await call.hangup(), 200);
-    await lab.start(lab.plan.nodes.find(node => node.name === `rtpengine-${dead[2]}`)!);
+    await back(dead[2]!);
   });
 
   it('that has died and is not known dead yet costs new calls some time, not their life', async () => {
@@ -248,6 +253,20 @@ describe('An engine', () => {
       assert.match(call.dialog.routeSet[0]!, /\.e2-1\./);
       assert.equal(await call.hangup(), 200);
     }
-    await lab.start(lab.plan.nodes.find(node => node.name === 'rtpengine-1')!);
+    await back('1');
+  });
+
+  it('that is back has calls at once, though it was left out while it did not answer', async () => {
+    await lab.openNodes(async call => void call.answer().catch(() => undefined));
+    const phone = await lab.open({ host: 200 });
+    for (const { name } of lab.nodes('rtpengine')) await lab.host.kill(name);
+    for (let i = 0; i < 6; i++) {
+      const refused = await phone.invite(target(), { codecs: ['PCMA'] });
+      assert.equal(await refused.rejected(), 503);
+    }
+    await back('1', '2');
+    const calls = await Promise.all(Array.from({ length: 6 }, () => phone.invite(target(), { codecs: ['PCMA'] })));
+    for (const call of calls) await call.answered();
+    for (const call of calls) assert.equal(await call.hangup(), 200);
   });
 });
