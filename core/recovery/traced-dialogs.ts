@@ -32,6 +32,10 @@ export function tracedDialogs(messages: readonly TracedSip[], farm: TracedFarm):
   return dialogs;
 }
 
+/**
+ * Both ways in any case: a copy may be missing in which the far end took its call back from hold, and who holds it still answers
+ * so (RFC 3264 §6.1). With `recvonly` the one would be deaf, though it holds nothing.
+ */
 function rebuild(callId: string, messages: readonly TracedSip[], farm: TracedFarm): Dialog | undefined {
   const ledger = new DialogLedger({ now: () => messages.at(-1)?.atMs ?? 0 });
   const routes = routesOfOurAnswer(messages, farm);
@@ -44,7 +48,8 @@ function rebuild(callId: string, messages: readonly TracedSip[], farm: TracedFar
     const sip = scanSip(Buffer.from(seen));
     if (sip) ledger.take(sip, { fromNode, toNode: fromNode === undefined ? node : undefined, atMs });
   }
-  return ledger.dialog(callId);
+  const dialog = ledger.dialog(callId);
+  return dialog && { ...dialog, localSdp: dialog.localSdp && { ...dialog.localSdp, direction: 'sendrecv' } };
 }
 
 /** RFC 3261 §12.1.1: a response that makes a dialog copies the Record-Route of its request. */

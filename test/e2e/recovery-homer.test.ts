@@ -7,6 +7,7 @@ import { freeSubnet } from '../harness/free-subnet.js';
 import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
+import { waitFor } from '../harness/wait-for.js';
 
 describe('with the ledger switched off and a HOMER 7 that writes late', () => {
   let farm: Farm;
@@ -39,10 +40,8 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
     const pair = await PhonePair.call(farm, alice, bob);
     await pair.holdAndResume();
     for (let i = 0; i < 2; i++) {
-      const { reinvites } = pair;
       pair.calls.forEach(call => call.audio.resetReport());
-      process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
-      await pair.reinvited(reinvites, 20_000);
+      await recovered(pair);
       await pair.soundsAgain();
       t.diagnostic(`silences ${pair.calls.map(call => Math.round(call.audio.report().largestGapMs)).join(', ')} ms`);
     }
@@ -50,4 +49,46 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
     await pair.hangup('callee');
     await farm.idle();
   });
+
+  async function recovered(pair: PhonePair): Promise<void> {
+    const { reinvites } = pair;
+    process.kill(await farm.pid(await pair.node(farm)), 'SIGKILL');
+    await pair.reinvited(reinvites, 20_000);
+  }
+
+  /** All that the callee's dialog has had so far. */
+  async function written({ callee }: PhonePair): Promise<void> {
+    const cseq = callee.dialog.localCseq;
+    const isAck = (raw: string): boolean => raw.startsWith('ACK ') && raw.includes(`CSeq: ${cseq} `);
+    await waitFor('HOMER to have it all', () =>
+      homer.rows.some(({ sid, raw }) => sid === callee.callId && isAck(String(raw))),
+    );
+  }
+
+  test(
+    'a call on hold stays so; one that is resumed, of which nothing is written yet, is resumed',
+    { timeout: 90_000 },
+    async () => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const { callee } = pair;
+      assert.equal((await callee.reinvite({ direction: 'sendonly' })).status, 200);
+      await written(pair);
+      await recovered(pair);
+      assert.equal(callee.media.direction, 'sendonly');
+      await written(pair);
+      homer.writes = false;
+      await waitFor(
+        '200 to the re-INVITE',
+        async () => (await callee.reinvite({ direction: 'sendrecv' })).status === 200,
+        {
+          everyMs: 100,
+        },
+      );
+      await recovered(pair);
+      homer.writes = true;
+      await pair.soundsAgain();
+      await pair.hangup('caller');
+      await farm.idle();
+    },
+  );
 });

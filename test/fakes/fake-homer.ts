@@ -45,6 +45,8 @@ export class FakeHomer implements RunningHomer {
   readonly rows: HomerRow[] = [];
   /** SIP messages that came in, written or not. */
   heard = 0;
+  /** False: what comes in waits, as with a database that is late. */
+  writes = true;
   /** Milliseconds before each answer. */
   delayMs = 0;
   /** Sent instead of the next answers to /call/transaction. */
@@ -110,6 +112,7 @@ export class FakeHomer implements RunningHomer {
   }
 
   #write(): void {
+    if (!this.writes) return;
     this.rows.push(...this.#unwritten);
     this.#unwritten = [];
   }
