@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
-import { hasStreams, type FarmPlan } from './farm/farm-plan.js';
+import type { FarmPlan } from './farm/farm-plan.js';
 import { rehearse } from './recovery/rehearsal.js';
 import { Reloads } from './reload.js';
 import type { Table } from './store/store.js';
@@ -103,9 +103,8 @@ export class Daemon {
     // Not before calls could reach them too: the Kamailios carry both.
     this.#parts.gateways.start();
     await this.#parts.trunkRegistrations.start();
-    this.#parts.trust.start();
-    // Their table is there only where there are connections.
-    if (hasStreams(live.plan)) this.#parts.movedPhones.start();
+    this.#parts.trustedPhones.start();
+    this.#parts.movedPhones.start();
     await this.#parts.bans.start();
     this.#parts.overload.start();
     this.ready = true;
@@ -168,7 +167,7 @@ export class Daemon {
       async () => this.#parts.mediaRecovery.close(),
       async () => this.#parts.bans.close(),
       async () => this.#parts.overload.close(),
-      async () => this.#parts.trust.close(),
+      async () => this.#parts.trustedPhones.close(),
       async () => this.#parts.movedPhones.close(),
       async () => this.#parts.certificates.close(),
       async () => this.#parts.trunkRegistrations.close(),

@@ -4,12 +4,15 @@ import type { Logger } from '../log.js';
 import type { ApplyExtent } from '../ports/edge.js';
 import type { Verdict } from '../sentinel/verdict.js';
 import type { EdgeSync } from './edge-sync.js';
-import type { MovedPhones } from './moved-phones.js';
 import type { NodeStates } from './node-states.js';
+import type { ToldRows } from './told-rows.js';
 
 export interface EdgeKeeperOptions {
   readonly sync: EdgeSync;
-  readonly moved: Pick<MovedPhones, 'tell' | 'knows' | 'forget'>;
+  /** Phones that came back by another connection. */
+  readonly moved: Pick<ToldRows, 'tell' | 'knows' | 'forget'>;
+  /** Addresses of registered phones. One that lacks some may have traffic: it limits them as it does strangers. */
+  readonly trusted: Pick<ToldRows, 'tell' | 'forget'>;
   readonly states: NodeStates;
   readonly log: Logger;
 }
@@ -30,7 +33,10 @@ export class EdgeKeeper {
   /** What the sentinel hears of one that is not dead. */
   heard(name: string, { health, reason }: Verdict): void {
     if (health === 'up') {
-      if (!this.#answering.has(name)) this.#answering.set(name, 0);
+      if (!this.#answering.has(name)) {
+        this.#answering.set(name, 0);
+        void this.#tell('trusted', name);
+      }
       void this.tend();
       return;
     }
@@ -43,6 +49,7 @@ export class EdgeKeeper {
     this.#answering.delete(name);
     this.#options.sync.forget(name);
     this.#options.moved.forget(name);
+    this.#options.trusted.forget(name);
   }
 
   async apply(reason: string, extent: ApplyExtent = 'all'): Promise<void> {
@@ -67,16 +74,16 @@ export class EdgeKeeper {
     if (different.length === 0 && untold.length === 0) return;
     await Promise.all([
       different.length > 0 ? this.apply(`${different.join(', ')} not equal yet`) : undefined,
-      ...untold.map(name => this.#tellMoves(name)),
+      ...untold.map(name => this.#tell('moved', name)),
     ]);
     for (const name of this.#answering.keys()) this.#say(name);
   }
 
-  async #tellMoves(name: string): Promise<void> {
+  async #tell(rows: 'moved' | 'trusted', name: string): Promise<void> {
     try {
-      await this.#options.moved.tell(name);
+      await this.#options[rows].tell(name);
     } catch (error) {
-      this.#options.log.debug({ node: name, error }, `${name} was not told which phones moved: ${messageOf(error)}`);
+      this.#options.log.debug({ node: name, error }, `${name} was not told of all ${rows} phones: ${messageOf(error)}`);
     }
   }
 

@@ -2,10 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Bans } from '../../core/farm/bans.js';
-import { PhoneTrust } from '../../core/farm/phone-trust.js';
 import { silentLogger } from '../../core/log.js';
 import type { EdgeBan } from '../../core/ports/edge.js';
-import type { Binding } from '../../core/registrations/bindings.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 
 const later = Math.floor(Date.now() / 1000) + 600;
@@ -71,27 +69,4 @@ describe('bans', () => {
     await bans.add('192.0.2.9', 'over', -1);
     assert.deepEqual(bans.list(), []);
   });
-});
-
-test('registered phones are told to every Kamailio by the address that they send from, now and then again', async () => {
-  const told: string[] = [];
-  const binding = (contact: string, flow: string | null): Binding => ({ contact, flow }) as Binding;
-  const trust = new PhoneTrust({
-    edge: { trust: async (instance, address) => void told.push(`${instance} ${address}`) },
-    instances: () => ['k1'],
-    bindings: () => [
-      binding('sip:1@10.0.0.5:5060', '192.0.2.5:1024'),
-      binding('sip:2@192.0.2.6', null),
-      binding('sip:3@a.test', null),
-    ],
-  });
-  await trust.tend(1_000_000_000);
-  await trust.tend(1_000_005_000);
-  assert.deepEqual(told, ['k1 192.0.2.5', 'k1 192.0.2.6']);
-  trust.forget('k1');
-  await trust.tend(1_000_010_000);
-  await trust.tend(1_002_000_000);
-  assert.equal(told.length, 6);
-  await trust.tend(1_900_000_000);
-  assert.equal(told.length, 8, 'told anew after it was trusted no more');
 });

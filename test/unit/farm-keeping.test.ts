@@ -204,7 +204,7 @@ describe('the Kamailios behind the VIPs', () => {
       balancer: { apply, fence: async () => undefined, remove: async () => undefined },
     });
     const knowing = new Set<string>();
-    const moved = {
+    const rows = {
       tell: async (instance: string): Promise<void> => {
         if (unreached.has(instance)) throw new Error('no answer');
         knowing.add(instance);
@@ -212,7 +212,7 @@ describe('the Kamailios behind the VIPs', () => {
       knows: (instance: string) => knowing.has(instance),
       forget: (instance: string) => void knowing.delete(instance),
     };
-    const keeper = new EdgeKeeper({ sync, moved, states, log: silentLogger });
+    const keeper = new EdgeKeeper({ sync, moved: rows, trusted: rows, states, log: silentLogger });
     const members = async (): Promise<string> => {
       // The one that runs, and one that knows all that was heard.
       await keeper.tend();

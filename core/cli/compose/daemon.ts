@@ -45,7 +45,7 @@ export function wireDaemon(given: Given, make: Make): void {
         keepAlive: get(tokens.keepAlive),
         bans: get(tokens.bans),
         overload: get(tokens.overload),
-        trust: get(tokens.trust),
+        trustedPhones: get(tokens.trustedPhones),
         movedPhones: get(tokens.movedPhones),
         probe: get(tokens.probe),
         names: get(tokens.names),

@@ -68,7 +68,7 @@ export function wireFarm(given: Given, make: Make): void {
 }
 
 /** Names of the Kamailios that are up now. */
-export function kamailiosUp(get: Get): () => readonly string[] {
+function kamailiosUp(get: Get): () => readonly string[] {
   const states = get(tokens.states);
   return () => states.up('kamailio').map(({ name }) => name);
 }
@@ -90,7 +90,13 @@ function farmKeeper({ live, log }: Given, get: Get): FarmKeeper {
     renderers: get(tokens.renderers),
     states,
     sync,
-    edge: new EdgeKeeper({ sync, moved: get(tokens.movedPhones), states, log }),
+    edge: new EdgeKeeper({
+      sync,
+      moved: get(tokens.movedPhones),
+      trusted: get(tokens.trustedPhones),
+      states,
+      log,
+    }),
     registrars: new RegistrarKeeper({
       host: get(tokens.host),
       renderer: get(tokens.renderers).registrar,

@@ -1,10 +1,9 @@
 // What phones have registered: the bindings, their copies on every registrar, and the ways to phones kept open.
-import { MovedPhones } from '../../farm/moved-phones.js';
-import { PhoneTrust } from '../../farm/phone-trust.js';
+import { hasStreams } from '../../farm/farm-plan.js';
+import { movedPhones, trustedPhones } from '../../farm/phone-rows.js';
 import { Bindings } from '../../registrations/bindings.js';
 import { KeepAlive } from '../../registrations/keep-alive.js';
 import { RegistrarCopies } from '../../registrations/registrar-copies.js';
-import { kamailiosUp } from './farm.js';
 import type { Given, Make } from './graph.js';
 import { tokens } from './tokens.js';
 
@@ -16,18 +15,11 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
     const presumedSeconds = (): number => live.config.registration.defaultSeconds;
     return new RegistrarCopies({ store, bindings, asterisks, subscribers, presumedSeconds, log });
   });
-  make(tokens.trust, get => {
-    const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
-    const trust = new PhoneTrust({ edge, instances: kamailiosUp(get), bindings: () => bindings.list() });
-    // One that was away has nothing of what it was told before.
-    get(tokens.states).onChange('trust in phones', ({ node, to }) => {
-      if (node.farm === 'kamailio' && to !== 'up') trust.forget(node.name);
-    });
-    return trust;
-  });
+  make(tokens.trustedPhones, get => trustedPhones(get(tokens.edge), get(tokens.bindings)));
   make(tokens.movedPhones, get => {
-    const [edge, bindings] = [get(tokens.edge), get(tokens.bindings)];
-    const moved = new MovedPhones({ edge, moves: () => bindings.moves() });
+    const bindings = get(tokens.bindings);
+    // Without connections the Kamailios have no table for them, and a binding of another time may still have one.
+    const moved = movedPhones(get(tokens.edge), () => (hasStreams(live.plan) ? bindings.moves() : []));
     bindings.onMove(() => void moved.tellAll());
     return moved;
   });

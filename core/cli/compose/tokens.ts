@@ -19,9 +19,8 @@ import type { FarmKeeper } from '../../farm/farm-keeper.js';
 import type { FarmName } from '../../farm/farm-plan.js';
 import type { Fences } from '../../farm/fences.js';
 import type { KnownProcesses } from '../../farm/known-processes.js';
-import type { MovedPhones } from '../../farm/moved-phones.js';
 import type { NodeStates } from '../../farm/node-states.js';
-import type { PhoneTrust } from '../../farm/phone-trust.js';
+import type { ToldRows } from '../../farm/told-rows.js';
 import type { ReloadPlanner } from '../../farm/reload-planner.js';
 import type { FlowNotices } from '../../flows/flow-notices.js';
 import type { LocalHost } from '../../host/local-host.js';
@@ -73,8 +72,8 @@ const farm = {
 const registrations = {
   bindings: token<Bindings>('bindings'),
   copies: token<RegistrarCopies>('registrar copies'),
-  trust: token<PhoneTrust>('trust in phones'),
-  movedPhones: token<MovedPhones>('moved phones'),
+  trustedPhones: token<ToldRows>('trusted phones'),
+  movedPhones: token<ToldRows>('moved phones'),
   keepAlive: token<KeepAlive>('keep-alive'),
 };
 

@@ -1,7 +1,8 @@
-// Kamailios hear of a phone that came back by another connection at once, and those that did not answer as soon as they do.
+// Kamailios hear of registered phones: of one that came back by another connection at once, and all of it when they are back.
 import assert from 'node:assert/strict';
-import { beforeEach, describe, it } from 'node:test';
-import { MovedPhones } from '../../core/farm/moved-phones.js';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+import { movedPhones, trustedPhones } from '../../core/farm/phone-rows.js';
+import type { ToldRows } from '../../core/farm/told-rows.js';
 import { silentLogger } from '../../core/log.js';
 import { Bindings, type Binding } from '../../core/registrations/bindings.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
@@ -14,7 +15,7 @@ const binding = (port: number, number: number): Omit<Binding, 'before'> => ({
 
 describe('Moved phones', () => {
   let bindings: Bindings;
-  let moved: MovedPhones;
+  let moved: ToldRows;
   let told: string[];
   /** What is told waits while there is one. */
   let held: Promise<void> | undefined;
@@ -23,16 +24,12 @@ describe('Moved phones', () => {
   beforeEach(async () => {
     [told, held, silent] = [[], undefined, undefined];
     bindings = new Bindings({ store: openMemoryStore(), log: silentLogger });
-    moved = new MovedPhones({
-      edge: {
-        move: async (instance, from, to) => {
-          await held;
-          if (instance === silent) throw new Error('no answer');
-          told.push(`${instance} ${from} ${to}`);
-        },
-      },
-      moves: () => bindings.moves(),
-    });
+    const move = async (instance: string, from: string, to: string): Promise<void> => {
+      await held;
+      if (instance === silent) throw new Error('no answer');
+      told.push(`${instance} ${from} ${to}`);
+    };
+    moved = movedPhones({ move }, () => bindings.moves());
     bindings.onMove(() => void moved.tellAll());
     await Promise.all(['one', 'two'].map(instance => moved.tell(instance)));
   });
@@ -87,5 +84,38 @@ describe('Moved phones', () => {
     await bindings.put(binding(5063, 3));
     await moved.tellAll();
     assert.equal(told.length, 5, 'both former flows at both');
+  });
+});
+
+describe('Registered phones', () => {
+  beforeEach(() => mock.timers.enable({ apis: ['Date'], now: 1_000_000_000 }));
+  afterEach(() => mock.timers.reset());
+
+  it('are told by the address that they send from, now and then again', async () => {
+    const told: string[] = [];
+    const bound = (contact: string, flow: string | null): Binding => ({ contact, flow }) as Binding;
+    const phones = [
+      bound('sip:1@10.0.0.5:5060', '192.0.2.5:1024'),
+      bound('sip:2@192.0.2.6', null),
+      bound('sip:3@a.test', null),
+    ];
+    const trusted = trustedPhones(
+      { trust: async (instance, address) => void told.push(`${instance} ${address}`) },
+      { list: () => phones },
+    );
+    const after = async (seconds: number): Promise<number> => {
+      mock.timers.setTime(Date.now() + seconds * 1000);
+      await trusted.tellAll();
+      return told.length;
+    };
+    await trusted.tell('k1');
+    await after(5);
+    assert.deepEqual(told, ['k1 192.0.2.5', 'k1 192.0.2.6']);
+    assert.equal(await after(1_790), 2);
+    assert.equal(await after(10), 4, 'again before they are trusted no more');
+    trusted.forget('k1');
+    assert.equal(await after(5), 4, 'it is away');
+    await trusted.tell('k1');
+    assert.equal(told.length, 6);
   });
 });
