@@ -1,8 +1,8 @@
 // `holdfast call ACTION ID`: one call, with its legs and the way of every message; its end; music for a party, or another one in its place.
-import { writeFileSync } from 'node:fs';
-import { HoldfastError, messageOf } from '../../errors.js';
+import { HoldfastError } from '../../errors.js';
 import type { ShownCall } from '../../inspect/call-view.js';
 import { writePcap } from '../../trace/pcap.js';
+import { writeCaptureFile } from '../capture-file.js';
 import { formatCall } from '../call-text.js';
 import { exitCodes, usage, type Command, type CommandContext } from '../command.js';
 
@@ -119,12 +119,7 @@ function writeCapture(file: string, { messages }: ShownCall): string {
       remedy: 'keep more of them: trace.rawMegabytes in the config',
     });
   }
-  try {
-    // What people say to each other's phones is nobody's business.
-    writeFileSync(file, writePcap(packets), { mode: 0o600 });
-  } catch (cause) {
-    throw new HoldfastError('HOST_FAILED', `cannot write ${file}: ${messageOf(cause)}`, { cause });
-  }
+  writeCaptureFile(file, writePcap(packets));
   const lost = messages.length - packets.length;
   return `\n${packets.length} messages are in ${file}${lost === 0 ? '' : `; ${lost} are no longer kept whole`}.\n`;
 }
