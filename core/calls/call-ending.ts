@@ -90,12 +90,19 @@ export function refuse(
 export type Why = Pick<CallEnding, 'by' | 'reason'> & { readonly limit?: string; readonly sipStatus?: number };
 
 /** Why a call ends with this leg of its. */
-export function whyEnded(leg: LegRecord, wasUp: boolean, { silent, unseen, lost }: LegEnded): Why {
+export function whyEnded(
+  { rtpTimeouts }: CallRecord,
+  leg: LegRecord,
+  wasUp: boolean,
+  { silent, unseen, lost }: LegEnded,
+): Why {
   const by = leg.direction === 'inbound' ? 'caller' : 'callee';
   if (lost !== undefined) return { by: 'holdfast', reason: `the ${by}'s session was lost: ${lost}` };
   if (silent === true) {
     const limit = leg.held ? 'rtpTimeoutOnHoldSeconds' : 'rtpTimeoutSeconds';
-    return { by: 'holdfast', reason: `no RTP from the ${by} for longer than ${limit}`, limit };
+    const seconds = leg.held ? rtpTimeouts?.onHoldSeconds : rtpTimeouts?.seconds;
+    const most = seconds === undefined ? `longer than ${limit} allows` : `${seconds} s, the most that ${limit} allows`;
+    return { by: 'holdfast', reason: `no RTP from the ${by} for ${most}`, limit };
   }
   const when = unseen === true ? ' while the daemon did not see it' : '';
   return { by, reason: `${by} ${wasUp ? 'hung up' : 'cancelled'}${when}` };

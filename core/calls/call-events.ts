@@ -30,7 +30,7 @@ export type CallEvent =
       readonly headers?: readonly HeaderField[];
       /** Whom a 3xx named. */
       readonly contacts?: readonly string[];
-      /** Its Asterisk has ended it, as no RTP came from its phone. */
+      /** Its Asterisk has ended it, as no RTP came from its phone for as long as the call's `rtpTimeouts` say. */
       readonly silent?: boolean;
       /** It was found gone when the daemon came back, or looked. */
       readonly unseen?: boolean;

@@ -92,6 +92,8 @@ export interface RejectAnswer {
   readonly reason: string;
   /** When the caller may try again (RFC 3261 §20.33), as 503 says that it may. */
   readonly retryAfterSeconds?: number;
+  /** What refuses, for the log and the call record. */
+  readonly routeName?: string;
 }
 
 /** Run these steps. */
@@ -252,7 +254,7 @@ export interface CallDetailRecord {
   readonly source: CallSource;
   readonly callerNumber: string;
   readonly dialled: string;
-  /** What routed it; null where nothing did. */
+  /** What routed or refused it; null where nothing did. */
   readonly route: string | null;
   /** URI of the target that answered. */
   readonly answeredBy: string | null;

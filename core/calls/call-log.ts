@@ -14,8 +14,8 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
       `${leg.direction} leg ${leg.peer} is ${leg.state}`,
     );
   }
-  if (event.type === 'routed' && !call.ending) {
-    log.info({ route: call.routeName }, `routed by ${call.routeName ?? '?'}`);
+  if (event.type === 'routed' && call.routeName !== null) {
+    log.info({ route: call.routeName }, `${call.ending ? 'refused' : 'routed'} by ${call.routeName}`);
   }
   if (event.type === 'referred' || event.type === 'transferred') logTransfer(log, before, call, event);
   const { run } = call;

@@ -147,7 +147,8 @@ function routed(call: CallRecord, answer: Routed | undefined, usualSeconds: numb
 
 function rejected(call: CallRecord, answer: RejectAnswer | Refusal, nowMs: number): Transition {
   const limit = 'limit' in answer ? answer.limit : null;
-  return refuse(call, answer.reject, answer.reason, nowMs, limit, retryAfter(answer));
+  const by = { ...call, routeName: answer.routeName ?? null };
+  return refuse(by, answer.reject, answer.reason, nowMs, limit, retryAfter(answer));
 }
 
 /** What becomes of the caller's leg is news to the flow that runs for them. */
@@ -268,7 +269,7 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
     endHeaders: wasUp || leg.sipStatus !== null ? [] : headers,
   });
   if (event.cancelled === true && leg.direction === 'inbound' && leg.recovering === null && call.answeredMs !== null)
-    return neverAnswered(gone, { ...whyEnded(leg, false, event), sipStatus: status }, nowMs);
+    return neverAnswered(gone, { ...whyEnded(call, leg, false, event), sipStatus: status }, nowMs);
   if (call.ending) return finishIfEmpty(gone);
   if (event.unanswered === true) {
     const reason = 'its node died before an answer had reached the caller';
@@ -281,7 +282,7 @@ function legEnded(call: CallRecord, event: LegEnded, around: Around): Transition
     if (leg.direction === 'outbound' && leg.peer !== echoPeer && wantsCallerBack(gone, around))
       return backToFlow(gone, around);
     const silent = wasUp && event.givenUp === true ? silence(leg, nowMs) : undefined;
-    const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(leg, wasUp, event);
+    const why = silent ? ({ by: 'holdfast', reason: silent.reason } as const) : whyEnded(call, leg, wasUp, event);
     return end(gone, why, nowMs, notBeforeMs, silent?.headers ?? headers);
   }
   // It was hung up, for another one has taken its place; one that answered as we gave it up has left nobody.

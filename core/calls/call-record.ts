@@ -146,6 +146,8 @@ export const callRecordSchema = z.object({
   deadline: z.object({ atMs: z.number(), limit: z.string(), seconds: z.number() }).nullable().default(null),
   /** How long it may last once it is answered; 0: for ever. */
   maxCallSeconds: z.number().default(0),
+  /** After how many seconds its phones count as silent: the config's when it began, which its Asterisk goes by whatever a reload says; null: of an earlier version. */
+  rtpTimeouts: z.object({ seconds: z.number(), onHoldSeconds: z.number() }).nullable().default(null),
   routeName: z.string().nullable(),
   /** What the route said; of a named flow what it has done so far of connecting and joining. */
   flow: flowSchema,

@@ -14,7 +14,11 @@ export function newCallRecord(
   node: string,
   channelId: string,
   startedMs: number,
-  { maxSetupSeconds: seconds }: Pick<Limits, 'maxSetupSeconds'>,
+  {
+    maxSetupSeconds: seconds,
+    rtpTimeoutSeconds,
+    rtpTimeoutOnHoldSeconds,
+  }: Pick<Limits, 'maxSetupSeconds' | 'rtpTimeoutSeconds' | 'rtpTimeoutOnHoldSeconds'>,
 ): CallRecord {
   return {
     id: facts.id,
@@ -31,6 +35,7 @@ export function newCallRecord(
     answeredMs: null,
     deadline: seconds === 0 ? null : { atMs: startedMs + seconds * 1000, limit: 'maxSetupSeconds', seconds },
     maxCallSeconds: 0,
+    rtpTimeouts: { seconds: rtpTimeoutSeconds, onHoldSeconds: rtpTimeoutOnHoldSeconds },
     routeName: null,
     flow: [],
     run: null,

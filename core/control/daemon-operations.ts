@@ -12,6 +12,7 @@ import type { Overload } from '../overload/overload.js';
 import type { EdgeFarm } from '../ports/edge.js';
 import type { NodeHost } from '../ports/node-host.js';
 import type { CallInspector } from '../inspect/call-inspector.js';
+import { shownLegState } from '../inspect/call-view.js';
 import type { Recoveries } from '../recovery/recoveries.js';
 import type { RecoveryRecord } from '../recovery/recovery-record.js';
 import type { Bindings } from '../registrations/bindings.js';
@@ -182,7 +183,7 @@ function calls({ engine, conferences, sipCallIdOf }: DaemonOperationsOptions): C
       callId: leg.sipCallId ?? sipCallIdOf(leg.id) ?? '',
       direction: leg.direction,
       node: leg.node,
-      state: leg.state,
+      state: shownLegState(leg),
       peer: leg.peer,
       onHold: conferences.isOnHold(call.id, leg.id),
     })),

@@ -5,7 +5,7 @@ import { legFacts } from '../calls/cdr-of.js';
 import { searchRecords, type WrittenRecord } from '../cdr/cdr-search.js';
 import { HoldfastError } from '../errors.js';
 import type { WholeTraceMessage } from '../trace/trace-message.js';
-import type { FoundCall, ShownCall } from './call-view.js';
+import { shownLegState, type FoundCall, type ShownCall } from './call-view.js';
 
 export interface CallInspectorOptions {
   readonly calls: () => readonly CallRecord[];
@@ -120,7 +120,7 @@ export class CallInspector {
     return call.legs.map(leg => ({
       ...legFacts(leg),
       sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
-      state: leg.state,
+      state: shownLegState(leg),
       onHold: this.#options.isOnHold(call.id, leg.id),
     }));
   }

@@ -1,5 +1,6 @@
 // What an operator is shown of one call: up, over, or only seen on the wire.
 import { z } from 'zod';
+import type { DialogState, LegRecord } from '../calls/call-record.js';
 import { wholeTraceMessageSchema } from '../trace/trace-message.js';
 
 const list = <T extends z.ZodType>(element: T) => z.array(element).readonly();
@@ -8,6 +9,14 @@ const instant = z.string().nullable();
 /** `ended`: from its record. `wire`: only SIP messages are known, as of an INVITE that the edge refused. */
 const state = z.enum(['trying', 'proceeding', 'early', 'confirmed', 'terminated', 'ended', 'wire']);
 export type ShownState = z.output<typeof state>;
+
+/**
+ * A leg's state as whoever looks at its phone would name it. In the record a caller's leg stays `trying` while the callee rings: it has no
+ * dialog of its own that would ring, and its time tells that it was sent a 180.
+ */
+export function shownLegState({ direction, state, times }: LegRecord): DialogState {
+  return direction === 'inbound' && state === 'trying' && times.ringingMs !== null ? 'proceeding' : state;
+}
 
 export const foundCallSchema = z.object({
   /** Null for what is known from the wire only. */

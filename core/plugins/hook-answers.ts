@@ -60,6 +60,7 @@ const route = z.union([
     reject: z.int().min(400).max(699),
     reason: z.string(),
     retryAfterSeconds: z.int().min(0).max(86_400).optional(),
+    routeName: z.string().optional(),
   }),
   z.strictObject({ flow: z.array(flowStep).min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),
   z.strictObject({ flowName: z.string().min(1), routeName: z.string(), maxCallSeconds: callSeconds.optional() }),

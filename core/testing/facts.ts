@@ -1,5 +1,6 @@
 // Facts about calls for plugin tests: each whole, with what matters to the test put in.
 import { advance, type CallEvent } from '../calls/call-machine.js';
+import { noLimits } from '../calls/limits.js';
 import { newCallRecord } from '../calls/new-call.js';
 import { cdrOf } from '../calls/cdr-of.js';
 import type { CallDetailRecord, ConferenceFacts, IncomingCall, LostCall, OutgoingLeg } from '../plugin-api.js';
@@ -42,7 +43,7 @@ export function callDetailRecord(part: Partial<CallDetailRecord> = {}): CallDeta
   ];
   const call = life.reduce(
     (record, [atMs, event]) => advance(record, event, startedMs + atMs).call,
-    newCallRecord(incomingCall(), 'call-1', 'caller', startedMs, { maxSetupSeconds: 0 }),
+    newCallRecord(incomingCall(), 'call-1', 'caller', startedMs, noLimits),
   );
   return { ...cdrOf(call), ...part };
 }

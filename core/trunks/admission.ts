@@ -67,12 +67,13 @@ export class Admission {
       this.#held.begin(call.id, call.source);
       return written;
     }
+    const { routeName } = answer;
     const refused = this.#refusesSource(call);
-    if (refused) return refused;
+    if (refused) return { ...refused, routeName };
     const refusals: Refusal[] = [];
     const flow = written.flow.flatMap(step => this.#allowedStep(call, step, refusals));
     const [first] = refusals;
-    if (first !== undefined && flow.length === 0) return first;
+    if (first !== undefined && flow.length === 0) return { ...first, routeName };
     this.#takeRate(call.source, 'from');
     this.#held.begin(call.id, call.source);
     return { ...written, flow };
@@ -154,7 +155,7 @@ export class Admission {
   #admitFlow(call: IncomingCall, answer: NamedFlowAnswer): NamedFlowAnswer | Refusal {
     if (!this.#isEmergency(call, [])) {
       const refused = this.#refusesSource(call);
-      if (refused) return refused;
+      if (refused) return { ...refused, routeName: answer.routeName };
       this.#takeRate(call.source, 'from');
     }
     this.#held.begin(call.id, call.source);

@@ -60,7 +60,8 @@ function mayUse({ source }: IncomingCall, { from }: RouteConfig): boolean {
 }
 
 function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: RoutingFacts): RouteAnswer {
-  if (config.reject !== undefined) return { reject: config.reject, reason: config.reason ?? `route ${name}` };
+  if (config.reject !== undefined)
+    return { reject: config.reject, reason: config.reason ?? `route ${name}`, routeName: name };
   const { maxCallSeconds } = config;
   const route = { routeName: name, ...(maxCallSeconds === undefined ? {} : { maxCallSeconds }) };
   if (config.echo === true) return { flow: [{ action: 'echo' }], ...route };
@@ -75,7 +76,7 @@ function answer(call: IncomingCall, { name, config }: CompiledRoute, facts: Rout
     facts,
   );
   // RFC 3261 §21.4.18: the callee is known, and cannot be reached now.
-  if (flow.length === 0) return { reject: 480, reason: `route ${name}: ${whyNobody(config)}` };
+  if (flow.length === 0) return { reject: 480, reason: `route ${name}: ${whyNobody(config)}`, routeName: name };
   return { ...route, flow };
 }
 

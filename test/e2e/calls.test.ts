@@ -16,6 +16,8 @@ interface Cdr {
   readonly sipCallIds: readonly string[];
   readonly outcome: string;
   readonly sipStatus: number;
+  readonly route: string | null;
+  readonly reason: string;
 }
 
 /** examples/local.yaml with routes for failover (71xxx), forking (72xxx), impatience (73xxx), a refusal (74xxx) and a challenge (75xxx). */
@@ -94,6 +96,8 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       assert.equal(await lost.rejected(), 404);
       const refused = await alice.invite(farm.uri('74001'));
       assert.equal(await refused.rejected(), 603);
+      const { route, reason } = await cdrOf(refused.callId);
+      assert.deepEqual([route, reason], ['74xxx', 'test']);
     });
 
     test('a callee who does not answer in time is cancelled, and the caller hears 480', async () => {

@@ -5,6 +5,7 @@ import { advance, type CallEvent } from '../../core/calls/call-machine.js';
 import type { Routed } from '../../core/calls/call-events.js';
 import type { ConnectTarget, FlowAnswer, IncomingCall } from '../../core/calls/call-facts.js';
 import { incomingCall as factsOf, type CallRecord } from '../../core/calls/call-record.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { incomingCall } from '../../core/testing/facts.js';
 import { Admission, type AdmissionRules } from '../../core/trunks/admission.js';
@@ -40,7 +41,7 @@ beforeEach(() => {
 
 function arrive(id: string, part: Partial<IncomingCall> = {}): IncomingCall {
   const call = incomingCall({ id, ...part });
-  calls.set(id, newCallRecord(call, 'call-1', `caller of ${id}`, 0, { maxSetupSeconds: 0 }));
+  calls.set(id, newCallRecord(call, 'call-1', `caller of ${id}`, 0, noLimits));
   return call;
 }
 
@@ -152,7 +153,7 @@ describe('calls per second', () => {
       assert.equal(through(), 2);
       const refused = admission.admit(arrive('x'), connect(trunk('carrier', '7')));
       assert.deepEqual(refused, {
-        ...{ reject: 503, retryAfterSeconds: 1, limit: 'callsPerSecond' },
+        ...{ reject: 503, retryAfterSeconds: 1, limit: 'callsPerSecond', routeName: 'r' },
         reason: 'trunk lab has its 2 calls per second',
       });
     } finally {
@@ -246,7 +247,7 @@ describe('a named flow', () => {
     assert.deepEqual(admission.admit(arrive('1'), named), named);
     const refusal = admission.admit(arrive('2'), named);
     assert.ok(refusal && 'reject' in refusal);
-    assert.equal(refusal.reject, 503);
+    assert.deepEqual([refusal.reject, refusal.routeName], [503, 'r']);
   });
 
   test('connects only to whom its caller may call: no flow is a way around what is barred', () => {

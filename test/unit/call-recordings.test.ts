@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { advance, type CallEvent } from '../../core/calls/call-machine.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { StasisArrivals } from '../../core/calls/stasis-arrivals.js';
 import { HoldfastError } from '../../core/errors.js';
@@ -18,7 +19,7 @@ const wish = { sides: 'both', maxSeconds: null, webhook: null } as const;
 
 /** A call of two that are connected, after these events. */
 function connected(...events: readonly CallEvent[]): CallRecord {
-  const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+  const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, noLimits);
   const flow = [{ action: 'connect', targets: [{ uri: 'sip:a@b' }], strategy: 'in-order' }] as const;
   const begun: readonly CallEvent[] = [
     { type: 'routed', answer: { flow, routeName: 'r' } },

@@ -11,6 +11,7 @@ import { cdrOf } from '../../core/calls/cdr-of.js';
 import { askTransfer } from '../../core/calls/transfer-question.js';
 import type { CallWorld } from '../../core/calls/call-world.js';
 import { LiveCall } from '../../core/calls/live-call.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import type { Dialog } from '../../core/ledger/dialog.js';
 import { callEvents } from '../../core/events/event-facts.js';
@@ -46,7 +47,7 @@ const incoming = newCallRecord(
   'call-1',
   'caller',
   1_000,
-  { maxSetupSeconds: 240 },
+  { ...noLimits, maxSetupSeconds: 240, rtpTimeoutSeconds: 300, rtpTimeoutOnHoldSeconds: 3_600 },
 );
 
 /** Writes down what it is asked for. */
@@ -494,9 +495,10 @@ describe('several targets', () => {
 describe('routes', () => {
   test('no answer is 404, a rejection its own status, a failed plugin 500', () => {
     assert.deepEqual(play({ type: 'routed', answer: undefined }).actions[0], { do: 'reject', sipStatus: 404 });
-    const rejected = play({ type: 'routed', answer: { reject: 603, reason: 'no' } });
+    const rejected = play({ type: 'routed', answer: { reject: 603, reason: 'no', routeName: 'premium' } });
     assert.deepEqual(rejected.actions[0], { do: 'reject', sipStatus: 603 });
     assert.equal(rejected.call.ending?.outcome, 'rejected');
+    assert.equal(cdrOf(rejected.call).route, 'premium');
     assert.deepEqual(play({ type: 'routeFailed', reason: 'late' }).actions[0], { do: 'reject', sipStatus: 500 });
   });
 
@@ -560,9 +562,13 @@ describe('the limits of a call', () => {
     const silent: CallEvent = { ...ended('c1-1'), silent: true };
     const over = play(limited(), answered('c1-1'), silent).call.ending;
     assert.deepEqual([over?.by, over?.limit], ['holdfast', 'rtpTimeoutSeconds']);
-    assert.match(over?.reason ?? '', /no RTP from the callee/);
+    assert.equal(over?.reason, 'no RTP from the callee for 300 s, the most that rtpTimeoutSeconds allows');
     const hold: CallEvent = { type: 'legHeld', leg: 'c1-1', held: true };
     assert.equal(play(limited(), answered('c1-1'), hold, silent).call.ending?.limit, 'rtpTimeoutOnHoldSeconds');
+    assert.match(
+      play(limited(), answered('c1-1'), hold, silent).call.ending?.reason ?? '',
+      /for 3600 s, the most that rtpTimeoutOnHoldSeconds allows$/,
+    );
     const resumed: CallEvent = { ...hold, held: false };
     assert.equal(play(limited(), answered('c1-1'), hold, resumed, silent).call.ending?.limit, 'rtpTimeoutSeconds');
   });

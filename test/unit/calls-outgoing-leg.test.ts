@@ -4,13 +4,14 @@ import { describe, test } from 'node:test';
 import type { ConnectStep } from '../../core/calls/call-facts.js';
 import { advance } from '../../core/calls/call-machine.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { legVariables, outgoingLeg } from '../../core/calls/outgoing-leg.js';
 import { incomingCall } from '../../core/testing/facts.js';
 
 const headers = { 'x-account': ['42'], 'x-b': ['b'] };
 const facts = incomingCall({ id: 'c1', callerNumber: '100', callerName: 'Ann', headers });
-const incoming = newCallRecord(facts, 'call-1', 'caller', 1_000, { maxSetupSeconds: 240 });
+const incoming = newCallRecord(facts, 'call-1', 'caller', 1_000, { ...noLimits, maxSetupSeconds: 240 });
 
 function dialled(step: Partial<ConnectStep>): CallRecord {
   const targets = [{ uri: 'sip:1@b.test', trunk: 'lab', headers: { set: { 'X-Account': 'target' } } }];

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { callRecordSchema } from '../../core/calls/call-record.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { DialogBook, type LedgerThread } from '../../core/ledger/dialog-book.js';
 import type { Dialog, DialogFacts } from '../../core/ledger/dialog.js';
@@ -14,7 +15,7 @@ import { waitFor } from '../harness/wait-for.js';
 const { sipCallId: callId } = incomingCall();
 
 function answered(): ReturnType<typeof newCallRecord> {
-  const call = newCallRecord(incomingCall(), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+  const call = newCallRecord(incomingCall(), 'call-1', 'caller', 0, noLimits);
   return callRecordSchema.parse({ ...call, legs: call.legs.map(leg => ({ ...leg, state: 'confirmed' })) });
 }
 

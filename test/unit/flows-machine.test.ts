@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { advance, type CallAction, type CallEvent } from '../../core/calls/call-machine.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import { resumeActions } from '../../core/calls/call-resume.js';
 import type { ConnectWish } from '../../core/calls/connect-steps.js';
@@ -28,7 +29,7 @@ class FlowCall {
   constructor(flow: readonly unknown[]) {
     const { entries, problems, issues } = checkFlow(flow, { actions });
     assert.deepEqual([problems, issues], [[], []]);
-    this.call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', this.nowMs, { maxSetupSeconds: 0 });
+    this.call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', this.nowMs, noLimits);
     this.tell({ type: 'routed', answer: { flow: [], run: newFlowRun('test', entries), routeName: 'r' } });
   }
 
@@ -666,7 +667,7 @@ describe('an action of a stranger', () => {
   const flow = (turn: () => unknown): { readonly call: CallRecord; readonly last: readonly CallAction[] } => {
     const action = { name: 'strange', summary: '', step: z.strictObject({}), begin: turn } as unknown as FlowAction;
     const entries = [{ action: 'strange' }];
-    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, noLimits);
     const routed = { flow: [], run: newFlowRun('test', entries), routeName: 'r' };
     const next = advance(call, { type: 'routed', answer: routed }, 0, {
       actions: flowActions(noServices, [action]),
@@ -708,7 +709,7 @@ describe('an action of a stranger', () => {
       named: () => new Map(),
       soundUri: String,
     });
-    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+    const call = newCallRecord(incomingCall({ id: 'c1' }), 'call-1', 'caller', 0, noLimits);
     const run = { ...newFlowRun('test', [{ action: 'strange' }]), asking: 1 };
     assert.deepEqual(await flows.ask({ ...call, run }, 1), { type: 'askFailed', asking: 1, reason: 'oops' });
   });

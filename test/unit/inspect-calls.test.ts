@@ -171,9 +171,9 @@ const traces = new Map<string, WholeTraceMessage[]>([
   ],
 ]);
 
-function inspector(): CallInspector {
+function inspector(call = liveCall): CallInspector {
   return new CallInspector({
-    calls: () => [liveCall],
+    calls: () => [call],
     sipCallIdOf: legId => (legId === 'live1-1' ? 'callee-id' : undefined),
     isOnHold: () => false,
     conference: id => ({ id, room: null, node: 'call-1' }),
@@ -220,6 +220,18 @@ describe('calls', () => {
       inspector().show('nobody', false),
       (error: unknown) => HoldfastError.is(error, 'CALL_NOT_FOUND') && (error.remedy ?? '').includes('holdfast find'),
     );
+  });
+
+  test('whose callee rings ring at their caller too', async () => {
+    const [caller, callee] = liveCall.legs;
+    assert.ok(caller && callee);
+    const legStates = async (ringingMs: number | null): Promise<string[]> => {
+      const leg = { ...caller, state: 'trying', times: { ...caller.times, answeredMs: null, ringingMs } } as const;
+      const { legs } = await inspector({ ...liveCall, legs: [leg, callee] }).show('live1', false);
+      return legs.map(({ state }) => state);
+    };
+    assert.deepEqual(await legStates(2_000), ['proceeding', 'confirmed']);
+    assert.deepEqual(await legStates(null), ['trying', 'confirmed']);
   });
 
   test('are shown with facts, legs and the ladder of both legs', async () => {

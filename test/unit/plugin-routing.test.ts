@@ -101,7 +101,7 @@ describe('a call', () => {
       flow: [{ action: 'conference_join', room: '9002' }],
       routeName: '9xxx',
     });
-    assert.deepEqual(route(routes, '1'), { reject: 404, reason: 'no' });
+    assert.deepEqual(route(routes, '1'), { reject: 404, reason: 'no', routeName: '.' });
     assert.equal(route(routes.slice(0, 2), '1'), undefined);
   });
 

@@ -1,6 +1,7 @@
 // Which of a dead node's calls are recovered first: by the policy of the plugin, emergency calls before all others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
 import { silentLogger } from '../../core/log.js';
@@ -20,7 +21,7 @@ function call(id: string, dialled: string, target = dialled, trunk = 'lab'): Cal
   const facts = incomingCall({ id, dialled, source: { kind: 'trunk', trunk } });
   const connect = { action: 'connect', strategy: 'in-order' } as const;
   const targets = [{ uri: `sip:${target}@192.0.2.1`, trunk: 'carrier' }];
-  return { ...newCallRecord(facts, 'call-1', id, 0, { maxSetupSeconds: 0 }), flow: [{ ...connect, targets }] };
+  return { ...newCallRecord(facts, 'call-1', id, 0, noLimits), flow: [{ ...connect, targets }] };
 }
 
 /** The order in which a node is given these calls, which it gets one at a time. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ConnectTarget } from '../../core/calls/call-facts.js';
 import { advance, type CallEvent, type Transition } from '../../core/calls/call-machine.js';
+import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import type { TrunkConfig } from '../../core/config/holdfast-config.js';
 import { silentLogger } from '../../core/log.js';
@@ -123,7 +124,7 @@ describe('gateways', () => {
 describe('after a failure', () => {
   const target = (host: string, number = '7', trunk = 't'): ConnectTarget => ({ uri: `sip:${number}@${host}`, trunk });
   const play = (targets: readonly ConnectTarget[], ...events: readonly CallEvent[]): Transition => {
-    const call = newCallRecord(incomingCall({ id: 'c' }), 'call-1', 'caller', 0, { maxSetupSeconds: 0 });
+    const call = newCallRecord(incomingCall({ id: 'c' }), 'call-1', 'caller', 0, noLimits);
     const flow = [{ action: 'connect', strategy: 'in-order', targets }] as const;
     const routed: CallEvent = { type: 'routed', answer: { flow, routeName: 'r' } };
     return [routed, ...events].reduce<Transition>(({ call }, event) => advance(call, event, 1), { call, actions: [] });
