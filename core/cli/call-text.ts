@@ -6,24 +6,36 @@ import { drawLadder, type Lane, type Rung } from './ladder.js';
 import { styleState, type Style } from './style.js';
 import { formatTable, printable } from './table.js';
 
-export function formatFound(calls: readonly FoundCall[], style: Style): string {
+const roomyColumns = 120;
+
+export function formatFound(calls: readonly FoundCall[], style: Style, columns?: number): string {
   if (calls.length === 0) return 'No call found.\n';
   const rows = calls.map(({ id, state, startedAt, callerNumber, dialled, outcome, sipStatus, sipCallIds }) => [
     id ?? '(no call)',
     styleState(style, state),
-    clock(startedAt),
+    secondsOf(startedAt, columns),
     callerNumber === '' ? null : callerNumber,
     dialled === '' ? null : dialled,
     [outcome, sipStatus].filter(part => part !== null).join(' ') || null,
-    sipCallIds.join(' '),
+    id === null ? { whole: sipCallIds.join(' ') } : sipCallIds.join(' '),
   ]);
-  return formatTable(['CALL', 'STATE', 'STARTED (UTC)', 'FROM', 'TO', 'OUTCOME', 'CALL-IDS'], rows);
+  return formatTable(['CALL', 'STATE', 'STARTED (UTC)', 'FROM', 'TO', 'OUTCOME', 'CALL-IDS'], rows, {
+    columns,
+    shortens: ['CALL-IDS', 'TO', 'FROM'],
+    omits: ['CALL-IDS'],
+  });
 }
 
 export function formatCall(call: ShownCall, style: Style, columns?: number): string {
-  return [heading(call, style), legTable(call, style), messages(call, style, columns)]
+  return [heading(call, style), legTable(call, style, columns), messages(call, style, columns)]
     .filter(part => part !== '')
     .join('\n');
+}
+
+/** Milliseconds are for `call show` where there is little room. */
+function secondsOf(at: string | null, columns = Infinity): string | null {
+  const text = clock(at);
+  return columns < roomyColumns ? (text?.slice(0, -4) ?? null) : text;
 }
 
 /** `2026-01-31 10:20:30.123` */
@@ -74,7 +86,7 @@ function since(from: string | null, to: string | null): string | null {
 }
 
 /** Times in seconds since the call began. */
-function legTable({ legs, startedAt }: ShownCall, style: Style): string {
+function legTable({ legs, startedAt }: ShownCall, style: Style, columns?: number): string {
   if (legs.length === 0) return '';
   const rows = legs.map(leg => [
     leg.direction,
@@ -89,7 +101,7 @@ function legTable({ legs, startedAt }: ShownCall, style: Style): string {
     leg.sipCallId,
   ]);
   const headings = ['LEG', 'PEER', 'NODE', 'STATE', 'STATUS', 'BEGAN', 'RANG', 'ANSWERED', 'ENDED', 'CALL-ID'];
-  return formatTable(headings, rows);
+  return formatTable(headings, rows, { columns, shortens: ['CALL-ID', 'PEER'], omits: ['CALL-ID'] });
 }
 
 function messages(call: ShownCall, style: Style, columns?: number): string {

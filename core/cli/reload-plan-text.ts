@@ -15,14 +15,14 @@ const words: Readonly<Record<Need, string>> = {
   'full-restart': 'full restart',
 };
 
-export function formatReloadPlan(plan: ReloadPlanReport, style: Style): string {
+export function formatReloadPlan(plan: ReloadPlanReport, style: Style, columns?: number): string {
   if (plan.changes.length === 0 && plan.nodes.length === 0) return `What runs is what ${plan.config} says.\n`;
   const parts = plan.changes.map(({ part, needs }) => [part, inWords(needs)]);
   const nodes = plan.nodes.map(({ node, needs, files }) => [node, inWords(needs), shortList(files)]);
   return [
-    parts.length === 0 ? '' : formatTable(['PART', 'NEEDS'], parts),
+    parts.length === 0 ? '' : formatTable(['PART', 'NEEDS'], parts, { columns, wraps: true }),
     parts.length === 0 || nodes.length === 0 ? '' : '\n',
-    nodes.length === 0 ? '' : formatTable(['NODE', 'NEEDS', 'FILES'], nodes),
+    nodes.length === 0 ? '' : formatTable(['NODE', 'NEEDS', 'FILES'], nodes, { columns, wraps: true }),
     `\n${whatToDo(plan, style).join('\n')}\n`,
   ].join('');
 }

@@ -2,12 +2,12 @@
 import type { RoomStatus } from '../control/views.js';
 import { formatTable } from './table.js';
 
-export function formatRooms(rooms: readonly RoomStatus[]): string {
+export function formatRooms(rooms: readonly RoomStatus[], columns?: number): string {
   if (rooms.length === 0) return 'No rooms.\n';
-  return rooms.map(formatRoom).join('\n');
+  return rooms.map(room => formatRoom(room, columns)).join('\n');
 }
 
-function formatRoom({ room, node, locked, waiting, recording, participants }: RoomStatus): string {
+function formatRoom({ room, node, locked, waiting, recording, participants }: RoomStatus, columns?: number): string {
   const count = participants.length === 1 ? '1 participant' : `${participants.length} participants`;
   const more = [
     ...(locked ? ['locked'] : []),
@@ -20,5 +20,11 @@ function formatRoom({ room, node, locked, waiting, recording, participants }: Ro
     [...(muted ? ['muted'] : []), ...(deaf ? ['deaf'] : []), ...(speaking ? ['speaking'] : [])].join(', '),
     joinedAt.slice(11, 19),
   ]);
-  return head + formatTable(['PARTICIPANT', 'NUMBER', 'NAME', 'ROLE', 'SOUND', 'SINCE (UTC)'], rows);
+  return (
+    head +
+    formatTable(['PARTICIPANT', 'NUMBER', 'NAME', 'ROLE', 'SOUND', 'SINCE (UTC)'], rows, {
+      columns,
+      shortens: ['NAME', 'PARTICIPANT', 'NUMBER'],
+    })
+  );
 }

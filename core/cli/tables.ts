@@ -15,7 +15,7 @@ import type {
 import { styleState, type Style } from './style.js';
 import { formatTable, type Cell } from './table.js';
 
-export function formatNodes(nodes: readonly NodeStatus[], style: Style): string {
+export function formatNodes(nodes: readonly NodeStatus[], style: Style, columns?: number): string {
   const rows = nodes.map(node => [
     node.name,
     styleState(style, node.state),
@@ -26,10 +26,13 @@ export function formatNodes(nodes: readonly NodeStatus[], style: Style): string 
     node.reason ?? '',
   ]);
   const why = nodes.some(({ reason }) => reason !== undefined && reason !== '');
-  return formatTable(['NODE', 'STATE', 'PID', 'ADDRESS', 'OUTSIDE', 'CALLS', ...(why ? ['WHY'] : [])], rows);
+  return formatTable(['NODE', 'STATE', 'PID', 'ADDRESS', 'OUTSIDE', 'CALLS', ...(why ? ['WHY'] : [])], rows, {
+    columns,
+    wraps: why,
+  });
 }
 
-export function formatStatus(status: FarmStatus, style: Style): string {
+export function formatStatus(status: FarmStatus, style: Style, columns?: number): string {
   const ready = status.ready ? style('green', 'ready') : style('yellow', 'not ready');
   return [
     `The farm on ${status.subnet} is ${ready}. Active calls: ${status.calls.active}.\n`,
@@ -37,11 +40,11 @@ export function formatStatus(status: FarmStatus, style: Style): string {
     `Daemon: process ${status.daemon.pid}, config ${status.daemon.configPath}.\n`,
     ...status.faults.map(fault => `${style('red', 'fault')}: ${fault}\n`),
     '\n',
-    formatNodes(status.nodes, style),
+    formatNodes(status.nodes, style, columns),
   ].join('');
 }
 
-export function formatCalls(calls: readonly CallStatus[], style: Style): string {
+export function formatCalls(calls: readonly CallStatus[], style: Style, columns?: number): string {
   if (calls.length === 0) return 'No calls.\n';
   const rows = calls.flatMap(call =>
     call.legs.map((leg, i) => [
@@ -54,19 +57,27 @@ export function formatCalls(calls: readonly CallStatus[], style: Style): string 
       leg.callId,
     ]),
   );
-  return formatTable(['CALL', 'STATE', 'LEG', 'NODE', 'LEG STATE', 'PEER', 'CALL-ID'], rows);
+  return formatTable(['CALL', 'STATE', 'LEG', 'NODE', 'LEG STATE', 'PEER', 'CALL-ID'], rows, {
+    columns,
+    shortens: ['CALL-ID', 'PEER'],
+    omits: ['CALL-ID'],
+  });
 }
 
-export function formatConferences(conferences: readonly ConferenceStatus[]): string {
+export function formatConferences(conferences: readonly ConferenceStatus[], columns?: number): string {
   if (conferences.length === 0) return 'No conferences.\n';
   const rows = conferences.map(({ id, room, node, participants }) => [id, room, node, participants.length]);
-  return formatTable(['CONFERENCE', 'ROOM', 'NODE', 'PARTICIPANTS'], rows);
+  return formatTable(['CONFERENCE', 'ROOM', 'NODE', 'PARTICIPANTS'], rows, { columns, shortens: ['ROOM'] });
 }
 
-export function formatRegistrations(registrations: readonly RegistrationStatus[]): string {
+export function formatRegistrations(registrations: readonly RegistrationStatus[], columns?: number): string {
   if (registrations.length === 0) return 'No registrations.\n';
   const rows = registrations.map(r => [...[r.subscriber, r.contact, wayOf(r), r.expiresSeconds, r.node, r.userAgent]]);
-  return formatTable(['SUBSCRIBER', 'CONTACT', 'REACHED BY', 'EXPIRES (s)', 'NODE', 'PHONE'], rows);
+  return formatTable(['SUBSCRIBER', 'CONTACT', 'REACHED BY', 'EXPIRES (s)', 'NODE', 'PHONE'], rows, {
+    columns,
+    shortens: ['PHONE', 'CONTACT', 'REACHED BY'],
+    omits: ['PHONE'],
+  });
 }
 
 /** Where its Contact is not enough. */
@@ -75,7 +86,7 @@ function wayOf({ behindNat, connection }: RegistrationStatus): string | undefine
   return `${connection.transport} ${connection.address} at ${connection.edge}`;
 }
 
-export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): string {
+export function formatTrunks(trunks: readonly TrunkStatus[], style: Style, columns?: number): string {
   if (trunks.length === 0) return 'No trunks.\n';
   const rows = trunks.flatMap(({ trunk, calls, callsAtOnce, registration, gateways }): Cell[][] => {
     const own = [trunk, calls.from, calls.to, callsAtOnce, registration && registrationText(registration)];
@@ -91,7 +102,11 @@ export function formatTrunks(trunks: readonly TrunkStatus[], style: Style): stri
     return lines.map((line, i) => [...(i === 0 ? own : ['', null, null, null, null]), ...line]);
   });
   const headings = ['TRUNK', 'CALLS FROM', 'CALLS TO', 'AT MOST', 'REGISTERED'];
-  return formatTable([...headings, 'GATEWAY', 'AT', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'], rows);
+  return formatTable([...headings, 'GATEWAY', 'AT', 'PRIORITY', 'WEIGHT', 'STATE', 'OPTIONS'], rows, {
+    columns,
+    shortens: ['AT', 'REGISTERED', 'GATEWAY'],
+    omits: ['WEIGHT', 'PRIORITY', 'AT', 'AT MOST'],
+  });
 }
 
 function registrationText({ state, until, error }: NonNullable<TrunkStatus['registration']>): string {
@@ -99,28 +114,29 @@ function registrationText({ state, until, error }: NonNullable<TrunkStatus['regi
   return error === null ? words : `${words}: ${error}`;
 }
 
-export function formatBans(bans: readonly BanStatus[]): string {
+export function formatBans(bans: readonly BanStatus[], columns?: number): string {
   if (bans.length === 0) return 'Nobody is banned.\n';
   return formatTable(
     ['SOURCE', 'UNTIL', 'WHY'],
     bans.map(({ source, until, reason }) => [source, until, reason]),
+    { columns, wraps: true },
   );
 }
 
-export function formatRecoveries(recoveries: readonly RecoveryStatus[]): string {
+export function formatRecoveries(recoveries: readonly RecoveryStatus[], columns?: number): string {
   if (recoveries.length === 0) return 'No recoveries.\n';
   const rows = recoveries.map(({ node, epoch, detectedMs, sessions, lastUpMs }) => [
     ...[node, epoch, detectedMs],
     ...[sessions.found, sessions.recovered, sessions.ended, sessions.failed, lastUpMs],
   ]);
   const headings = ['NODE', 'EPOCH', 'DETECTED (ms)', 'FOUND', 'RECOVERED', 'ENDED', 'FAILED', 'LAST UP (ms)'];
-  return formatTable(headings, rows);
+  return formatTable(headings, rows, { columns, shortens: ['EPOCH'], omits: ['EPOCH'] });
 }
 
-export function formatRecoveryPlan({ node, sessions }: RecoveryPlan): string {
+export function formatRecoveryPlan({ node, sessions }: RecoveryPlan, columns?: number): string {
   if (sessions.length === 0) return `${node} carries no session.\n`;
   const rows = sessions.map(({ callId, action, target, reason }) => [action, target, callId, reason]);
-  return formatTable(['WOULD', 'TO', 'CALL-ID', 'WHY'], rows);
+  return formatTable(['WOULD', 'TO', 'CALL-ID', 'WHY'], rows, { columns, shortens: ['CALL-ID'], wraps: true });
 }
 
 export function formatDispatcherList(reports: ResultOf<'dispatcherList'>): string {
@@ -155,13 +171,13 @@ export function formatDispatcherDiff(reports: ResultOf<'dispatcherDiff'>, style:
     .join('');
 }
 
-export function formatDispatcherReload(reports: ResultOf<'dispatcherReload'>, style: Style): string {
+export function formatDispatcherReload(reports: ResultOf<'dispatcherReload'>, style: Style, columns?: number): string {
   const rows = reports.map(({ instance, equal, error }) => [
     instance,
     equal ? style('green', 'reloaded, read back equal') : style('red', 'not equal'),
     error,
   ]);
-  return formatTable(['INSTANCE', 'RESULT', 'ERROR'], rows);
+  return formatTable(['INSTANCE', 'RESULT', 'ERROR'], rows, { columns, wraps: true });
 }
 
 /** The timeline of `demo recovery`, ms after the kill, and the silence that each phone heard. */

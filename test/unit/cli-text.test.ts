@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { formatLogLine } from '../../core/cli/log-follower.js';
 import { terminalStyle } from '../../core/cli/style.js';
 import { suggest } from '../../core/cli/suggest.js';
-import { formatTable } from '../../core/cli/table.js';
+import { formatTable, type Cell } from '../../core/cli/table.js';
 
 const plain = terminalStyle(false);
 
@@ -32,6 +32,54 @@ describe('formatTable', () => {
     ).split('\n');
     assert.equal(first, `${colour('green', 'up')}    x`);
     assert.equal(second, 'dead  x');
+  });
+});
+
+describe('a table on a terminal', () => {
+  const headings = ['CALL', 'PEER', 'CALL-ID'];
+  const rows = [
+    ['1m85e2qacqcfkeb09', 'sip:70001@192.0.2.8:5060', 'e806b2b89e6c@192.0.2.7'],
+    ['', '1001', 'short'],
+  ];
+  const fit = { shortens: ['CALL-ID', 'PEER'], omits: ['CALL-ID'] };
+  const at = (columns: number | undefined, given: readonly (readonly Cell[])[] = rows): string[] =>
+    formatTable(headings, given, { ...fit, columns }).split('\n');
+
+  it('is as it is where it fits, or where there is none', () => {
+    const whole = at(undefined);
+    assert.equal(whole[1], '1m85e2qacqcfkeb09  sip:70001@192.0.2.8:5060  e806b2b89e6c@192.0.2.7');
+    assert.deepEqual(at(67), whole);
+  });
+
+  it('shortens what matters least first, a URI without its scheme, and leaves it out at last', () => {
+    assert.equal(at(60)[1], '1m85e2qacqcfkeb09  sip:70001@192.0.2.8:5060  e806b2b89e6c@1…');
+    assert.equal(at(49)[1], '1m85e2qacqcfkeb09  70001@192.0.2.8:5060  e806b2b…');
+    assert.equal(at(40)[1], '1m85e2qacqcfkeb09  70001@192.…  e806b2b…');
+    assert.deepEqual(at(30), [
+      'CALL               PEER',
+      '1m85e2qacqcfkeb09  70001@192.…',
+      '                   1001',
+      '',
+    ]);
+    for (let columns = 27; columns < 70; columns++)
+      assert.ok(
+        at(columns).every(line => line.length <= columns),
+        `${columns}`,
+      );
+  });
+
+  it('never cuts what alone says what a row is about', () => {
+    const [, known, unknown] = at(40, [...rows.slice(0, 1), ['(no call)', null, { whole: 'a-call-id@192.0.2.99' }]]);
+    assert.equal(known, '1m85e2qacqcfkeb09  70001@192.…  e806b2b…');
+    assert.equal(unknown, '(no call)          -            a-call-id@192.0.2.99');
+  });
+
+  it('goes on in the next line with words, below where they began', () => {
+    const table = formatTable(['NODE', 'WHY'], [['call-1', 'it does not answer, and its stream is silent']], {
+      columns: 32,
+      wraps: true,
+    });
+    assert.equal(table, 'NODE    WHY\ncall-1  it does not answer, and\n        its stream is silent\n');
   });
 });
 

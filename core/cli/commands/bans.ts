@@ -27,7 +27,7 @@ export const bansCommand: Command = {
 
 async function list(context: CommandContext): Promise<number> {
   const bans = await context.ask('bans', {});
-  context.show(bans, () => formatBans(bans));
+  context.show(bans, () => formatBans(bans, context.io.columns));
   return exitCodes.done;
 }
 

@@ -8,7 +8,7 @@ export const callsCommand: Command = {
   examples: ['holdfast calls', 'holdfast calls --json'],
   async run(_args, context) {
     const result = await context.ask('calls', {});
-    context.show(result, () => formatCalls(result, context.style));
+    context.show(result, () => formatCalls(result, context.style, context.io.columns));
     return exitCodes.done;
   },
 };

@@ -84,7 +84,7 @@ function isRoomAction(action: string): action is RoomAction {
 
 async function list(room: string | undefined, context: CommandContext): Promise<number> {
   const rooms = await context.ask('rooms', room === undefined ? {} : { room });
-  context.show(rooms, () => formatRooms(rooms));
+  context.show(rooms, () => formatRooms(rooms, context.io.columns));
   return exitCodes.done;
 }
 

@@ -8,7 +8,7 @@ export const conferencesCommand: Command = {
   examples: ['holdfast conferences', 'holdfast conferences --json'],
   async run(_args, context) {
     const result = await context.ask('conferences', {});
-    context.show(result, () => formatConferences(result));
+    context.show(result, () => formatConferences(result, context.io.columns));
     return exitCodes.done;
   },
 };

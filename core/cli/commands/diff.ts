@@ -20,7 +20,7 @@ export const diffCommand: Command = {
   async run([argument], context) {
     const path = argument ?? context.text('config');
     const plan = await context.ask('diff', path === undefined ? {} : { config: resolve(path) });
-    context.show(plan, () => formatReloadPlan(plan, context.style));
+    context.show(plan, () => formatReloadPlan(plan, context.style, context.io.columns));
     if (plan.changes.length === 0 && plan.nodes.length === 0) return exitCodes.done;
     return beyondReload.some(need => plan.needs.includes(need)) ? differs.byRestart : differs.byReload;
   },

@@ -32,6 +32,6 @@ async function diff(context: CommandContext): Promise<number> {
 
 async function reload(context: CommandContext): Promise<number> {
   const reports = await context.ask('dispatcherReload', {});
-  context.show(reports, () => formatDispatcherReload(reports, context.style));
+  context.show(reports, () => formatDispatcherReload(reports, context.style, context.io.columns));
   return reports.every(({ equal }) => equal) ? exitCodes.done : exitCodes.failed;
 }

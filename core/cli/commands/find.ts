@@ -10,7 +10,7 @@ export const findCommand: Command = {
   async run([text = ''], context) {
     if (text.trim() === '') throw usage('find needs a text', 'for example: holdfast find 70001');
     const calls = await context.ask('find', { text, most: context.count('most', 20, 200) });
-    context.show(calls, () => formatFound(calls, context.style));
+    context.show(calls, () => formatFound(calls, context.style, context.io.columns));
     return calls.length > 0 ? exitCodes.done : exitCodes.failed;
   },
 };

@@ -8,7 +8,7 @@ export const nodesCommand: Command = {
   examples: ['holdfast nodes', 'holdfast nodes --json'],
   async run(_args, context) {
     const result = await context.ask('nodes', {});
-    context.show(result, () => formatNodes(result, context.style));
+    context.show(result, () => formatNodes(result, context.style, context.io.columns));
     return exitCodes.done;
   },
 };

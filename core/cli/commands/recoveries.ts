@@ -8,7 +8,7 @@ export const recoveriesCommand: Command = {
   examples: ['holdfast recoveries', 'holdfast recoveries --json'],
   async run(_args, context) {
     const result = await context.ask('recoveries', {});
-    context.show(result, () => formatRecoveries(result));
+    context.show(result, () => formatRecoveries(result, context.io.columns));
     return exitCodes.done;
   },
 };

@@ -9,7 +9,7 @@ export const recoveryCommand: Command = {
   examples: ['holdfast recovery plan call-1'],
   async run([, node = ''], context) {
     const plan = await context.ask('recoveryPlan', { node });
-    context.show(plan, () => formatRecoveryPlan(plan));
+    context.show(plan, () => formatRecoveryPlan(plan, context.io.columns));
     return exitCodes.done;
   },
 };

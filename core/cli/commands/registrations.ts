@@ -8,7 +8,7 @@ export const registrationsCommand: Command = {
   examples: ['holdfast registrations', 'holdfast registrations --json'],
   async run(_args, context) {
     const result = await context.ask('registrations', {});
-    context.show(result, () => formatRegistrations(result));
+    context.show(result, () => formatRegistrations(result, context.io.columns));
     return exitCodes.done;
   },
 };

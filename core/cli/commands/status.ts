@@ -8,7 +8,7 @@ export const statusCommand: Command = {
   examples: ['holdfast status', 'holdfast status --json'],
   async run(_args, context) {
     const result = await context.ask('status', {});
-    context.show(result, () => formatStatus(result, context.style));
+    context.show(result, () => formatStatus(result, context.style, context.io.columns));
     return exitCodes.done;
   },
 };

@@ -8,7 +8,7 @@ export const trunksCommand: Command = {
   examples: ['holdfast trunks', 'holdfast trunks --json'],
   async run(_args, context) {
     const result = await context.ask('trunks', {});
-    context.show(result, () => formatTrunks(result, context.style));
+    context.show(result, () => formatTrunks(result, context.style, context.io.columns));
     return exitCodes.done;
   },
 };

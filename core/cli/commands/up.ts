@@ -59,7 +59,7 @@ async function showAlready(
   stateFolder: string,
   context: CommandContext,
 ): Promise<void> {
-  context.show(status, () => `It is up already.\n${formatStatus(status, context.style)}`);
+  context.show(status, () => `It is up already.\n${formatStatus(status, context.style, context.io.columns)}`);
   const used = (await readSupervisorNote(stateFolder))?.configPath;
   if (used !== undefined && used !== path) {
     context.io.err(`${context.style('yellow', 'warning')}: it runs on ${used}, not on ${path}\n`);
@@ -76,7 +76,7 @@ function showReady(status: FarmStatus, { edge }: ConfigSummary, context: Command
   const own = (command: string): string => ownCommand(command, status.subnet);
   context.show(status, () =>
     [
-      `\n${formatStatus(status, context.style)}\n`,
+      `\n${formatStatus(status, context.style, context.io.columns)}\n`,
       `Place a first call:  ${context.style('bold', own('demo call'))}\n`,
       `or let a SIP phone on this machine call ${context.style('bold', `sip:9001@${edge}`)}, the echo test.\n`,
       `See the calls with "${own('calls')}", end the farm with "${own('down')}".\n`,
