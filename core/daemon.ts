@@ -5,7 +5,7 @@ import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
 import type { FarmPlan } from './farm/farm-plan.js';
 import { rehearse } from './recovery/rehearsal.js';
-import { Reloads } from './reload.js';
+import { Reloads, type Untaken } from './reload.js';
 import type { Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
 import type { Trace } from './trace/trace.js';
@@ -132,6 +132,11 @@ export class Daemon {
   /** Takes the config file anew; calls in progress keep what they got. Gives what changed, in words. */
   reload(progress: (line: string) => void): Promise<readonly string[]> {
     return this.#reloads.run(progress);
+  }
+
+  /** What is not as the config says: a reload could not do it, or it fails since. */
+  get untaken(): readonly Untaken[] {
+    return this.#reloads.untaken;
   }
 
   /** Ends calls' intake, servers and balancer: nothing of the farm is left. */

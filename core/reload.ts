@@ -20,6 +20,18 @@ export interface ReloadsOptions {
 
 type Progress = (line: string) => void;
 
+/** Something that is not as the config says, and the part of the config that says so. */
+export interface Untaken {
+  readonly part: string;
+  /** In words, with what to do. */
+  readonly trouble: string;
+}
+
+/** Those that the config file still asks for: a part that is changed in it is another question. */
+export function stillAsked(untaken: readonly Untaken[], changes: readonly ChangedPart[]): readonly Untaken[] {
+  return untaken.filter(one => !changes.some(({ part }) => part === one.part || part.startsWith(`${one.part}.`)));
+}
+
 /** One thing that is made to match the config. A text that it gives is what is wrong, which its part has logged and goes on trying. */
 type Step = () => unknown;
 type NamedStep = readonly [name: string, step: Step];
@@ -27,6 +39,8 @@ type NamedStep = readonly [name: string, step: Step];
 export class Reloads {
   readonly #options: ReloadsOptions;
   #last: Promise<unknown> = Promise.resolve();
+  /** What the last one could not do, and nobody tries again. */
+  #failed: readonly Untaken[] = [];
 
   constructor(options: ReloadsOptions) {
     this.#options = options;
@@ -45,6 +59,19 @@ export class Reloads {
   /** Resolves when those that were asked for are over. */
   async idle(): Promise<void> {
     await this.#last;
+  }
+
+  /** What is not as the config says now: what its part goes on trying, as long as that fails, and what else the last reload could not do. */
+  get untaken(): readonly Untaken[] {
+    const { metrics, cdr, keeper, certificates } = this.#options.parts;
+    const tried: readonly (readonly [part: string, trouble: string | undefined])[] = [
+      ['cdr.file', cdr.fileTrouble],
+      ['metrics', metrics.trouble],
+      ...keeper.unstarted.map(({ farm, trouble }) => [`farm.${farm}`, trouble] as const),
+      ['endpoints', keeper.endpoints.trouble],
+      ['edge.tls', certificates.trouble],
+    ];
+    return [...tried.flatMap(([part, trouble]) => (trouble === undefined ? [] : [{ part, trouble }])), ...this.#failed];
   }
 
   async #run(progress: Progress): Promise<readonly string[]> {
@@ -77,15 +104,18 @@ export class Reloads {
   /** All of it, whatever fails of it: what one part cannot do must not leave the others with an older config. */
   async #take(steps: readonly NamedStep[]): Promise<readonly string[]> {
     const troubles: string[] = [];
+    const failed: Untaken[] = [];
     for (const [name, step] of steps) {
       try {
         const trouble = await step();
         if (typeof trouble === 'string') troubles.push(trouble);
       } catch (error) {
         this.#options.parts.log.error({ error }, `the reload failed at ${name}: ${messageOf(error)}`);
+        failed.push({ part: name, trouble: `${name}: ${messageOf(error)}` });
         troubles.push(`${name}: ${messageOf(error)}`);
       }
     }
+    this.#failed = failed;
     return troubles;
   }
 

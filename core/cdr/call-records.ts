@@ -64,6 +64,11 @@ export class CallRecords {
     return this.#webhook.counters;
   }
 
+  /** Why the file cannot be written now; records wait in the store. */
+  get fileTrouble(): string | undefined {
+    return this.#writer.trouble;
+  }
+
   /** Other destinations (reload). Gives why the file cannot be written. */
   async redirect({ file, webhook }: RecordDestinations): Promise<string | undefined> {
     this.#hook = webhook;

@@ -49,7 +49,10 @@ export class CdrWriter {
     this.#loop = new OutboxLoop({
       work: () => this.#work(),
       failed: (error, waitMs) => this.#failed(error, waitMs),
-      recovered: () => log.info({ file: this.#file.path }, 'call records are being written again'),
+      recovered: () => {
+        this.#trouble = undefined;
+        log.info({ file: this.#file.path }, 'call records are being written again');
+      },
       retryMs,
       gatherMs,
     });
@@ -61,6 +64,11 @@ export class CdrWriter {
       if (value !== undefined) this.#loop.wake();
     });
     await this.#loop.run();
+  }
+
+  /** Why the file cannot be written now. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** Goes on in another file (reload); what waits is written to this one, if that can be done now. Gives why the new one cannot be written. */

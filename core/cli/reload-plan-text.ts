@@ -2,7 +2,7 @@
 import type { Need } from '../config/changed-parts.js';
 import type { ReloadPlanReport } from '../control/views.js';
 import type { Style } from './style.js';
-import { formatTable } from './table.js';
+import { formatTable, printable } from './table.js';
 
 const words: Readonly<Record<Need, string>> = {
   'list-reload': 'list reload',
@@ -16,7 +16,9 @@ const words: Readonly<Record<Need, string>> = {
 };
 
 export function formatReloadPlan(plan: ReloadPlanReport, style: Style, columns?: number): string {
-  if (plan.changes.length === 0 && plan.nodes.length === 0) return `What runs is what ${plan.config} says.\n`;
+  const untaken = untakenText(plan, style);
+  if (plan.changes.length === 0 && plan.nodes.length === 0)
+    return untaken === '' ? `What runs is what ${plan.config} says.\n` : untaken;
   const parts = plan.changes.map(({ part, needs }) => [part, inWords(needs)]);
   const nodes = plan.nodes.map(({ node, needs, files }) => [node, inWords(needs), shortList(files)]);
   return [
@@ -24,7 +26,15 @@ export function formatReloadPlan(plan: ReloadPlanReport, style: Style, columns?:
     parts.length === 0 || nodes.length === 0 ? '' : '\n',
     nodes.length === 0 ? '' : formatTable(['NODE', 'NEEDS', 'FILES'], nodes, { columns, wraps: true }),
     `\n${whatToDo(plan, style).join('\n')}\n`,
+    untaken === '' ? '' : `\n${untaken}`,
   ].join('');
+}
+
+function untakenText({ untaken }: ReloadPlanReport, style: Style): string {
+  if (untaken.length === 0) return '';
+  const lines = untaken.map(trouble => `  ${printable(trouble)}\n`).join('');
+  const remedy = `Mend what is named, or the config; ${style('bold', 'holdfast reload')} tries it at once.`;
+  return `${style('red', 'Not as the config says')}:\n${lines}${remedy}\n`;
 }
 
 function inWords(needs: readonly Need[]): string {

@@ -29,7 +29,7 @@ export const status = z.object({
   daemon: z.object({ pid: z.number().int(), configPath: z.string(), startedAt: z.string() }),
   /** `IP:port` of the VIPs. */
   edge: z.object({ public: z.string(), private: z.string() }),
-  /** What of the config is wrong since the start, and stands as it was when it was right. */
+  /** What of the config is wrong since the start, and stands as it was when it was right; and what is not as the config says. */
   faults: list(z.string()).default([]),
   nodes: list(nodeStatus),
   calls: z.object({ active: z.number().int() }),
@@ -239,6 +239,8 @@ export const reloadPlan = z.object({
   ),
   /** Of all of it, mildest first. */
   needs: list(need),
+  /** What is not as the config says though the daemon has taken it, in words, where this file still asks for it. */
+  untaken: list(z.string()).default([]),
 });
 
 export type FarmStatus = z.output<typeof status>;

@@ -56,6 +56,11 @@ export class CertificateKeeper {
     throw new HoldfastError('HOST_FAILED', 'there is no certificate yet: TLS was not on when the daemon started');
   }
 
+  /** Why what the files hold is not what phones are shown. */
+  get trouble(): string | undefined {
+    return this.#lastSaid === '' ? undefined : this.#lastSaid;
+  }
+
   /** Throws CONFIG_INVALID where this config names other files than the running one, and they do not work. */
   async tryOut(next: HoldfastConfig): Promise<void> {
     const [now, then] = [this.#options.config().edge.certificate, next.edge.certificate];

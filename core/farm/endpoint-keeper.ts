@@ -16,8 +16,8 @@ export interface EndpointKeeperOptions {
 
 export class EndpointKeeper {
   readonly #options: EndpointKeeperOptions;
-  /** Those that did not take theirs. */
-  readonly #owing = new Set<string>();
+  /** Those that did not take theirs, and why. */
+  readonly #owing = new Map<string, string>();
 
   constructor(options: EndpointKeeperOptions) {
     this.#options = options;
@@ -40,16 +40,24 @@ export class EndpointKeeper {
         await this.#provision(node);
         if (owed) log.info({ node: node.name }, `${node.name} has taken its new endpoints`);
       } catch (error) {
-        this.#owing.add(node.name);
-        failed.push(`${node.name} did not take its new endpoints: ${messageOf(error)}`);
-        log.warn({ node: node.name, error }, failed.at(-1) ?? '');
+        const trouble = `${node.name} did not take its new endpoints: ${messageOf(error)}`;
+        this.#owing.set(node.name, trouble);
+        failed.push(trouble);
+        log.warn({ node: node.name, error }, trouble);
       }
     }
     return failed.length === 0 ? undefined : failed.join('; ');
   }
 
+  /** Who has not taken its endpoints yet, and why. */
+  get trouble(): string | undefined {
+    return this.#owing.size === 0 ? undefined : [...this.#owing.values()].join('; ');
+  }
+
   /** Called every few seconds. */
   async settle(nodes: readonly FarmNode[]): Promise<void> {
+    const there = new Set(nodes.map(({ name }) => name));
+    for (const name of this.#owing.keys()) if (!there.has(name)) this.#owing.delete(name);
     await this.provision(
       nodes.filter(({ name }) => this.#owing.has(name)),
       'all',

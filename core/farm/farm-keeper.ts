@@ -59,6 +59,8 @@ interface Kept {
   readonly node: FarmNode;
   starts: number;
   startedMs: number;
+  /** Why its last start failed. */
+  trouble: string | undefined;
   /** The process that was declared dead. */
   deadPid: number;
   /** While it leaves; another one each time, as it may be taken back and leave again. */
@@ -138,16 +140,18 @@ export class FarmKeeper {
    * not start, which are tried again like one that died.
    */
   async reshape(plan: FarmPlan, progress: (line: string) => void): Promise<string | undefined> {
-    const failed: string[] = [];
-    for (const node of plan.nodes) {
-      try {
-        await this.#add(node, progress);
-      } catch (error) {
-        failed.push(`${node.name} did not start: ${messageOf(error)}`);
-      }
-    }
+    // One that fails is in `unstarted`.
+    for (const node of plan.nodes) await this.#add(node, progress).catch(() => undefined);
     this.#retireOthers(plan, progress);
-    return failed.length === 0 ? undefined : failed.join('; ');
+    const failed = this.unstarted;
+    return failed.length === 0 ? undefined : failed.map(({ trouble }) => trouble).join('; ');
+  }
+
+  /** Nodes of the plan that could not be started, and are tried again. */
+  get unstarted(): readonly { readonly farm: FarmName; readonly trouble: string }[] {
+    return [...this.#kept.values()].flatMap(({ node: { farm }, trouble, leave }) =>
+      trouble === undefined || leave ? [] : [{ farm, trouble }],
+    );
   }
 
   async #add(node: FarmNode, progress: (line: string) => void): Promise<void> {
@@ -169,6 +173,7 @@ export class FarmKeeper {
     const kept = this.#kept.get(name);
     this.#options.log.error({ node: name, error }, `${name} not started: ${messageOf(error)}`);
     if (kept) {
+      kept.trouble = `${name} did not start: ${messageOf(error)}`;
       kept.starts += 1;
       this.#restart(kept);
     }
@@ -233,7 +238,7 @@ export class FarmKeeper {
   }
 
   #keep(node: FarmNode): void {
-    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, deadPid: 0, leave: undefined });
+    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, trouble: undefined, deadPid: 0, leave: undefined });
     this.#options.states.add(node);
   }
 
@@ -246,6 +251,7 @@ export class FarmKeeper {
       await host.start(node.name, renderers[node.farm].setup(node, host.folder(node.name)));
       kept.starts += 1;
     }
+    kept.trouble = undefined;
     kept.startedMs = Date.now();
     const process = host.process(node.name);
     // One that has ended meanwhile is started again.
@@ -330,10 +336,9 @@ export class FarmKeeper {
       .then(() => {
         if (this.#closed || kept.leave || this.#options.host.process(kept.node.name)) return;
         this.#ensureStarted(kept.node).catch((error: unknown) => {
-          this.#options.log.error(
-            { node: kept.node.name, error },
-            `${kept.node.name} not restarted: ${messageOf(error)}`,
-          );
+          const { name } = kept.node;
+          kept.trouble = `${name} did not start: ${messageOf(error)}`;
+          this.#options.log.error({ node: name, error }, `${name} not restarted: ${messageOf(error)}`);
           kept.starts += 1;
           this.#restart(kept);
         });

@@ -25,9 +25,15 @@ export class MetricsServer {
   #server: Server | undefined;
   #retry: NodeJS.Timeout | undefined;
   #collecting: Promise<string> | undefined;
+  #trouble: string | undefined;
 
   constructor(options: MetricsServerOptions) {
     this.#options = options;
+  }
+
+  /** Why nobody can ask now, though somebody may. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** Serves there from now on, and nowhere else; undefined: not at all. Gives why it cannot yet. */
@@ -41,6 +47,7 @@ export class MetricsServer {
   async close(): Promise<void> {
     clearTimeout(this.#retry);
     this.#listen = undefined;
+    this.#trouble = undefined;
     const server = this.#server;
     this.#server = undefined;
     this.#options.serving(false);
@@ -68,19 +75,20 @@ export class MetricsServer {
       });
       if (path !== undefined) chmodSync(path, 0o660);
       this.#server = server;
+      this.#trouble = undefined;
       serving(true);
       log.info({ metrics: place }, `metrics are served at ${place}`);
       return undefined;
     } catch (error) {
       server.close();
       const remedy = 'end what has this address, or change metrics.listen';
-      const trouble = `metrics cannot be served at ${place}: ${messageOf(error)}; ${remedy}`;
-      log.error({ metrics: place, error, retryMs }, trouble);
+      this.#trouble = `metrics cannot be served at ${place}: ${messageOf(error)}; ${remedy}`;
+      log.error({ metrics: place, error, retryMs }, this.#trouble);
       this.#retry = setTimeout(() => {
         if (this.#listen === listen) void this.#open(listen);
       }, retryMs);
       this.#retry.unref();
-      return trouble;
+      return this.#trouble;
     }
   }
 

@@ -53,6 +53,11 @@ export class Metrics {
     return this.#server.serve(listen);
   }
 
+  /** Why they are not served now, though the config says so. */
+  get trouble(): string | undefined {
+    return this.#server.trouble;
+  }
+
   async collect(): Promise<readonly Metric[]> {
     const farm = await this.#farm.metrics();
     return [...this.calls.metrics(this.#options.calls()), ...farm, this.#commits.metric(), ...this.#process.metrics()];

@@ -133,7 +133,10 @@ describe('an edge that changes', () => {
         assert.equal(stderr, '');
         return { code, plan: JSON.parse(stdout) as ReloadPlanReport };
       };
-      assert.deepEqual(await diff(), { code: 0, plan: { config: configFile, changes: [], nodes: [], needs: [] } });
+      assert.deepEqual(await diff(), {
+        code: 0,
+        plan: { config: configFile, changes: [], nodes: [], needs: [], untaken: [] },
+      });
 
       // What `render` writes with the farm's key and place is what its servers were started with.
       const out = join(state, 'rendered');

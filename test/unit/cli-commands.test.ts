@@ -176,13 +176,15 @@ const operations: Operations = {
       new HoldfastError('CONFIG_INVALID', 'x.yaml:3:5: unknown key "trunk"', { remedy: 'did you mean trunks?' }),
     ),
   diff: async ({ config = '/etc/holdfast.yaml' }) => {
-    if (config.endsWith('same.yaml')) return { config, changes: [], nodes: [], needs: [] };
+    const same = { config, changes: [], nodes: [], needs: [], untaken: [] };
+    if (config.endsWith('same.yaml')) return same;
+    if (config.endsWith('untaken.yaml')) return { ...same, untaken: ['metrics cannot be served at http://x'] };
     const list = { part: 'trunks.lab.sources', needs: ['list-reload' as const] };
     const tables = { node: 'kamailio-1', needs: list.needs, files: [{ path: 'tables/sources', need: list.needs[0]! }] };
-    if (config.endsWith('list.yaml')) return { config, changes: [list], nodes: [tables], needs: list.needs };
+    if (config.endsWith('list.yaml')) return { ...same, changes: [list], nodes: [tables], needs: list.needs };
     const homer = { part: 'farm.homer', needs: ['rolling-restart' as const] };
     const cfg = { node: 'kamailio-1', needs: homer.needs, files: [{ path: 'kamailio.cfg', need: homer.needs[0]! }] };
-    return { config, changes: [homer], nodes: [cfg], needs: homer.needs };
+    return { ...same, changes: [homer], nodes: [cfg], needs: homer.needs };
   },
   restart: async ({ node }) => ({ node, state: 'up', calls: 0 }),
   down: async () => ({ ended: [] }),
@@ -367,6 +369,11 @@ describe('the command line', () => {
   it('tells by its exit code whether a reload would change nothing, something, or not all of it', async () => {
     assert.equal(await onFarm('diff same.yaml'), 0);
     assert.match(out, /^What runs is what \/.*same\.yaml says\.\n$/);
+    assert.equal(await onFarm('diff untaken.yaml'), 3);
+    assert.match(
+      out,
+      /^Not as the config says:\n {2}metrics cannot be served at http:\/\/x\n.*holdfast reload tries it/,
+    );
     assert.equal(await onFarm('diff list.yaml'), 3);
     assert.match(out, /trunks\.lab\.sources +list reload\n/);
     assert.match(out, /kamailio-1 +list reload +tables\/sources\n/);

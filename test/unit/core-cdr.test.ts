@@ -11,6 +11,7 @@ import { createLogger, silentLogger } from '../../core/log.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import type { Store } from '../../core/store/store.js';
 import { callDetailRecord as record } from '../harness/call-detail-record.js';
+import { waitFor } from '../harness/wait-for.js';
 
 let folder: string;
 let file: string;
@@ -175,7 +176,10 @@ describe('call records', () => {
       );
     }
     await end('a');
+    assert.match(writer.trouble ?? '', /ENOENT/);
+    await mkdir(join(folder, 'none'));
+    await waitFor('the next try', () => writer.trouble === undefined);
     assert.equal(await writer.moveTo(file), undefined);
-    assert.deepEqual(await written(), ['a']);
+    assert.deepEqual(await written(missing), ['a']);
   });
 });

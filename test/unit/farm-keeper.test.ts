@@ -96,8 +96,10 @@ describe('A farm of another size', () => {
     refused.add('call-3');
     assert.equal(await reshape(planOf(4)), 'call-3 did not start: no memory');
     assert.ok(processes.has('call-4'), 'the others are not kept waiting');
+    assert.equal(await reshape(planOf(4)), 'call-3 did not start: no memory', 'also where it was tried before');
     refused.clear();
     await waitFor('call-3', () => processes.has('call-3'));
+    await waitFor('nothing to tell', () => keeper.unstarted.length === 0);
   });
 
   test('has another process of a server that is wanted again while it ends', async () => {

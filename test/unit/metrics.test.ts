@@ -262,7 +262,9 @@ describe('metrics are served', () => {
         lines.some(line => /cannot be served.*EADDRINUSE.*metrics\.listen/.test(line)),
       );
       assert.match((await own.serve({ host: '127.0.0.1', port })) ?? '', /cannot be served.*EADDRINUSE/);
+      assert.match(own.trouble ?? '', /cannot be served/);
       assert.equal(await own.serve({ socket: 'metrics.sock' }), undefined);
+      assert.equal(own.trouble, undefined);
     } finally {
       await own.close();
       await new Promise(resolve => taken.close(resolve));

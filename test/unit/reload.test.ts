@@ -5,7 +5,7 @@ import { loadConfig } from '../../core/config/load-config.js';
 import type { HoldfastConfig } from '../../core/config/holdfast-config.js';
 import { HoldfastError } from '../../core/errors.js';
 import { silentLogger } from '../../core/log.js';
-import { Reloads, type ReloadsOptions } from '../../core/reload.js';
+import { Reloads, stillAsked, type ReloadsOptions } from '../../core/reload.js';
 
 const configOf = (lines: string): HoldfastConfig =>
   loadConfig('/nowhere/config.yaml', { text: `domain: a.test\nplugins: {}\n${lines}` });
@@ -39,18 +39,24 @@ describe('A reload', () => {
       loadConfig: () => wanted,
       recordsGoTo: () => ({ file: '/cdr' }),
       plugins: { reload: step('plugins') },
-      cdr: { redirect: step('cdr') },
+      cdr: { redirect: step('cdr'), fileTrouble: undefined },
       notices: { redirect: step('webhooks') },
-      metrics: { serve: async () => failing.get('metrics')?.message },
+      metrics: {
+        serve: async () => failing.get('metrics')?.message,
+        get trouble() {
+          return failing.get('metrics')?.message;
+        },
+      },
       setNodes: () => undefined,
       keeper: {
         reshape: step('farm'),
+        unstarted: [],
         endpoints: { provision: (_: unknown, which: string) => step(`endpoints ${which}`)() },
       },
       copies: { forgetStrangers: step('registrations') },
       names: { settle: step('trunks') },
       sync: { apply: step('edge') },
-      certificates: { tryOut: step('check'), look: step('certificate') },
+      certificates: { tryOut: step('check'), look: step('certificate'), trouble: undefined },
     } as unknown as ReloadsOptions['parts'];
     reloads = new Reloads({ parts, isReady: () => ready, allNodes: () => live.plan, setTraceSources: () => undefined });
   });
@@ -81,6 +87,26 @@ describe('A reload', () => {
     }
     failing.clear();
     assert.deepEqual(await run(), []);
+  });
+
+  test('goes on telling what it could not do, until it is done, or is no longer asked for', async () => {
+    failing = new Map([
+      ['trunks', new Error('no memory')],
+      ['metrics', new Error('metrics cannot be served')],
+    ]);
+    await assert.rejects(run, { code: 'RELOAD_INCOMPLETE' });
+    const untaken = [
+      { part: 'metrics', trouble: 'metrics cannot be served' },
+      { part: 'trunks', trouble: 'trunks: no memory' },
+    ];
+    assert.deepEqual(reloads.untaken, untaken);
+    assert.deepEqual(stillAsked(untaken, [{ part: 'metrics', needs: [] }]), untaken.slice(1));
+    assert.deepEqual(stillAsked(untaken, [{ part: 'trunks.lab.gateways', needs: [] }]), untaken.slice(0, 1));
+    failing.delete('metrics');
+    assert.deepEqual(reloads.untaken, untaken.slice(1), 'served meanwhile, without another reload');
+    failing.clear();
+    await run();
+    assert.deepEqual(reloads.untaken, []);
   });
 
   test('that is refused changes nothing, and the next one is not', async () => {

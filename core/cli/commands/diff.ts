@@ -13,7 +13,7 @@ export const diffCommand: Command = {
   usage: 'diff [config]',
   summary: 'Show what a reload would change, and whether it needs lists, endpoints or servers started anew',
   exitCodes: [
-    [differs.byReload, 'a reload would change something'],
+    [differs.byReload, 'a reload would change something, or try again what could not be done'],
     [differs.byRestart, 'something needs a restart'],
   ],
   examples: ['holdfast diff', 'holdfast diff new.yaml', 'holdfast diff --json'],
@@ -21,7 +21,7 @@ export const diffCommand: Command = {
     const path = argument ?? context.text('config');
     const plan = await context.ask('diff', path === undefined ? {} : { config: resolve(path) });
     context.show(plan, () => formatReloadPlan(plan, context.style, context.io.columns));
-    if (plan.changes.length === 0 && plan.nodes.length === 0) return exitCodes.done;
+    if (plan.changes.length === 0 && plan.nodes.length === 0 && plan.untaken.length === 0) return exitCodes.done;
     return beyondReload.some(need => plan.needs.includes(need)) ? differs.byRestart : differs.byReload;
   },
 };

@@ -9,6 +9,7 @@ import { checkAddresses, nodeAddresses, planAddresses } from '../../host/address
 import { fileLimitWarning } from '../../host/file-limit.js';
 import type { LocalHost } from '../../host/local-host.js';
 import { statePaths } from '../../host/state-folder.js';
+import { stillAsked } from '../../reload.js';
 import { traceFarmOf } from '../../trace/trace-farm.js';
 import { Trace } from '../../trace/trace.js';
 import { recordsGoTo } from './accounts.js';
@@ -93,7 +94,10 @@ export function operationsOf({ live }: Given, get: Get, configPath: string): Ope
   const daemon = get(tokens.daemon);
   const startedAt = new Date().toISOString();
   return daemonOperations({
-    facts: () => ({ plan: live.plan, configPath, startedAt, ready: daemon.ready, faults: live.config.faults }),
+    facts: () => ({
+      ...{ plan: live.plan, configPath, startedAt, ready: daemon.ready },
+      faults: [...live.config.faults, ...daemon.untaken.map(({ trouble }) => trouble)],
+    }),
     host: get(tokens.host),
     states: get(tokens.states),
     sync: get(tokens.sync),
@@ -114,7 +118,10 @@ export function operationsOf({ live }: Given, get: Get, configPath: string): Ope
     trace: async callId => (await daemon.trace?.messages(callId)) ?? [],
     inspector: get(tokens.inspector),
     rememberDrain: (node, draining) => daemon.rememberDrain(node, draining),
-    diff: path => get(tokens.planner).plan(path),
+    diff: async path => {
+      const plan = await get(tokens.planner).plan(path);
+      return { ...plan, untaken: stillAsked(daemon.untaken, plan.changes).map(({ trouble }) => trouble) };
+    },
     reload: progress => daemon.reload(progress),
     down: progress => daemon.down(progress),
   });
