@@ -5,6 +5,16 @@ import type { CallRecord } from './call-record.js';
 import { sideOf } from './transfers.js';
 
 export function logChange(log: Logger, before: CallRecord, call: CallRecord, event: CallEvent): void {
+  if (event.type === 'routed' && call.routeName !== null) {
+    log.info(
+      { route: call.routeName },
+      `${call.ending && call.ending.limit === null ? 'refused' : 'routed'} by ${call.routeName}`,
+    );
+  }
+  if (event.type === 'legSilent')
+    log.info({ leg: event.leg }, 'its gateway does not respond: the next target is tried');
+  if (event.type === 'ringTimeout') log.info({ leg: event.leg }, 'not answered in time');
+  if (event.type === 'legHeld') log.info({ leg: event.leg, held: event.held }, heldWords(call, event));
   for (const leg of call.legs) {
     const was = before.legs.find(one => one.id === leg.id);
     if (was?.state === leg.state) continue;
@@ -13,9 +23,6 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
       { leg: leg.id, node: leg.node, peer: leg.peer, state: leg.state, sipCallId: leg.sipCallId, ...status },
       `${leg.direction} leg ${leg.peer} is ${leg.state}`,
     );
-  }
-  if (event.type === 'routed' && call.routeName !== null) {
-    log.info({ route: call.routeName }, `${call.ending ? 'refused' : 'routed'} by ${call.routeName}`);
   }
   if (event.type === 'referred' || event.type === 'transferred') logTransfer(log, before, call, event);
   const { run } = call;
@@ -27,11 +34,15 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
       `flow ${run.name}: ${action}${label === undefined ? '' : ` (${label})`}`,
     );
   }
-  if (event.type === 'ringTimeout') log.info({ leg: event.leg }, 'not answered in time');
   if (call.ending && !before.ending) {
     const { by, outcome, sipStatus, reason, limit } = call.ending;
     log.info({ by, outcome, sipStatus, reason, limit: limit ?? undefined }, `call ends: ${reason}`);
   }
+}
+
+function heldWords({ legs }: CallRecord, { leg: legId, held }: Extract<CallEvent, { type: 'legHeld' }>): string {
+  const leg = legs.find(one => one.id === legId);
+  return `${leg?.direction} leg ${leg?.peer} ${held ? 'holds the call' : 'is back from its hold'}`;
 }
 
 function logTransfer(

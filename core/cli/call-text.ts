@@ -92,7 +92,7 @@ function legTable({ legs, startedAt }: ShownCall, style: Style, columns?: number
     leg.direction,
     leg.peer,
     leg.node,
-    `${styleState(style, leg.state)}${leg.onHold ? ' (on hold)' : ''}`,
+    `${styleState(style, leg.state)}${leg.onHold ? ' (on hold)' : ''}${leg.held ? ' (holds)' : ''}`,
     leg.sipStatus,
     since(startedAt, leg.startedAt),
     since(startedAt, leg.ringingAt),

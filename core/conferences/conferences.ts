@@ -37,6 +37,7 @@ export class Conferences {
   readonly #book: ConferenceBook;
   readonly #inners: InnerLegs;
   readonly #holds: Holds;
+  readonly #log: Logger;
   readonly #moves: ConferenceMoves;
   readonly #transitions: ConferenceTransitions;
   readonly #placement: ConferencePlacement;
@@ -50,6 +51,7 @@ export class Conferences {
     this.#book = new ConferenceBook(options.store, options.writes);
     this.#placement = new ConferencePlacement(options, () => this.#book.list());
     this.#inners = new InnerLegs({ ...options, book: this.#book });
+    this.#log = options.log;
     this.#holds = new Holds({ ...options, book: this.#book, bridgeOf: bridgeOnCallNode });
     const parts = {
       ...options,
@@ -195,6 +197,7 @@ export class Conferences {
   async hold(callId: string, legIds: readonly string[], onHold: boolean): Promise<readonly string[] | undefined> {
     const changed = await this.#book.runOf(callId, before => this.#changed(withHold(before, legIds, onHold)));
     if (!changed) return undefined;
+    this.#log.info({ call: callId, legs: legIds }, onHold ? 'put on hold by command' : 'taken off hold');
     await this.#sounds(changed);
     return changed.participants.filter(one => one.callId === callId && one.onHold).map(one => one.legId);
   }

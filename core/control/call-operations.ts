@@ -84,7 +84,7 @@ export class CallOperations implements CallControl {
     progress(`calling ${to}`);
     const after = await this.#transferred(id);
     if (after?.ending === null && after.legs.some(one => one.id === leg && (!isLive(one) || one.ending))) return;
-    throw notTransferred(id, to, whyNot(after, before), { remedy: 'the call is as it was, if nobody has hung up' });
+    throw notTransferred(id, to, whyNot(after, before), { remedy: whatIsLeft(id, after) });
   }
 
   async transferToCall(
@@ -138,7 +138,7 @@ export class CallOperations implements CallControl {
     const after = await this.#transferred(id);
     if (after?.ending === null && after.legs.slice(before).some(isUp)) return this.#facts(after);
     const why = `${number} is not in call ${id}: ${whyNot(after, before)}`;
-    throw new HoldfastError('CALL_REFUSED', why, { remedy: 'the call is as it was, if nobody has hung up' });
+    throw new HoldfastError('CALL_REFUSED', why, { remedy: whatIsLeft(id, after) });
   }
 
   async merge(wanted: string, otherWanted: string): Promise<RunningCall> {
@@ -242,6 +242,10 @@ function whyNot(after: CallRecord | undefined, legsBefore: number): string {
   return statuses.length === 0
     ? 'no route for whoever is replaced leads there'
     : `nobody answered: ${statuses.join(', ')}`;
+}
+
+function whatIsLeft(id: string, after: CallRecord | undefined): string {
+  return after?.ending === null ? 'the call is as it was' : `see why: holdfast call show ${id}`;
 }
 
 function notTransferred(id: string, to: string, why: string, { remedy }: { readonly remedy: string }): HoldfastError {

@@ -122,6 +122,7 @@ export class CallInspector {
       sipCallId: leg.sipCallId ?? this.#options.sipCallIdOf(leg.id) ?? null,
       state: shownLegState(leg),
       onHold: this.#options.isOnHold(call.id, leg.id),
+      held: leg.held,
     }));
   }
 
@@ -174,7 +175,16 @@ const nothingKnown: Shown = {
 };
 
 const unknownLeg: ShownCall['legs'][number] = {
-  ...{ direction: 'inbound', peer: '', sipCallId: null, node: '', state: '', onHold: false, sipStatus: null },
+  ...{
+    direction: 'inbound',
+    peer: '',
+    sipCallId: null,
+    node: '',
+    state: '',
+    onHold: false,
+    held: false,
+    sipStatus: null,
+  },
   ...{ startedAt: null, ringingAt: null, answeredAt: null, endedAt: null },
 };
 
@@ -204,7 +214,7 @@ function shownEnded(record: WrittenRecord): Shown {
     // A record of an earlier version names its dialogs only.
     legs:
       legs.length > 0
-        ? legs.map(leg => ({ ...leg, state: 'terminated', onHold: false }))
+        ? legs.map(leg => ({ ...leg, state: 'terminated', onHold: false, held: false }))
         : sipCallIds.map((sipCallId, i) => ({ ...unknownLeg, direction: i === 0 ? 'inbound' : 'outbound', sipCallId })),
   };
 }

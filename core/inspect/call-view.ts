@@ -41,6 +41,8 @@ const shownLeg = z.object({
   state: z.string(),
   /** By an operation. */
   onHold: z.boolean().default(false),
+  /** Its phone holds the call. */
+  held: z.boolean().default(false),
   sipStatus: z.number().nullable(),
   startedAt: instant,
   ringingAt: instant,

@@ -234,6 +234,17 @@ describe('calls', () => {
     assert.deepEqual(await legStates(null), ['trying', 'confirmed']);
   });
 
+  test('that a phone or an operator holds say so in the leg', async () => {
+    const [caller, callee] = liveCall.legs;
+    assert.ok(caller && callee);
+    const text = formatCall(
+      await inspector({ ...liveCall, legs: [{ ...caller, held: true }, callee] }).show('live1', false),
+      plain,
+    );
+    assert.match(text, /^inbound .* confirmed \(holds\) /m);
+    assert.match(text, /^outbound .* confirmed +- /m);
+  });
+
   test('are shown with facts, legs and the ladder of both legs', async () => {
     const text = formatCall(await inspector().show('callee-id', false), plain, 100);
     assert.deepEqual(text.split('\n'), [
