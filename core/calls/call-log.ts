@@ -25,6 +25,7 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
     );
   }
   if (event.type === 'referred' || event.type === 'transferred') logTransfer(log, before, call, event);
+  logTransferEnd(log, before, call, event);
   const { run } = call;
   const begun = run?.entries[run.at];
   if (run && begun && !call.ending && run.visits[run.at] !== before.run?.visits[run.at]) {
@@ -63,4 +64,15 @@ function logTransfer(
   } else if (!call.transfer) {
     log.info({ leg, dialled }, `${what} is refused: no plugin allows it, or it leads nowhere`);
   }
+}
+
+function logTransferEnd(log: Logger, before: CallRecord, call: CallRecord, event: CallEvent): void {
+  const done = call.transfers.slice(before.transfers.length);
+  for (const { by, kind, to } of done)
+    log.info({ by, kind, to }, `${kind} transfer${to === '' ? '' : ` to ${to}`} is done: the ${by} is replaced`);
+  const { transfer } = before;
+  // One that no plugin allows is said to be refused.
+  if (!transfer || transfer.adds || call.transfer || call.ending || done.length > 0 || event.type === 'transferred')
+    return;
+  log.info({ dialled: transfer.dialled }, 'the transfer came to nothing: the call goes on as it was');
 }
