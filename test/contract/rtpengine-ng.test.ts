@@ -74,18 +74,19 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
       assert.equal(await client.delete('never'), false);
     });
 
-    it('survives garbage at its ng port', async () => {
+    it('survives garbage at its ng port', async t => {
       const stranger = createSocket('udp4');
+      t.after(() => void stranger.close());
       for (const junk of ['', 'x', 'cookie d7:command4:pin', '\0\xff\0', 'c d7:command999999999:e']) {
         stranger.send(Buffer.from(junk, 'latin1'), 2223, node.address);
       }
       await client.ping();
-      stranger.close();
     });
 
-    it('is seen to restart on the same address, and only then', async () => {
+    it('is seen to restart on the same address, and only then', async t => {
       const restarted: string[] = [];
       const pool = new EnginePool([node]);
+      t.after(() => pool.close());
       pool.onRestart(name => restarted.push(name));
       for (let i = 0; i < 3; i++) await pool.statistics(node.name);
       assert.deepEqual(restarted, []);
@@ -98,32 +99,31 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
       await pool.statistics(node.name);
       assert.deepEqual(restarted, [node.name]);
       assert.equal(pool.health()[0]?.restarts, 1);
-      pool.close();
     });
   });
 }
 
 describe('ng client', () => {
-  it('repeats a request whose datagram was lost', async () => {
+  it('repeats a request whose datagram was lost', async t => {
     const subnet = await freeSubnet();
     const fake = await FakeRtpengine.start(subnet.host(91));
+    t.after(() => fake.stop());
     const client = new NgClient({ host: subnet.host(91), port: 2223 });
+    t.after(() => client.close());
     fake.loseNext = 2;
     await client.ping({ deadlineMs: 1000 });
-    client.close();
-    await fake.stop();
   });
 
-  it('counts and drops what is no answer of its engine', async () => {
+  it('counts and drops what is no answer of its engine', async t => {
     const subnet = await freeSubnet();
     const fake = await FakeRtpengine.start(subnet.host(91));
     let garbage = 0;
     const client = new NgClient({ host: subnet.host(91), port: 2223, onGarbage: () => garbage++ });
+    t.after(() => client.close());
+    t.after(() => fake.stop());
     fake.garbage = Buffer.from('no cookie, no dictionary');
     await client.ping();
     assert.equal(garbage, 1);
-    client.close();
-    await fake.stop();
   });
 
   it('gives up at the abort of its signal', async () => {

@@ -68,7 +68,8 @@ describe('a farm under attack', () => {
   const unharmed = async (): Promise<void> => {
     assert.deepEqual(await allPids(), pids, 'no process was restarted');
     assert.ok((await farm.status()).nodes.every(node => node.state === 'up'));
-    assert.ok(call.audio.report().silentForMs < 500, 'the call that was up is still heard');
+    const { packets } = call.audio.report();
+    await waitFor('the call that was up to be heard still', () => call.audio.report().packets > packets + 10);
     await honestCall();
   };
 
@@ -87,16 +88,20 @@ describe('a farm under attack', () => {
     };
     const target = dialog.remoteTarget;
     const altered = routes.map(([name, value]) => [name, value.replace(/hf=[^.]*/, 'hf=call-9')] as const);
+    const sentAgain = alice.retransmissions;
+    // What is sent again, as its answer is slow, is refused again.
+    const isCounted = (name: string, of: number): Promise<unknown> =>
+      waitFor(`${name} to move`, async () => (await counter(name)) === of + alice.retransmissions - sentAgain);
     const signatures = await counter('refused.signature');
     assert.equal(await forge(target, []), 403, 'without a Route');
     assert.equal(await forge(target, altered), 403, 'with an altered parameter');
     assert.equal(await forge(target, routes, 'another-call-id'), 403, 'with a Route of another Call-ID');
-    assert.equal(await counter('refused.signature'), signatures + 3);
-    const hops = await counter('refused.nexthop');
+    await isCounted('refused.signature', signatures + 3);
+    const hops = (await counter('refused.nexthop')) - (alice.retransmissions - sentAgain);
     assert.equal(await forge(`sip:victim@${farm.host(220)}:5060`, routes), 403, 'to a foreign Request-URI');
     const foreign = ['Route', `<sip:${farm.host(220)}:5060;lr>`] as const;
     assert.equal(await forge(target, [...routes, foreign]), 403, 'over a foreign Route');
-    assert.equal(await counter('refused.nexthop'), hops + 2);
+    await isCounted('refused.nexthop', hops + 2);
     await unharmed();
   });
 

@@ -30,11 +30,13 @@ describe('audio through the farm', () => {
       async t => {
         const alice = await SipEndpoint.open({ address: farm.host(200), codecs: [callerCodec] });
         const bob = await SipEndpoint.open({ address: farm.host(208), codecs: [calleeCodec] });
+        t.after(async () => Promise.all([alice.close(), bob.close()]));
         bob.onInvite(async call => {
           await call.answer();
           call.audio.sendTone(calleeHz);
         });
         const capture = await Capture.start(farm.subnet.cidr);
+        t.after(() => capture.close());
         const call = await alice.invite(farm.uri('70001'));
         await call.answered();
         call.audio.sendTone(callerHz);
@@ -51,7 +53,6 @@ describe('audio through the farm', () => {
         await call.hangup();
         await callee.ended();
         const packets = await capture.stop();
-        await Promise.all([alice.close(), bob.close()]);
 
         const asterisks = new Set(
           (await farm.status()).nodes.filter(node => node.farm === 'call').map(node => node.address),

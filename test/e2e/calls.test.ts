@@ -180,7 +180,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await first.ended();
     });
 
-    test('the echo test answers, and three parties in a room hear each other', async () => {
+    test('the echo test answers, and three parties in a room hear each other', async t => {
       const echo = await alice.invite(farm.uri('9001'));
       await echo.answered();
       echo.audio.sendTone(500);
@@ -189,6 +189,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       const others = await Promise.all(
         [201, 202].map(host => SipEndpoint.open({ address: farm.host(host), codecs: ['PCMA'] })),
       );
+      t.after(async () => Promise.all(others.map(other => other.close())));
       const members = await Promise.all([alice, ...others].map(one => one.invite(farm.uri('8001'))));
       await Promise.all(members.map(member => member.answered()));
       const [first, second, third] = members;
@@ -201,10 +202,9 @@ for (const twoParty of ['call-node', 'conference-farm']) {
         [['8001', 3]],
       );
       await Promise.all(members.map(member => member.hangup()));
-      await Promise.all(others.map(other => other.close()));
     });
 
-    test('a subscriber calls by digest and is rung where the phone registered', async () => {
+    test('a subscriber calls by digest and is rung where the phone registered', async t => {
       const domain = 'holdfast.test';
       const phone = async (host: number, user: string, secret: string): Promise<SipEndpoint> =>
         SipEndpoint.open({
@@ -219,6 +219,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
         phone(212, '1002', 'bob-secret'),
         phone(213, '1001', 'wrong'),
       ]);
+      t.after(async () => Promise.all([one.close(), two.close(), thief.close()]));
       two.onInvite(answer);
       assert.equal((await two.register(`sip:${farm.host(100)}:5060`)).status, 200);
       await waitFor('the binding', async () => (await farm.json<unknown[]>('registrations')).length === 1);
@@ -228,7 +229,6 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await two.calls.at(-1)?.ended();
       const refused = await thief.invite(farm.uri('1002'));
       assert.equal(await refused.rejected(), 407);
-      await Promise.all([one.close(), two.close(), thief.close()]);
     });
 
     const load = async (calls: number, rate: number): Promise<string> => {

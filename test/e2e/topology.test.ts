@@ -24,7 +24,9 @@ describe('what the outside sees', () => {
       codecs: ['opus'],
       credentials,
     });
+    t.after(async () => Promise.all([alice.close(), bob.close(), phone.close()]));
     const capture = await Capture.start(farm.subnet.cidr);
+    t.after(() => capture.close());
 
     bob.onInvite(async call => {
       if (bob.calls.length === 1) await call.reject(486);
@@ -58,7 +60,6 @@ describe('what the outside sees', () => {
     await alice.request('SUBSCRIBE', farm.uri('1001'));
     await farm.idle();
     const packets = await capture.stop();
-    await Promise.all([alice.close(), bob.close(), phone.close()]);
 
     const { nodes } = await farm.status();
     const external = (index: number, base: number): string => farm.host(base + index);

@@ -48,8 +48,9 @@ describe('Transfers', () => {
   };
 
   for (const who of ['callee', 'caller'] as const) {
-    test(`whoever is called takes the place of the ${who} that asked`, async () => {
+    test(`whoever is called takes the place of the ${who} that asked`, async t => {
       const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+      t.after(() => carol.close());
       const arriving = (who === 'callee' ? bob : carol).incoming(20_000);
       const { party, call } =
         who === 'callee'
@@ -68,7 +69,6 @@ describe('Transfers', () => {
       assert.ok(third.invite.get('From').startsWith(shown), `whoever is transferred calls\n${third.ladder()}`);
       assert.equal(await third.hangup(), 200);
       await call.ended();
-      await carol.close();
     });
   }
 
@@ -119,8 +119,9 @@ describe('Transfers', () => {
   });
 
   for (const instead of ['callee', 'caller'] as const) {
-    test(`by command another party takes the place of the ${instead}`, async () => {
+    test(`by command another party takes the place of the ${instead}`, async t => {
       const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+      t.after(() => carol.close());
       const pair = await PhonePair.call(farm, alice, bob);
       const [gone, stays] = instead === 'callee' ? [pair.callee, pair.caller] : [pair.caller, pair.callee];
       const arriving = carol.incoming(20_000);
@@ -131,19 +132,18 @@ describe('Transfers', () => {
       await gone.ended();
       assert.equal(await third.hangup(), 200);
       await stays.ended();
-      await carol.close();
     });
   }
 
-  test('by command to whom nobody may call, and who does not answer, leaves the call as it was', async () => {
+  test('by command to whom nobody may call, and who does not answer, leaves the call as it was', async t => {
     const pair = await PhonePair.call(farm, alice, bob);
     const carol = await SipEndpoint.open({ address: farm.host(215), codecs: ['PCMA'] });
+    t.after(() => carol.close());
     carol.onInvite(call => call.reject(486));
     await assert.rejects(farm.json('call', 'transfer', pair.caller.callId, '66001'), /nobody answered: 486/);
     await assert.rejects(farm.json('call', 'transfer', pair.caller.callId, 'nobody'), /no route for whoever/);
     await pair.hear();
     await pair.hangup('caller');
-    await carol.close();
   });
 
   test('nothing is left of all these calls', async () => {

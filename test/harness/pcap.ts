@@ -47,14 +47,25 @@ export class Capture {
   async stop(): Promise<readonly CapturedPacket[]> {
     // What was sent a moment ago may not have reached tcpdump.
     await sleep(300);
-    const exit = once(this.#tcpdump, 'exit');
-    this.#tcpdump.kill('SIGINT');
-    await exit;
+    await this.#end();
     const packets = readPcap(await readFile(join(this.#folder, 'capture.pcap')));
-    await rm(this.#folder, { recursive: true });
+    await this.close();
     const dropped = Number(/(\d+) packets? dropped by kernel/.exec(this.#log)?.[1] ?? 0);
     if (dropped > 0) throw new Error(`the capture lost ${dropped} packets`);
     return packets;
+  }
+
+  /** Ends the capture and forgets it, if that was not done; for tests that fail before they read it. */
+  async close(): Promise<void> {
+    await this.#end();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
+    if (this.#tcpdump.exitCode !== null || this.#tcpdump.signalCode !== null) return;
+    const exit = once(this.#tcpdump, 'exit');
+    this.#tcpdump.kill('SIGINT');
+    await exit;
   }
 
   async #failure(): Promise<never> {

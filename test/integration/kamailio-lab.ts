@@ -89,24 +89,33 @@ export class EdgeLab {
       subnet.host(0).replace(/\.0$/, ''),
       streams,
     );
-    await lab.#listenForHep();
-    if (streams.tls !== undefined) {
-      const names = { domain: labDomain, publicVip: lab.plan.publicVip };
-      lab.#certificate = await ownCertificate(join(lab.#folder, 'certificate'), names);
+    try {
+      await lab.#start(streams);
+    } catch (error) {
+      await lab.down().catch(() => undefined);
+      throw error;
     }
-    for (const node of lab.nodes('rtpengine')) await lab.start(node);
-    for (const node of lab.nodes('kamailio')) await lab.start(node);
+    return lab;
+  }
+
+  async #start(streams: StreamPorts): Promise<void> {
+    await this.#listenForHep();
+    if (streams.tls !== undefined) {
+      const names = { domain: labDomain, publicVip: this.plan.publicVip };
+      this.#certificate = await ownCertificate(join(this.#folder, 'certificate'), names);
+    }
+    for (const node of this.nodes('rtpengine')) await this.start(node);
+    for (const node of this.nodes('kamailio')) await this.start(node);
     await waitFor(
       'every Kamailio to hold its lists and tables',
       async () => {
-        const reports = await lab.edge.apply(lab.state);
+        const reports = await this.edge.apply(this.state);
         if (reports.every(report => report.equal)) return true;
         throw new Error(JSON.stringify(reports));
       },
-      { deadlineMs: 15_000, describe: () => lab.logs() },
+      { deadlineMs: 15_000, describe: () => this.logs() },
     );
-    await lab.balancer.apply(lab.nodes('kamailio'));
-    return lab;
+    await this.balancer.apply(this.nodes('kamailio'));
   }
 
   async down(): Promise<void> {
@@ -149,6 +158,11 @@ export class EdgeLab {
     const nodes = [await this.open({ host: 31, codecs: ['PCMU'] }), await this.open({ host: 32, codecs: ['PCMU'] })];
     if (take) for (const node of nodes) node.onInvite(take);
     return nodes;
+  }
+
+  /** Messages that these endpoints had to send again: whoever answers without state has counted each copy. */
+  get retransmissions(): number {
+    return this.#endpoints.reduce((sum, { retransmissions }) => sum + retransmissions, 0);
   }
 
   async closeEndpoints(): Promise<void> {

@@ -130,8 +130,9 @@ function ledgerUntil(packets: readonly CapturedPacket[], atMs: number): DialogLe
 test(
   'ledger and Asterisks say the same of every dialog: after set-up, hold and resume, the death of a node, and again',
   { timeout: 120_000 },
-  async () => {
+  async t => {
     const capture = await Capture.start(farm.subnet.cidr, `udp dst port ${ports.hep}`);
+    t.after(() => capture.close());
     const snapshots: Snapshot[] = [];
     const pair = await PhonePair.call(farm, alice, bob);
     const node = await pair.node(farm);
