@@ -67,7 +67,8 @@ describe('a farm under attack', () => {
   };
   const unharmed = async (): Promise<void> => {
     assert.deepEqual(await allPids(), pids, 'no process was restarted');
-    assert.ok((await farm.status()).nodes.every(node => node.state === 'up'));
+    // One that was slow to answer is suspect for a moment.
+    await farm.whole();
     const { packets } = call.audio.report();
     await waitFor('the call that was up to be heard still', () => call.audio.report().packets > packets + 10);
     await honestCall();

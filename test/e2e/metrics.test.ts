@@ -63,10 +63,14 @@ describe('a scrape', () => {
     await pair.hangup('caller');
     await farm.idle();
 
-    const found = await scrape();
     const { nodes } = await farm.status();
-    for (const { name, farm: kind } of nodes)
-      assert.equal(found.get(`holdfast_node_state{node="${name}",farm="${kind}",state="up"}`), 1, name);
+    // One that was slow to answer is suspect for a moment.
+    const found = await waitFor('every node to be up', async () => {
+      const now = await scrape();
+      const isUp = (name: string, kind: string): boolean =>
+        now.get(`holdfast_node_state{node="${name}",farm="${kind}",state="up"}`) === 1;
+      return nodes.every(node => isUp(node.name, node.farm)) && now;
+    });
     assert.equal(sum(found, 'holdfast_calls_active'), 0);
     assert.equal(sum(found, 'holdfast_calls_started_total'), 1);
     assert.equal(sum(found, 'holdfast_calls_ended_total{outcome="answered"'), 1);

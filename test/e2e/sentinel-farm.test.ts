@@ -37,14 +37,16 @@ describe('frozen servers of a farm', () => {
     { timeout: 90_000 },
     async () => {
       const names = ['registrar-1', 'conference-1', 'call-1', 'rtpengine-1', 'kamailio-1'];
-      const pids = await Promise.all(names.map(name => farm.pid(name)));
+      const all = await farm.pids();
+      const pids = names.map(name => all.get(name)!);
+      const others = [...all].filter(([name]) => !names.includes(name));
       const processes = pids.flatMap(pid => sessionOf(readProcess(pid)!));
       for (const { pid } of processes) process.kill(pid, 'SIGSTOP');
       for (const [i, name] of names.entries()) await become(name, one => one.state === 'up' && one.pid !== pids[i]);
       for (const one of processes) assert.ok(!isRunning(one), `process ${one.pid}`);
       assert.doesNotMatch(fenceSet(), /elements/);
-      const others = (await farm.status()).nodes.filter(one => !names.includes(one.name));
-      assert.ok(others.every(one => one.state === 'up'));
+      // The others never died; one of them may be suspect for a moment on a busy machine.
+      for (const [name, pid] of others) await become(name, one => one.state === 'up' && one.pid === pid);
     },
   );
 
