@@ -7,6 +7,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { statePaths } from '../../core/host/state-folder.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -30,7 +31,7 @@ describe('a farm under attack', () => {
     pids = await allPids();
   });
   after(async () => {
-    await alice.close();
+    await closeAll(alice);
     await farm.down();
   });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
@@ -64,7 +65,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       carol.onInvite(call => onCarol(call));
     });
     after(async () => {
-      await Promise.allSettled([alice.close(), bob.close(), carol.close()]);
+      await closeAll(alice, bob, carol);
       await farm.down();
     });
     afterEach(async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { Sipp } from '../harness/sipp.js';
@@ -77,7 +78,7 @@ describe('call nodes drained and taken back', () => {
         await farm.json('undrain', node);
       }
     } finally {
-      await Promise.allSettled([alice.close(), bob.close()]);
+      await closeAll(alice, bob);
     }
     assert.ok(!(await log()).includes('a second INVITE with the Call-ID'));
     assert.equal(bob.calls.length, 6, 'the callee got each call once');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { BanStatus } from '../../core/control/views.js';
 import { attackAll, strayRequest } from '../harness/attackers.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { flood } from '../harness/flood.js';
 import { localConfig } from '../harness/local-config.js';
@@ -37,7 +38,7 @@ describe('an edge under attack', () => {
     guesser = await SipEndpoint.open({ address: farm.host(231), codecs: ['PCMA'] });
   });
   after(async () => {
-    await Promise.allSettled([phone.close(), guesser.close()]);
+    await closeAll(phone, guesser);
     await farm.down();
   });
 

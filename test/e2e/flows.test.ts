@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { caseFlows, caseRoutes, flowCases, openCaseServer, runCases } from '../harness/flow-cases.js';
@@ -204,7 +205,7 @@ describe('flows', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     for (const one of [server, cases.server]) {
       one.closeAllConnections();
       one.close();

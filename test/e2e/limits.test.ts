@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/calls/call-facts.js';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers, withAri } from '../harness/leftovers.js';
 import { IncomingCall } from '../harness/incoming-call.js';
@@ -48,7 +49,7 @@ describe('a call that nobody hangs up', { concurrency: true }, () => {
     });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
@@ -31,7 +32,7 @@ describe('a scrape', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { Baresip } from '../harness/baresip.js';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll, openAll } from '../harness/close-all.js';
 import type { DebianPhone, PhoneOptions } from '../harness/debian-phone.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
@@ -29,15 +30,15 @@ describe('phones from Debian', () => {
 
   before(async () => {
     farm = await Farm.up();
-    [alice, bob, carol] = await Promise.all([
+    [alice, bob, carol] = await openAll(
       Baresip.start(subscriber('1001', 211, 440)),
       Baresip.start(subscriber('1002', 212, 660)),
       Linphone.start(subscriber('1003', 213, 880)),
-    ]);
+    );
     await waitFor('three bindings', async () => (await farm.json<unknown[]>('registrations')).length === 3);
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close(), carol.close()]);
+    await closeAll(alice, bob, carol);
     await farm.down();
   });
   afterEach(() => nothingLeft(farm));

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/plugin-api.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { readTutorial } from '../harness/plugin-tutorial.js';
@@ -53,7 +54,7 @@ describe('the plugins of the tutorial on a farm', () => {
   after(async () => {
     rates.close();
     rates.closeAllConnections();
-    await Promise.allSettled([caller.close(), lab.close(), west.close()]);
+    await closeAll(caller, lab, west);
     await farm.down();
   });
   afterEach(() => farm.idle());

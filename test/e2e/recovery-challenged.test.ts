@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
@@ -53,7 +54,7 @@ after(async () => {
     await farm.whole();
     await nothingLeft(farm);
   } finally {
-    await Promise.allSettled([phone, lab, carrier, other].map(one => one.close()));
+    await closeAll(phone, lab, carrier, other);
     await farm.down();
   }
 });

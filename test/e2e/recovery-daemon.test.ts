@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { PhonePair } from '../harness/phone-pair.js';
@@ -20,7 +21,7 @@ describe('calls go on', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
   afterEach(async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readProcess, sessionOf, signal } from '../../core/host/process-table.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
 import { Capture } from '../harness/pcap.js';
@@ -25,7 +26,7 @@ describe('a server freezes', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
 

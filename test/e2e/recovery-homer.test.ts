@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { FakeHomer } from '../fakes/fake-homer.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { freeSubnet } from '../harness/free-subnet.js';
 import { localConfig } from '../harness/local-config.js';
@@ -31,9 +32,9 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
-    await farm.down();
+    await closeAll(alice, bob);
     await homer.stop();
+    await farm.down();
   });
 
   test('calls of both roles are recovered, and again', { timeout: 90_000 }, async t => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
@@ -40,7 +41,7 @@ describe('a call node dies, and', { concurrency: true }, () => {
       // What a phone ended that we could not tell of, the sweep finds at its second look.
       await nothingLeft(farm, 45_000);
     } finally {
-      await Promise.allSettled([alice.close(), bob.close()]);
+      await closeAll(alice, bob);
       await farm.down();
     }
   });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test, type TestContext } from 'node:test';
 import { Baresip } from '../harness/baresip.js';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll, openAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
@@ -82,7 +83,7 @@ class Pair {
 
 describe('phones from Debian in calls whose servers die', () => {
   let farm: Farm;
-  let phones: Baresip[];
+  let phones: readonly Baresip[] = [];
 
   before(async () => {
     farm = await Farm.up({ config: await configFor('call-node') });
@@ -90,11 +91,11 @@ describe('phones from Debian in calls whose servers die', () => {
       ...{ farm, address: farm.host(211 + i), domain: 'holdfast.test' },
       ...{ user: `100${i + 1}`, secret: `${name}-secret`, hz: 440 + 220 * i },
     }));
-    phones = await Promise.all(subscribers.map(options => Baresip.start(options)));
+    phones = await openAll(...subscribers.map(options => Baresip.start(options)));
     await waitFor('four bindings', async () => (await farm.json<unknown[]>('registrations')).length === 4);
   });
   after(async () => {
-    await Promise.allSettled(phones.map(phone => phone.close()));
+    await closeAll(...phones);
     await farm.down();
   });
   afterEach(async () => {

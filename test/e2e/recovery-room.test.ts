@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import type { RoomStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
@@ -46,7 +47,7 @@ async function killed(node: string): Promise<void> {
 }
 
 describe('a room of four parties on two call nodes', () => {
-  let parties: SipEndpoint[];
+  let parties: SipEndpoint[] = [];
   let calls: OutgoingCall[];
 
   before(async () => {
@@ -57,7 +58,7 @@ describe('a room of four parties on two call nodes', () => {
     calls.forEach((call, i) => call.audio.sendTone(tones[i] ?? 0));
   });
   after(async () => {
-    await Promise.allSettled(parties.map(party => party.close()));
+    await closeAll(...parties);
   });
 
   /** Calls the room from each while one call node takes no calls. */
@@ -157,7 +158,7 @@ describe('ten rooms of five parties, who come at once', () => {
   const mutedHz = 1500;
   const whole = names.map(name => `room-${name} 5`).join();
   const control = (): string => statePaths(farm.state).controlSocket;
-  let phones: SipEndpoint[];
+  let phones: SipEndpoint[] = [];
   /** By room, then by phone: moderator, muted, listener, and two more. */
   let calls: OutgoingCall[][];
 
@@ -167,7 +168,7 @@ describe('ten rooms of five parties, who come at once', () => {
       SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMU'], sends: i < 2 });
     phones = await Promise.all([0, 1, 2, 3, 4].map(open));
   });
-  after(() => Promise.allSettled(phones.map(phone => phone.close())));
+  after(() => closeAll(...phones));
 
   const list = async (): Promise<readonly RoomStatus[]> => {
     const all = await callDaemon(control(), 'rooms', {});

@@ -1,6 +1,7 @@
 // Calls whose call node dies: their sessions are re-created on another one, and the people on the phone stay where they were.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { localConfig } from '../harness/local-config.js';
@@ -27,7 +28,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
     });
     after(async () => {
-      await Promise.allSettled([alice.close(), bob.close()]);
+      await closeAll(alice, bob);
       await farm.down();
     });
     afterEach(async () => {
@@ -121,7 +122,7 @@ describe('a conference node dies', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
 

@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import type { RoomStatus } from '../../core/control/views.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
@@ -52,7 +53,7 @@ before(async () => {
     phones.push(await SipEndpoint.open({ address: farm.host(200 + i), user: `70${i}`, codecs: ['PCMA'] }));
 });
 after(async () => {
-  await Promise.allSettled(phones.map(phone => phone.close()));
+  await closeAll(...phones);
   await farm.down();
 });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { PhonePair } from '../harness/phone-pair.js';
@@ -42,7 +43,7 @@ describe('Dialogs', () => {
     }
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
@@ -97,7 +98,7 @@ describe('signalling: methods, statuses and headers', () => {
     await waitFor('the binding', async () => (await farm.json<unknown[]>('registrations')).length === 1);
   });
   after(async () => {
-    await Promise.allSettled([trunk, callee, stranger, phone].map(one => one.close()));
+    await closeAll(trunk, callee, stranger, phone);
     await farm.down();
   });
   afterEach(async () => {

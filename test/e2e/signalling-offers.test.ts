@@ -1,6 +1,7 @@
 // Media as carriers, PBXs and phones of any make negotiate them, through a whole farm and in both directions: SIPp plays one side.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { firstOffers, inCall, refusedOffers } from '../harness/scenarios/offers.js';
@@ -21,7 +22,7 @@ describe('Offers and answers', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
   });
   after(async () => {
-    await Promise.allSettled([alice.close(), bob.close()]);
+    await closeAll(alice, bob);
     await farm.down();
   });
   /** SIPp sends back what it hears: who hears their own tone now has audio both ways. */

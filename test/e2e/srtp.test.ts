@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Baresip } from '../harness/baresip.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
@@ -71,7 +72,7 @@ describe('SRTP outside', () => {
     either = { caller: await phone(205, flexible), callee: await phone(210, flexible) };
   });
   after(async () => {
-    await Promise.allSettled(open.map(endpoint => endpoint.close()));
+    await closeAll(...open);
     await farm.down();
   });
   afterEach(() => nothingLeft(farm));

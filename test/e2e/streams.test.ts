@@ -11,6 +11,7 @@ import { readProcess, sessionOf } from '../../core/host/process-table.js';
 import { statePaths } from '../../core/host/state-folder.js';
 import { recordOf } from '../harness/call-records.js';
 import { Baresip } from '../harness/baresip.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import type { NodeStatus, RegistrationStatus, TrunkStatus } from '../../core/control/views.js';
 import type { EdgeCertificate } from '../../core/ports/edge.js';
@@ -118,8 +119,8 @@ describe('phones and trunks on TCP and TLS', () => {
   }
 
   after(async () => {
-    await Promise.allSettled([farm.down(), names.close()]);
-    await Promise.all(distant.map(one => one.close()));
+    await closeAll(names, ...distant);
+    await farm.down();
   });
   afterEach(async () => {
     await Promise.all(phones.splice(0).map(phone => phone.close()));

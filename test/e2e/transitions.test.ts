@@ -4,6 +4,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import type { CallParty } from '../../core/calls/call-control-facts.js';
 import { conferenceRecordSchema, type ConferenceRecord } from '../../core/conferences/conference-record.js';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { journaledRecords } from '../harness/kept-records.js';
@@ -27,7 +28,7 @@ before(async () => {
   [bob, carol, dave] = [await answering(208), await answering(215), await answering(213)];
 });
 after(async () => {
-  await Promise.allSettled([alice, bob, carol, dave].map(phone => phone.close()));
+  await closeAll(alice, bob, carol, dave);
   await farm.down();
 });
 

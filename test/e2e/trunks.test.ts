@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { CallDetailRecord } from '../../core/calls/call-facts.js';
 import type { TrunkStatus } from '../../core/control/views.js';
 import { recordOf } from '../harness/call-records.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import { localConfig } from '../harness/local-config.js';
@@ -103,7 +104,7 @@ describe('trunks', () => {
     await gateway(214, call => call.reject(404));
   });
   after(async () => {
-    await Promise.allSettled(open.map(one => one.close()));
+    await closeAll(...open);
     await farm.down();
   });
 

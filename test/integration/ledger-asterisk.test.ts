@@ -11,6 +11,7 @@ import { LegCallIds } from '../../core/trace/leg-call-ids.js';
 import { traceFarmOf } from '../../core/trace/trace-farm.js';
 import { TraceIntake } from '../../core/trace/trace-intake.js';
 import { TraceLog } from '../../core/trace/trace-log.js';
+import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { Capture, type CapturedPacket } from '../harness/pcap.js';
 import { PhonePair } from '../harness/phone-pair.js';
@@ -47,12 +48,7 @@ before(async () => {
   bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
 });
 after(async () => {
-  await Promise.allSettled([
-    alice.close(),
-    bob.close(),
-    asterisks.node('call-1').close(),
-    asterisks.node('call-2').close(),
-  ]);
+  await closeAll(alice, bob, asterisks.node('call-1'), asterisks.node('call-2'));
   await farm.down();
 });
 
