@@ -23,7 +23,7 @@ const clock = new ListeningClock(processEveryMs);
 function noteLag(): void {
   const lateMs = clock.turn();
   if (lateMs <= lagMs) return;
-  for (const watch of watches.values()) watch.restart();
+  for (const watch of watches.values()) watch.restart(silenceMs);
   send({ kind: 'lagged', ms: Math.round(lateMs) });
 }
 

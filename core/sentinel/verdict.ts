@@ -10,6 +10,8 @@ export interface VoiceSigns {
   readonly streamOpen: boolean | undefined;
   /** Silent for this part of `silenceMs` it alone makes its server suspect. */
   readonly suspectAfter: number;
+  /** Was silent for so long before we stopped listening for a while, and has not answered since. */
+  readonly wasQuiet: boolean;
 }
 
 /** What is known of one server. */
@@ -61,9 +63,15 @@ export function judge(signs: Signs, nowMs: number, silenceMs: number): Verdict {
   if (mute) return { health: 'suspect', reason: `${mute.name} has not answered yet` };
   if (voices.some(voice => voice.streamOpen === false))
     return { health: 'suspect', reason: 'its event stream is closed' };
-  const quiet = voices.find(voice => silentMs(voice) >= Math.max(hesitationMs, silenceMs * voice.suspectAfter));
+  const quiet = voices.find(voice => isQuiet(voice, nowMs - listeningSinceMs, nowMs, silenceMs));
   if (quiet) return { health: 'suspect', reason: `${quiet.name} is silent` };
   return { health: 'up', reason: `it answers on ${names}` };
+}
+
+/** Alone makes its server suspect. A pause of our own proves no death, and no life either: one that was silent before is so until it answers. */
+export function isQuiet(voice: VoiceSigns, listenedMs: number, nowMs: number, silenceMs: number): boolean {
+  const silentMs = Math.min(nowMs - voice.answeredMs, listenedMs);
+  return voice.wasQuiet || silentMs >= Math.max(hesitationMs, silenceMs * voice.suspectAfter);
 }
 
 /** Refused since it last answered, or without its stream. One that never answered may only not be loaded yet. */

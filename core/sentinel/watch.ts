@@ -5,7 +5,7 @@ import { ProcessEye } from '../host/process-table.js';
 import type { Voice } from '../ports/voices.js';
 import { askerOf, type Asker } from './askers.js';
 import type { ListeningClock } from './listening-clock.js';
-import { judge, type VoiceSigns, type Verdict } from './verdict.js';
+import { isQuiet, judge, type VoiceSigns, type Verdict } from './verdict.js';
 import type { WatchedNode } from './sentinel-protocol.js';
 
 /** How long a new watch waits for first answers before it says that there are none, ms. */
@@ -47,9 +47,11 @@ export class Watch {
     for (const ear of this.#ears) ear.streamOpen = open;
   }
 
-  /** We did not listen ourselves: silence counts anew from now. */
-  restart(): void {
-    this.#listeningSinceMs = this.#clock.nowMs;
+  /** We did not listen ourselves: silence counts anew from now, but for voices that were silent before. */
+  restart(silenceMs: number): void {
+    const { nowMs } = this.#clock;
+    for (const ear of this.#ears) ear.wasQuiet = isQuiet(ear.signs, nowMs - this.#listeningSinceMs, nowMs, silenceMs);
+    this.#listeningSinceMs = nowMs;
   }
 
   lookAtProcess(): void {
@@ -103,6 +105,7 @@ export class Watch {
 /** What is heard of one voice. */
 class Ear {
   streamOpen: boolean;
+  wasQuiet = false;
   readonly #voice: Voice;
   readonly #asker: Asker;
   #answeredMs = 0;
@@ -117,6 +120,7 @@ class Ear {
       answered: () => {
         this.#answeredMs = clock.nowMs;
         this.#heardAtMs = clock.turnedAtMs;
+        this.wasQuiet = false;
       },
       refused: () => (this.#refusedMs = clock.nowMs),
     });
@@ -131,7 +135,8 @@ class Ear {
     const { name, suspectAfter } = this.#voice;
     const hasStream = this.#voice.via === 'http' && this.#voice.hasStream;
     const streamOpen = hasStream ? this.streamOpen : undefined;
-    return { name, suspectAfter, streamOpen, answeredMs: this.#answeredMs, refusedMs: this.#refusedMs };
+    const { wasQuiet } = this;
+    return { name, suspectAfter, streamOpen, answeredMs: this.#answeredMs, refusedMs: this.#refusedMs, wasQuiet };
   }
 
   isDue(nowMs: number): boolean {

@@ -53,8 +53,14 @@ export class SentinelLab {
     return mend;
   }
 
-  async close(): Promise<void> {
+  /** Ends all cuts. */
+  mend(): void {
     for (const mend of this.#mends) mend();
+    this.#mends.clear();
+  }
+
+  async close(): Promise<void> {
+    this.mend();
     await this.sentinel.close();
     for (const { name } of this.asterisk.plan.nodes) this.asterisk.signal(name, 'SIGCONT');
     await this.asterisk.close();

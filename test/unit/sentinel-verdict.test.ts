@@ -5,7 +5,7 @@ import { judge, type Signs, type Verdict, type VoiceSigns } from '../../core/sen
 
 const silenceMs = 1_000;
 const now = 100_000;
-const voice = { answeredMs: now - 100, refusedMs: 0, streamOpen: undefined, suspectAfter: 0.5 };
+const voice = { answeredMs: now - 100, refusedMs: 0, streamOpen: undefined, suspectAfter: 0.5, wasQuiet: false };
 const times = { processGone: false, listeningSinceMs: now - 50_000, startedMs: now - 60_000, starvedMs: () => 0 };
 
 /** The verdict on one whose voices are these, each with what differs from one that has just answered. */
@@ -61,6 +61,11 @@ describe('an Asterisk', () => {
     const silent = { answeredMs: now - 9_000 };
     assert.notEqual(health(silent, silent, { listeningSinceMs: now - 999 }), 'dead');
     assert.equal(health(silent, silent, { listeningSinceMs: now - 1_000 }), 'dead');
+  });
+
+  test('is not up by a pause of ours where it was silent before', () => {
+    assert.equal(health({ answeredMs: now - 600 }, {}, { listeningSinceMs: now }), 'up');
+    assert.equal(health({ answeredMs: now - 600, wasQuiet: true }, {}, { listeningSinceMs: now }), 'suspect');
   });
 
   test('that only starts is suspect for half a minute, and dead when it has not answered by then', () => {
