@@ -172,7 +172,8 @@ describe('a farm under attack', () => {
     });
   };
 
-  test('garbage in a config or on the command line is a clear error', { timeout: 60_000 }, async () => {
+  // Nine commands, each a Node.js that starts: on a quarter of a core that is half a minute.
+  test('garbage in a config or on the command line is a clear error', { timeout: 120_000 }, async () => {
     const file = join(farm.state, 'broken.yaml');
     const good = await readFile(farm.configFile, 'utf8');
     const broken: readonly (readonly [what: string, text: string | Buffer, said: RegExp])[] = [
