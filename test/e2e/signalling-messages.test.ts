@@ -378,12 +378,16 @@ describe('signalling: methods, statuses and headers', () => {
       codecs: ['PCMA'],
       ...(writes && { writes }),
     });
-    const [call, incoming] = await talking(options, odd);
-    incoming.audio.sendTone(440);
-    await call.audio.hears(440);
-    await call.hangup();
-    await incoming.ended();
-    return incoming.invite;
+    try {
+      const [call, incoming] = await talking(options, odd);
+      incoming.audio.sendTone(440);
+      await call.audio.hears(440);
+      await call.hangup();
+      await incoming.ended();
+      return incoming.invite;
+    } finally {
+      await odd.close();
+    }
   };
 
   test('compact names and folded headers are what they stand for', async () => {
