@@ -152,7 +152,7 @@ describe('the webhook', () => {
     await waitFor('the attempt', () => receiver.attempts.length === 1);
     const startMs = performance.now();
     await hook.stop();
-    assert.ok(performance.now() - startMs < 500);
+    assert.ok(performance.now() - startMs < 10_000, 'not what it may take');
   });
 
   test('is changed by a reload: what waits goes to the new one; without one it is kept, and the log says so', async () => {

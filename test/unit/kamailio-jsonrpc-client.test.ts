@@ -107,8 +107,8 @@ describe('JsonrpcClient', () => {
     socket.close();
     open.splice(0, 1);
     const startedMs = performance.now();
-    await assert.rejects(client.request('core.uptime', [], { timeoutMs: 5000 }), is('RPC_TIMEOUT'));
-    assert.ok(performance.now() - startedMs < 1000);
+    await assert.rejects(client.request('core.uptime', [], { timeoutMs: 60_000 }), is('RPC_TIMEOUT'));
+    assert.ok(performance.now() - startedMs < 10_000, 'not what it may take');
     const again = createSocket('udp4');
     open.push(again);
     again.on('message', (data, from) =>
