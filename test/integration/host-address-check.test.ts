@@ -26,33 +26,33 @@ describe('the address check', () => {
     checkAddresses(needed);
   });
 
-  it('names the process that holds a UDP port', async () => {
+  it('names the process that holds a UDP port', async t => {
     const socket = createSocket('udp4').bind(5060, '127.66.1.31');
+    t.after(() => void socket.close());
     await once(socket, 'listening');
     assert.throws(
       () => checkAddresses(needed),
       taken(/^call-1 needs 127\.66\.1\.31:5060\/udp, but process \d+ \(.*node/),
     );
-    socket.close();
   });
 
-  it('sees a TCP listener, and one that listens on every address', async () => {
+  it('sees a TCP listener, and one that listens on every address', async t => {
     const ari = createServer().listen(8088, '127.66.1.51');
+    t.after(() => void ari.close());
     await once(ari, 'listening');
     assert.throws(() => checkAddresses(needed), taken(/^conference-1 needs 127\.66\.1\.51:8088\/tcp/));
-    ari.close();
     const everywhere = createSocket('udp4').bind(0, '0.0.0.0');
+    t.after(() => void everywhere.close());
     await once(everywhere, 'listening');
     const { port } = everywhere.address();
     const need = { protocol: 'udp', address: '127.66.1.31', port, owner: 'call-1' } as const;
     assert.throws(() => checkAddresses([need]), taken(/^call-1 needs .*every address/));
-    everywhere.close();
   });
 
-  it('does not mind the same port on another address, nor a connection of the same port', async () => {
+  it('does not mind the same port on another address, nor a connection of the same port', async t => {
     const elsewhere = createSocket('udp4').bind(5060, '127.66.1.39');
+    t.after(() => void elsewhere.close());
     await once(elsewhere, 'listening');
     checkAddresses(needed);
-    elsewhere.close();
   });
 });

@@ -203,9 +203,10 @@ describe('A source that sends more calls than a node can carry', () => {
     await waitFor('it to be over', isOver, { deadlineMs: 10_000 });
   });
 
-  it('is told in all where there are more sources than fit into a reply', async () => {
+  it('is told in all where there are more sources than fit into a reply', async t => {
     const [kamailio, node] = [lab.nodes('kamailio')[0]!, lab.nodes('call')[0]!.name];
     const rpc = new JsonrpcClient({ address: kamailio.address, port: ports.rpc });
+    t.after(() => rpc.close());
     const set = (key: string, count: number): Promise<unknown> => rpc.request('htable.seti', ['offered', key, count]);
     const sources = async (from: number, to: number): Promise<void> => {
       for (let i = from; i < to; i++) await set(`${node}|subscriber:${i}@${labDomain}`, 2);
@@ -227,7 +228,6 @@ describe('A source that sends more calls than a node can carry', () => {
       ],
       refused: [],
     });
-    rpc.close();
   });
 });
 

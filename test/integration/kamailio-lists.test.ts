@@ -14,6 +14,7 @@ import { EdgeLab } from './kamailio-lab.js';
 
 let lab: EdgeLab;
 let first: EdgeState;
+const meddlers: JsonrpcClient[] = [];
 
 before(async () => {
   lab = await EdgeLab.up();
@@ -21,6 +22,7 @@ before(async () => {
 });
 after(() => lab.down());
 afterEach(async () => {
+  for (const client of meddlers.splice(0)) client.close();
   await lab.closeEndpoints();
   await lab.apply(first);
   await lab.endSessions();
@@ -28,7 +30,9 @@ afterEach(async () => {
 
 /** A client of one instance, past the farm's own, as somebody who meddles would use. */
 function meddler(index: number): JsonrpcClient {
-  return new JsonrpcClient({ address: lab.nodes('kamailio')[index]!.address, port: 8060 });
+  const client = new JsonrpcClient({ address: lab.nodes('kamailio')[index]!.address, port: 8060 });
+  meddlers.push(client);
+  return client;
 }
 
 const target = (): string => `sip:70001@${lab.plan.publicVip}`;
@@ -61,7 +65,6 @@ describe('Dispatcher lists', () => {
       process.env['USER'] ?? 'root',
     );
     await client.request('dispatcher.reload');
-    client.close();
     const report = (await lab.edge.dispatcher()).find(one => one.instance === kamailio.name)!;
     assert.ok(report.drift.length > 0);
     assert.equal(await lab.edge.ready(kamailio.name), false);
@@ -131,7 +134,6 @@ describe('Tables', () => {
     const client = meddler(0);
     await client.request('htable.sets', ['nodes', lab.address(240), 'call-9']);
     await client.request('htable.delete', ['sources', lab.address(200)]);
-    client.close();
     assert.equal(await lab.edge.ready('kamailio-1'), false);
     await lab.apply({});
     assert.equal(await lab.edge.ready('kamailio-1'), true);
@@ -151,7 +153,6 @@ describe('Tables', () => {
     await lab.setNodeState('call-2', 'up', 'changes');
     const drifts = (await lab.edge.dispatcher()).map(({ drift }) => drift);
     assert.deepEqual(drifts, [[], [`table sources: ${lab.address(200)} differs`], []]);
-    client.close();
     await lab.apply({});
     assert.equal(await lab.edge.ready('kamailio-2'), true);
   });
@@ -185,7 +186,6 @@ describe('An instance', () => {
     });
     const client = meddler(0);
     const pin = JSON.stringify(await client.request('htable.get', ['pins', 'a-ringing-call']));
-    client.close();
     assert.match(pin, new RegExp(lab.address(32)));
   });
 });

@@ -49,8 +49,8 @@ describe('Kamailios and RTPEngines under the sentinel', () => {
   /** The processes of a Kamailio that read one of its sockets. */
   async function readersOf(node: FarmNode, address: string): Promise<number[]> {
     const client = new JsonrpcClient({ address: node.address, port: ports.rpc });
-    const shown = z.array(z.looseObject({ PID: z.number(), DSC: z.string() })).parse(await client.request('core.psx'));
-    client.close();
+    const answer = await client.request('core.psx').finally(() => client.close());
+    const shown = z.array(z.looseObject({ PID: z.number(), DSC: z.string() })).parse(answer);
     return shown.filter(({ DSC }) => DSC.includes(`sock=${address}:`)).map(({ PID }) => PID);
   }
 
@@ -142,6 +142,7 @@ describe('Kamailios and RTPEngines under the sentinel', () => {
 
   test('neither is dead that gets more than it can read', { timeout: 30_000 }, async t => {
     const socket = createSocket('udp4').on('message', () => undefined);
+    t.after(() => void socket.close());
     socket.bind(0, lab.address(210));
     await once(socket, 'listening');
     const options = ['OPTIONS sip:x SIP/2.0', `Via: SIP/2.0/UDP ${lab.address(210)};branch=z9hG4bKx;rport`];
@@ -170,7 +171,6 @@ describe('Kamailios and RTPEngines under the sentinel', () => {
       sent += 50;
       await sleep(1);
     }
-    socket.close();
     t.diagnostic(
       `${sent} datagrams to each of ${packets.length} sockets in 3 s; verdicts: ${heard().join() || 'none'}`,
     );

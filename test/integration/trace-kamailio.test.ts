@@ -273,15 +273,15 @@ describe('the HEP door', () => {
       payload: Buffer.from(request('INVITE', callId, call1, `X-Holdfast-Leg: ${callId}-2`)),
     });
 
-  test('says who has its port, and what to do', async () => {
+  test('says who has its port, and what to do', async t => {
     const other = await Party.at(plan.daemonAddress, 9061);
+    t.after(() => other.close());
     await assert.rejects(openTrace(9061), error => {
       assert.ok(HoldfastError.is(error, 'ADDRESS_TAKEN'));
       assert.match(error.message, /cannot hear HEP at .*:9061\/udp/);
       assert.match(error.remedy ?? '', /ss -ulnp/);
       return true;
     });
-    other.close();
   });
 
   test('says that an address is not of this machine', async () => {
@@ -293,9 +293,11 @@ describe('the HEP door', () => {
     });
   });
 
-  test('drops what strangers send, and follows the farm', async () => {
+  test('drops what strangers send, and follows the farm', async t => {
     const trace = await openTrace(0);
+    t.after(() => trace.close());
     const [kamailio1, stranger] = [await Party.at(internal, 0), await Party.at(subnet.host(22), 0)];
+    t.after(() => [kamailio1, stranger].forEach(party => party.close()));
     stranger.send(packet('early'), plan.daemonAddress, trace.port);
     await waitFor('the refusal', async () => (await trace.counters()).refused.unknownSender === 1);
     const instances = [...farm.instances, { name: 'kamailio-2', addresses: [subnet.host(22)] }];
@@ -309,8 +311,6 @@ describe('the HEP door', () => {
     assert.deepEqual(messages.map(({ instance }) => instance).sort(), ['kamailio-1', 'kamailio-2']);
     assert.equal(trace.callIdOfLeg('later-2'), 'later');
     assert.deepEqual(await trace.messages('early'), []);
-    for (const party of [kamailio1, stranger]) party.close();
-    await trace.close();
   });
 
   test('takes its time to close once, and gives no answers afterwards', async () => {
