@@ -141,7 +141,8 @@ export class LegRecovery {
         if (!isTaken || looks === mostLooks) return await this.#notTaken(node, error, answered);
       }
       // From an order whose answer was lost: then what happens to it will be heard. Else it is the channel of the last attempt,
-      // of whose end we have heard before Asterisk has forgotten its name.
+      // of whose end we have heard before Asterisk has forgotten its name; or a refusal of another kind, as what is told of one is told
+      // again of the next ones on that connection (main/channel_internal_api.c: `ast_channel_errno` is never reset).
       if (!this.#isRefused && (await this.#isThere(node))) return answered;
       await sleep(lookAgainMs);
     }

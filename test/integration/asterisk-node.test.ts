@@ -373,6 +373,8 @@ describe('Channels and bridges', () => {
     const again = ari.channels.create({ endpoint: 'PJSIP/edge/sip:1@127.0.0.1', app, channelId: 'twice' });
     assert.equal(await refusal(again), 409);
     const nowhere = ari.channels.create({ endpoint: 'PJSIP/nobody/sip:1@127.0.0.1', app, channelId: 'nowhere' });
-    assert.equal(await refusal(nowhere), 500);
+    // A thread of Asterisk's that has once refused an id gives that as its reason ever after (`ast_channel_errno` in main/channel_internal_api.c is
+    // never reset): which of our connections is asked says which it is.
+    assert.match(String(await refusal(nowhere)), /^(500|409)$/);
   });
 });
