@@ -94,7 +94,9 @@ export class PhonePair {
   async soundsAgain(): Promise<void> {
     const before = this.calls.map(call => call.audio.report().packets);
     const more = (): boolean => this.calls.every((call, i) => call.audio.report().packets > (before[i] ?? 0) + 10);
-    await waitFor('sound at both phones', more, { deadlineMs: 10_000 });
+    const describe = (): string =>
+      this.calls.map(call => `${call.ladder()}\n${JSON.stringify(call.audio.report())}`).join('\n');
+    await waitFor('sound at both phones', more, { deadlineMs: 10_000, describe });
     await this.hear();
   }
 
