@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
-import type { FarmPlan } from './farm/farm-plan.js';
+import { nodeNamed, type FarmPlan } from './farm/farm-plan.js';
 import { rehearse } from './recovery/rehearsal.js';
 import { Reloads, type Untaken } from './reload.js';
 import type { Table } from './store/store.js';
@@ -85,8 +85,8 @@ export class Daemon {
       const reason = 'it died while the daemon was away';
       void this.#parts.nodeDied({ node, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
     };
-    const { known, host, mediaRecovery } = this.#parts;
-    for (const { name } of await known.gone(live.plan.nodes.filter(node => node.farm === 'call'))) died(name);
+    const { host, mediaRecovery } = this.#parts;
+    for (const name of await this.#gone()) died(name);
     // Which engine had whose media, before those that are gone have successors.
     mediaRecovery.note();
     await mediaRecovery.load();
@@ -110,6 +110,18 @@ export class Daemon {
     this.ready = true;
     log.info({ pid: process.pid, subnet: live.plan.subnet }, 'the farm is ready');
     void this.#rehearse();
+  }
+
+  /** Call nodes that have died unseen. One that was leaving, or that the config has no more, is in the farm until its calls are elsewhere. */
+  async #gone(): Promise<readonly string[]> {
+    const { known, live, states, engine } = this.#parts;
+    const planned = live.plan.nodes.filter(node => node.farm === 'call').map(node => node.name);
+    const gone = await known.gone([...planned, ...engine.book.nodes()]);
+    for (const name of gone.filter(one => !planned.includes(one))) {
+      const node = nodeNamed(live.plan.subnet, name);
+      if (node) states.add(node);
+    }
+    return gone;
   }
 
   async #rehearse(): Promise<void> {

@@ -97,6 +97,11 @@ export class CallBook {
     return this.list().filter(call => call.legs.some(leg => leg.node === node && isLive(leg)));
   }
 
+  /** Nodes that live legs are on, or on their way to; also such as the config has no more. */
+  nodes(): ReadonlySet<string> {
+    return new Set(this.list().flatMap(call => call.legs.flatMap(leg => (isLive(leg) ? [leg.node] : []))));
+  }
+
   /** Live legs that are on a node, or on their way there. */
   liveLegsOn(node: string): LegRecord[] {
     return this.list().flatMap(call => call.legs.filter(leg => leg.node === node && isLive(leg)));

@@ -102,8 +102,9 @@ export class FarmKeeper {
       }),
     ];
     const leaving = this.#notIn(plan);
-    const nodes = [...plan.nodes, ...leaving];
-    for (const node of nodes) this.#keep(node);
+    for (const node of [...plan.nodes, ...leaving]) this.#keep(node);
+    // What died while it was leaving is not started again: it has left when its calls are elsewhere.
+    const nodes = [...plan.nodes, ...leaving.filter(node => host.process(node.name))];
     const missing = plan.nodes.filter(node => !host.process(node.name));
     progress(`starting ${missing.length} servers (${plan.nodes.length - missing.length} run already)`);
     for (const node of nodes.filter(one => one.farm !== 'kamailio')) await this.#ensureStarted(node);
@@ -117,11 +118,15 @@ export class FarmKeeper {
     log.info({ nodes: plan.nodes.length, started: missing.length }, 'farm started');
   }
 
-  /** Those that run and that an earlier plan had: they were leaving when their daemon ended, or the config was changed without one. */
+  /**
+   * Those that an earlier plan had, and that run or are known to have died with calls: they were leaving when their daemon ended, or the
+   * config was changed without one.
+   */
   #notIn(plan: FarmPlan): readonly FarmNode[] {
+    const { host, states } = this.#options;
     const planned = new Set(plan.nodes.map(node => node.name));
-    const others = this.#options.host.running().filter(name => !planned.has(name));
-    return others.flatMap(name => nodeNamed(plan.subnet, name) ?? []);
+    const others = new Set([...host.running(), ...states.nodes().map(node => node.name)]);
+    return [...others].filter(name => !planned.has(name)).flatMap(name => nodeNamed(plan.subnet, name) ?? []);
   }
 
   #tellEdge({ node: { name, farm }, to }: NodeChange): void {

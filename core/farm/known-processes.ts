@@ -4,7 +4,7 @@ import { messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { NodeHost } from '../ports/node-host.js';
 import type { Store, Table } from '../store/store.js';
-import { isAsterisk, type FarmNode } from './farm-plan.js';
+import { isAsterisk } from './farm-plan.js';
 import type { NodeStates } from './node-states.js';
 
 const known = z.object({ pid: z.number(), startTicks: z.number() });
@@ -18,7 +18,8 @@ export class KnownProcesses {
     this.#host = host;
     states.onChange('known processes', ({ node, to }) => {
       const process = host.process(node.name);
-      if (to !== 'up' || !isAsterisk(node.farm) || !process) return;
+      // A drained one starts as draining.
+      if ((to !== 'up' && to !== 'draining') || !isAsterisk(node.farm) || !process) return;
       const { pid, startTicks } = process;
       this.#table
         .put(node.name, { pid, startTicks })
@@ -28,13 +29,13 @@ export class KnownProcesses {
     });
   }
 
-  /** Nodes whose last known process is gone. Asked before any is started. */
-  async gone(nodes: readonly FarmNode[]): Promise<FarmNode[]> {
-    const gone: FarmNode[] = [];
-    for (const node of nodes) {
-      const last = (await this.#table.get(node.name))?.value;
-      const now = this.#host.process(node.name);
-      if (last && (now?.pid !== last.pid || now.startTicks !== last.startTicks)) gone.push(node);
+  /** Those of these nodes whose last known process is gone. Asked before any is started. */
+  async gone(names: Iterable<string>): Promise<string[]> {
+    const gone: string[] = [];
+    for (const name of new Set(names)) {
+      const last = (await this.#table.get(name))?.value;
+      const now = this.#host.process(name);
+      if (last && (now?.pid !== last.pid || now.startTicks !== last.startTicks)) gone.push(name);
     }
     return gone;
   }

@@ -61,6 +61,8 @@ export class LostSessions {
   readonly #pending = new Map<string, Pending>();
   readonly #queues = new NodeQueues(inFlightPerNode);
   #waitingTimer: NodeJS.Timeout | undefined;
+  /** An Asterisk has been connected since the daemon started. */
+  #hasHeard = false;
   #closed = false;
 
   constructor(options: LostSessionsOptions) {
@@ -139,10 +141,12 @@ export class LostSessions {
       await this.#give(given.slice(i, i + givenAtOnce), []);
     }
     if (assigned.size === 0) this.waitForNodes();
+    else if (this.#waiting.length === 0) this.#stopWaiting();
   }
 
   /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
   async nodeConnected(node: string, snapshot: AriSnapshot): Promise<void> {
+    this.#hasHeard = true;
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
     for (const pending of this.#pending.values()) {
       if (pending.node !== node || pending.leg.begun) continue;
@@ -175,10 +179,11 @@ export class LostSessions {
     const { length } = this.#waiting;
     if (length === 0 || this.#waitingTimer) return;
     const patienceMs = this.#options.policy()?.patienceMs ?? 0;
-    this.#log.error(
-      { sessions: length, patienceMs },
-      `no call node is up: ${length} sessions wait ${patienceMs / 1000} s for one; see holdfast nodes`,
-    );
+    const waiting = `${length} sessions wait ${patienceMs / 1000} s for one`;
+    // Just after the daemon's start the nodes that live have not been heard yet either.
+    if (this.#hasHeard)
+      this.#log.error({ sessions: length, patienceMs }, `no call node is up: ${waiting}; see holdfast nodes`);
+    else this.#log.info({ sessions: length, patienceMs }, `no call node has been heard yet: ${waiting}`);
     this.#waitingTimer = setTimeout(() => {
       this.#waitingTimer = undefined;
       for (const one of this.#waiting) {
@@ -201,7 +206,13 @@ export class LostSessions {
 
   close(): void {
     this.#closed = true;
+    this.#stopWaiting();
+  }
+
+  /** Who waits again has all of the patience again. */
+  #stopWaiting(): void {
     clearTimeout(this.#waitingTimer);
+    this.#waitingTimer = undefined;
   }
 
   get #waiting(): readonly Pending[] {

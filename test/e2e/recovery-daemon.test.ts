@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
+import { localConfig } from '../harness/local-config.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -68,6 +69,30 @@ describe('calls go on', () => {
     await pair.reinvited(reinvites, 30_000);
     await whole(pair);
   });
+
+  test(
+    'when their node was leaving the farm, and is killed together with the daemon',
+    { timeout: 120_000 },
+    async () => {
+      const config = await localConfig();
+      await farm.json('drain', 'call-1');
+      const pair = await PhonePair.call(farm, alice, bob);
+      await farm.json('undrain', 'call-1');
+      await farm.reload(config.replace('call: 2', 'call: 1'));
+      const [daemon, pid] = [await daemonPid(), await farm.pid('call-2')];
+      const { reinvites } = pair;
+      await pair.isKept(farm);
+      process.kill(daemon, 'SIGKILL');
+      process.kill(pid, 'SIGKILL');
+      await farm.daemonAfter(daemon);
+      await pair.reinvited(reinvites, 30_000);
+      assert.equal(await pair.node(farm), 'call-1');
+      await whole(pair);
+      const hasLeft = async (): Promise<boolean> => !(await farm.status()).nodes.some(({ name }) => name === 'call-2');
+      await waitFor('the dead node to have left', hasLeft);
+      await farm.reload(config);
+    },
+  );
 
   test(
     'when daemon and RTPEngine are killed together, and again the moment media move',

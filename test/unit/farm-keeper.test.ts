@@ -88,6 +88,7 @@ describe('A farm of another size', () => {
     states
       .nodes('call')
       .map(({ name }) => name)
+      .sort()
       .join();
   const reshape = (plan: FarmPlan): Promise<string | undefined> => keeper.reshape(plan, silent);
 
@@ -137,6 +138,20 @@ describe('A farm of another size', () => {
     assert.deepEqual(stops, []);
     calls.clear();
     await waitFor('call-3 to be gone', () => names() === 'call-1,call-2' && !processes.has('call-3'));
+  });
+
+  test('has a server that died while it was leaving until its calls are elsewhere, and does not start it', async () => {
+    const dead = nodeNamed(two.subnet, 'call-3');
+    assert.ok(dead);
+    states.add(dead);
+    calls.set('call-3', 1);
+    await keeper.start(two, silent);
+    assert.equal(names(), 'call-1,call-2,call-3');
+    await waitFor('it to be looked at again', () => looks > 1);
+    assert.ok(!processes.has('call-3'));
+    calls.clear();
+    await waitFor('call-3 to be gone', () => names() === 'call-1,call-2');
+    assert.ok(!processes.has('call-3'));
   });
 
   test('knows a node by its name', () => {

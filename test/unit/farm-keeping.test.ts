@@ -4,12 +4,15 @@ import { describe, test } from 'node:test';
 import { EdgeKeeper } from '../../core/farm/edge-keeper.js';
 import { EdgeSync, type EdgeSyncOptions } from '../../core/farm/edge-sync.js';
 import { EngineBook } from '../../core/farm/engine-book.js';
-import { planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
+import { nodeNamed, planFarm, type FarmNode } from '../../core/farm/farm-plan.js';
+import { KnownProcesses } from '../../core/farm/known-processes.js';
 import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
 import type { ApplyExtent, EdgeFarm, EdgeState } from '../../core/ports/edge.js';
+import type { NodeHost, NodeProcess } from '../../core/ports/node-host.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
 import { plainEdge } from '../harness/plain-edge.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const plan = planFarm('127.9.9.0/24', { kamailio: 2, call: 2, conference: 1, registrar: 1, rtpengine: 2 });
 const [engine1, engine2] = plan.nodes.filter(node => node.farm === 'rtpengine') as [FarmNode, FarmNode];
@@ -69,6 +72,36 @@ describe('the incarnations of an engine', () => {
     );
     assert.deepEqual(gone, ['rtpengine-1']);
     assert.deepEqual(await book.buryGone(() => ({ pid: 20, startTicks: 2 })), []);
+  });
+});
+
+describe('the processes of Asterisks', () => {
+  test('that are gone or others now are told, also of a node that the config has no more or that was drained', async () => {
+    const store = openMemoryStore();
+    const states = new NodeStates(silentLogger);
+    const processes = new Map<string, NodeProcess>();
+    const known = new KnownProcesses(
+      store,
+      { process: (name: string) => processes.get(name) } as NodeHost,
+      states,
+      silentLogger,
+    );
+    const names = ['call-1', 'call-2', 'call-3', 'call-4'];
+    for (const [i, name] of names.entries()) {
+      const node = nodeNamed(plan.subnet, name);
+      assert.ok(node);
+      states.add(node);
+      processes.set(name, { pid: i, startTicks: 1 });
+      states.setDraining(name, name === 'call-4', 'test');
+      states.setHealth(name, 'up', 'test');
+    }
+    await waitFor('all to be noted', async () => (await known.gone(names)).length === 0);
+    for (const name of ['call-2', 'call-3', 'call-4']) processes.set(name, { pid: 9, startTicks: 2 });
+    processes.delete('call-3');
+    assert.deepEqual(await known.gone([...names, 'call-3', 'call-5']), ['call-2', 'call-3', 'call-4']);
+    states.setHealth('call-4', 'dead', 'test');
+    states.setHealth('call-4', 'up', 'test');
+    await waitFor('the new one to be noted', async () => !(await known.gone(names)).includes('call-4'));
   });
 });
 

@@ -1,6 +1,6 @@
 // What becomes of a dead node's sessions: the book of dialogs, legs that go on elsewhere, media, and the stand-in.
 import type { LiveConfig } from '../../daemon-parts.js';
-import { ports } from '../../farm/farm-plan.js';
+import { nodeNamed, ports } from '../../farm/farm-plan.js';
 import { DialogBook } from '../../ledger/dialog-book.js';
 import { recoveryPolicy, traceSource } from '../../plugin-api.js';
 import { dialogSource } from '../../recovery/dialog-source.js';
@@ -28,7 +28,7 @@ export function wireRecovery(given: Given, make: Make): void {
 
 /** What the death of a node asks for. */
 export async function nodeDied(get: Get, { plan }: LiveConfig, death: NodeDeath): Promise<void> {
-  const farm = (get(tokens.states).node(death.node) ?? plan.nodes.find(node => node.name === death.node))?.farm;
+  const farm = nodeNamed(plan.subnet, death.node)?.farm;
   if (farm === 'call') await get(tokens.recoveries).nodeDied(death);
   if (farm === 'conference') await get(tokens.recoveries).conferenceNodeDied(death);
   if (farm === 'rtpengine') await get(tokens.mediaRecovery).engineDied(death);
@@ -45,7 +45,7 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     source: dialogSource({
       ledger: () => get(tokens.daemon).trace,
       traceSource: () => plugins.service(recoveryPolicy)?.traceSource ?? plugins.service(traceSource),
-      farm: () => tracedFarm(live),
+      farm: () => tracedFarm(live, get),
       tracedOnly: () => plugins.service(recoveryPolicy)?.source === 'trace-source',
       log,
     }),
@@ -62,8 +62,9 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
   });
 }
 
-function tracedFarm({ plan }: LiveConfig): TracedFarm {
-  const { asterisks } = traceFarmOf(plan);
+function tracedFarm({ plan }: LiveConfig, get: Get): TracedFarm {
+  // Those that are leaving, too.
+  const { asterisks } = traceFarmOf({ nodes: [...plan.nodes, ...get(tokens.states).nodes()] });
   return {
     nodeOf: end => asterisks[end.replace(/:\d+$/, '')],
     publicVip: `${plan.publicVip}:${ports.sip}`,

@@ -3,7 +3,7 @@ import { AriFarm } from '../../../asterisk/asterisk-farm.js';
 import { KamailioFarm } from '../../../kamailio/edge-farm.js';
 import { EnginePool } from '../../../rtpengine/node-pool.js';
 import { CertificateKeeper } from '../../farm/certificate-keeper.js';
-import type { FarmPlan } from '../../farm/farm-plan.js';
+import { nodeNamed } from '../../farm/farm-plan.js';
 import { LocalHost } from '../../host/local-host.js';
 import { NftBalancer } from '../../host/nft-balancer.js';
 import { statePaths } from '../../host/state-folder.js';
@@ -16,8 +16,9 @@ export function wireServers(given: Given, make: Make): void {
   make(tokens.host, () => new LocalHost(stateFolder));
   make(tokens.balancer, () => new NftBalancer(live.plan));
   make(tokens.media, () => new EnginePool(live.plan.nodes, { localAddress: live.plan.daemonAddress }));
-  make(tokens.asterisks, get => {
-    const addressOf = (name: string): string => get(tokens.states).node(name)?.address ?? addressIn(live.plan, name);
+  make(tokens.asterisks, () => {
+    // Also of one that is leaving, or has left: it keeps the address that it is asked for first.
+    const addressOf = (name: string): string => nodeNamed(live.plan.subnet, name)?.address ?? '0.0.0.0';
     return new AriFarm({ addressOf, passwordOf: node => ariPassword(secrets, node), log });
   });
   make(tokens.edge, get => {
@@ -50,8 +51,4 @@ export function closeServers(get: Get): void {
   get(tokens.host).close();
   get(tokens.edge).close();
   get(tokens.media).close();
-}
-
-function addressIn(plan: FarmPlan, name: string): string {
-  return plan.nodes.find(node => node.name === name)?.address ?? '0.0.0.0';
 }
