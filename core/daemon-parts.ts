@@ -1,6 +1,7 @@
 // What the daemon is made of.
 import type { CallEngine } from './calls/call-engine.js';
 import type { CallRecords, RecordDestinations } from './cdr/call-records.js';
+import type { Conferences } from './conferences/conferences.js';
 import type { Recordings } from './conferences/recordings.js';
 import type { HoldfastConfig } from './config/holdfast-config.js';
 import type { EventLog } from './events/event-log.js';
@@ -55,6 +56,7 @@ export interface DaemonParts {
   readonly sync: EdgeSync;
   readonly keeper: FarmKeeper;
   readonly engine: CallEngine;
+  readonly conferences: Pick<Conferences, 'list'>;
   readonly recoveries: Recoveries;
   readonly recordings: Recordings;
   readonly callRecordings: CallRecordings;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
-import { nodeNamed, type FarmPlan } from './farm/farm-plan.js';
+import { nodeNamed, type FarmNode, type FarmPlan } from './farm/farm-plan.js';
 import { rehearse } from './recovery/rehearsal.js';
 import { Reloads, type Untaken } from './reload.js';
 import type { Table } from './store/store.js';
@@ -81,12 +81,13 @@ export class Daemon {
     await this.#parts.notices.start(live.config.webhooks);
     await this.#parts.metrics.start(live.config.metrics);
     const progress = (line: string): void => log.info({}, line);
+    const reason = 'it died while the daemon was away';
     const died = (node: string): void => {
-      const reason = 'it died while the daemon was away';
       void this.#parts.nodeDied({ node, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
     };
     const { host, mediaRecovery } = this.#parts;
-    for (const name of await this.#gone()) died(name);
+    const gone = await this.#gone(reason);
+    for (const { name, farm } of gone) if (farm === 'call') died(name);
     // Which engine had whose media, before those that are gone have successors.
     mediaRecovery.note();
     await mediaRecovery.load();
@@ -100,6 +101,8 @@ export class Daemon {
     for await (const [name] of this.#drains.range()) states.setDraining(name, true, 'drained by the operator');
     this.#heartbeat = setInterval(() => void this.#beat(), heartbeatEveryMs);
     await keeper.ready(readyDeadlineMs, progress);
+    // Their conferences need other conference nodes, and call nodes that are connected.
+    for (const { name, farm } of gone) if (farm === 'conference') died(name);
     // Not before calls could reach them too: the Kamailios carry both.
     this.#parts.gateways.start();
     await this.#parts.trunkRegistrations.start();
@@ -112,16 +115,25 @@ export class Daemon {
     void this.#rehearse();
   }
 
-  /** Call nodes that have died unseen. One that was leaving, or that the config has no more, is in the farm until its calls are elsewhere. */
-  async #gone(): Promise<readonly string[]> {
-    const { known, live, states, engine } = this.#parts;
-    const planned = live.plan.nodes.filter(node => node.farm === 'call').map(node => node.name);
-    const gone = await known.gone([...planned, ...engine.book.nodes()]);
-    for (const name of gone.filter(one => !planned.includes(one))) {
-      const node = nodeNamed(live.plan.subnet, name);
-      if (node) states.add(node);
-    }
-    return gone;
+  /**
+   * Nodes that died unseen, with their calls or with conferences. One that was leaving, or that the config has no more, is in the farm until
+   * these are elsewhere; a conference node of the plan is not told: what it had is mended when it is back.
+   */
+  async #gone(reason: string): Promise<readonly FarmNode[]> {
+    const { known, live, states, engine, conferences } = this.#parts;
+    const planned = new Map(live.plan.nodes.map(node => [node.name, node]));
+    const inUse = [...engine.book.nodes(), ...conferences.list().map(({ node }) => node)];
+    const calls = live.plan.nodes.filter(({ farm }) => farm === 'call').map(({ name }) => name);
+    const others = new Set(inUse.filter(name => !planned.has(name)));
+    const gone = await known.gone([...calls, ...others]);
+    return gone.flatMap(name => {
+      const node = planned.get(name) ?? nodeNamed(live.plan.subnet, name);
+      if (node && others.has(name)) {
+        states.add(node);
+        states.setHealth(name, 'dead', reason);
+      }
+      return node ?? [];
+    });
   }
 
   async #rehearse(): Promise<void> {

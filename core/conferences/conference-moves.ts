@@ -136,7 +136,7 @@ export class ConferenceMoves {
       if (after.mixing === 'call-node') return;
       for (const one of moving) inners.endFarEnd(innerLegId(one));
       for (const one of participants.filter(now => moving.some(was => was.legId === now.legId))) {
-        const made = inners.make(after, one);
+        const made = this.#untilThere(after.node).then(() => inners.make(after, one));
         this.#underWay.set(one.legId, made);
         // Whoever attaches the leg hears of a failure.
         made.catch(() => undefined);
@@ -198,6 +198,14 @@ export class ConferenceMoves {
       lost(now.callId, `its leg could not join ${after.node}: ${messageOf(error)}`);
       return false;
     }
+  }
+
+  /** A daemon that has just started may have started the conference node, too: a leg to it would find nobody, and its call would end. */
+  async #untilThere(node: string): Promise<void> {
+    const { asterisks, nodes, patienceMs } = this.#options;
+    const endMs = Date.now() + patienceMs();
+    while (!asterisks.node(node).connected && !nodes.isDead(node) && Date.now() < endMs)
+      await new Promise(resolve => setTimeout(resolve, 20));
   }
 
   async #conferenceNodeInTime(): Promise<string | undefined> {

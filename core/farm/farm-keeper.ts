@@ -201,6 +201,12 @@ export class FarmKeeper {
     }
   }
 
+  /** Declared dead, and its process is left as it is (`killFrozen: false`): it is somebody else's to end, and nobody waits for it. */
+  #isLeftDead(name: string): boolean {
+    const pid = this.#options.host.process(name)?.pid;
+    return pid !== undefined && this.#kept.get(name)?.deadPid === pid;
+  }
+
   /** Resolves when every node is up (or draining) and every Kamailio equal and behind the VIPs; rejects at the deadline. */
   async ready(deadlineMs: number, progress: (line: string) => void): Promise<void> {
     const { states } = this.#options;
@@ -213,7 +219,9 @@ export class FarmKeeper {
         progress(`${node.name} is ${states.state(node.name)}`);
       }
       const isReady = ({ name }: FarmNode): boolean =>
-        ['up', 'draining'].includes(states.state(name)) || this.#kept.get(name)?.leave !== undefined;
+        ['up', 'draining'].includes(states.state(name)) ||
+        this.#kept.get(name)?.leave !== undefined ||
+        this.#isLeftDead(name);
       const waiting = nodes.filter(node => !isReady(node));
       if (waiting.length === 0) return this.#options.sync.balance();
       if (Date.now() > endMs) {
@@ -357,7 +365,7 @@ export class FarmKeeper {
     if (Date.now() - this.#tidiedMs < tidyEveryMs) return;
     this.#tidiedMs = Date.now();
     void sync.unpinDone();
-    void this.endpoints.settle(this.#options.states.nodes());
+    void this.endpoints.settle(this.#options.states.nodes().filter(({ name }) => !this.#isLeftDead(name)));
     void sweep.run();
     bindings.prune().catch((error: unknown) => log.error({ error }, `bindings not tidied: ${messageOf(error)}`));
     this.#sentinel.setSilence(deathPolicy().silenceMs);

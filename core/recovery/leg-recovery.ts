@@ -34,7 +34,8 @@ export interface LegRecoveryOptions {
 type Happened =
   | { readonly kind: 'up' }
   | { readonly kind: 'hungUp' }
-  | { readonly kind: 'refused'; readonly sipStatus: number }
+  /** `isSilent`: the status is ours, for no final response at all. */
+  | { readonly kind: 'refused'; readonly sipStatus: number; readonly isSilent: boolean }
   | { readonly kind: 'nodeDied' };
 
 /** Pauses before another INVITE, in the mean; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
@@ -93,8 +94,9 @@ export class LegRecovery {
       if (happened.kind === 'up') return { result: 'recovered', reason: 'answered' };
       if (happened.kind === 'hungUp') return { result: 'gone', reason: 'the far end hung up as it answered' };
       if (happened.kind === 'nodeDied') return this.#elsewhere(`${node} died too`);
-      const { sipStatus } = happened;
+      const { sipStatus, isSilent } = happened;
       this.#isRefused = true;
+      if (isSilent) return { result: 'failed', reason: 'the far end did not answer', sipStatus };
       this.refusals.push(sipStatus);
       const verdict = judgeAnswer(sipStatus);
       if (verdict === 'gone') return { result: 'gone', reason: 'the far end had hung up', sipStatus };
@@ -195,7 +197,10 @@ export class LegRecovery {
   /** Asterisk itself gives up after `answerSeconds`; this is the net below. */
   #wait(): Promise<Happened> {
     return new Promise(resolve => {
-      const late = setTimeout(() => this.#happened({ kind: 'refused', sipStatus: 408 }), (answerSeconds + 2) * 1000);
+      const late = setTimeout(
+        () => this.#happened({ kind: 'refused', sipStatus: 408, isSilent: true }),
+        (answerSeconds + 2) * 1000,
+      );
       this.#isWaiting = true;
       this.#happened = what => {
         // In this turn: what Asterisk says right behind it, of a phone that hangs up at once, is not for us any more.
@@ -211,5 +216,7 @@ export class LegRecovery {
 /** How an attempt's channel ended that never came up. A 2xx is Asterisk's to a BYE: it overtook the far end's answer to the INVITE (patches/0010). */
 function endOf({ tech_cause: status, cause }: EventOf<'ChannelDestroyed'>): Happened {
   if (status !== undefined && status >= 200 && status < 300) return { kind: 'hungUp' };
-  return { kind: 'refused', sipStatus: finalStatus(status, cause) };
+  const sipStatus = finalStatus(status, cause);
+  const isSilent = (status === undefined || status < 200) && [408, 480].includes(sipStatus);
+  return { kind: 'refused', sipStatus, isSilent };
 }

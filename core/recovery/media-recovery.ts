@@ -194,7 +194,7 @@ export class MediaRecovery {
   async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<void> {
     const { engine, asterisks, log } = this.#options;
     const now = engine.book.record(callId)?.legs.find(one => one.id === leg.id);
-    if (now?.node !== node) {
+    if (now?.node !== node || now.recovering !== null) {
       // It is over, or its node died as well, and its recovery is a re-INVITE too.
       record.sessions[now ? 'recovered' : 'ended']++;
       return;

@@ -36,6 +36,7 @@ export function wireDaemon(given: Given, make: Make): void {
         sync: get(tokens.sync),
         keeper: get(tokens.keeper),
         engine: get(tokens.engine),
+        conferences: get(tokens.conferences),
         recoveries: get(tokens.recoveries),
         recordings: get(tokens.recordings),
         callRecordings: get(tokens.callRecordings),
