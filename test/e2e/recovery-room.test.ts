@@ -1,6 +1,6 @@
 // Rooms on two call nodes, whose servers die: one of four parties who all hear each other, and ten of five at once.
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { callDaemon } from '../../core/control/control-client.js';
@@ -132,6 +132,31 @@ describe('a room of four parties on two call nodes', () => {
     await farm.whole();
     assert.equal((await bridgesOnTheFarm()).length, 1);
   });
+
+  test(
+    'its conference node dies with the daemon, and the next one has a config without it: the room is elsewhere',
+    { timeout: 60_000 },
+    async () => {
+      if ((await room()).node === 'conference-1') {
+        await kill('conference-1');
+        await waitFor('the room to be elsewhere', async () => (await room()).node === 'conference-2');
+        await farm.whole();
+      }
+      await everybodyHearsTheOthers();
+      const before = reinvites();
+      const config = await readFile(farm.configFile, 'utf8');
+      await writeFile(farm.configFile, config.replace('conference: 2', 'conference: 1'));
+      const pid = await farm.pid('conference-2');
+      const daemon = await farm.killDaemon();
+      process.kill(pid, 'SIGKILL');
+      await farm.daemonAfter(daemon);
+      await everybodyHearsTheOthers();
+      assert.equal((await room()).node, 'conference-1');
+      assert.deepEqual(reinvites(), before);
+      await farm.reload(config);
+      await farm.whole();
+    },
+  );
 
   test('who leaves is heard no more, and with the last one everything is gone', { timeout: 60_000 }, async () => {
     const [first, ...others] = calls;

@@ -83,6 +83,18 @@ test('a BYE that overtakes the answer to our INVITE is the end of the session, n
   assert.equal((await outcome).result, 'gone');
 });
 
+test('one who never answers is not said to have answered', async () => {
+  const reasons: string[] = [];
+  for (const status of [undefined, 480]) {
+    const { leg } = recovery([taken], false);
+    const outcome = leg.run('call-2', 'new');
+    hear(leg, 'ChannelDestroyed', status);
+    const { result, reason, sipStatus } = await outcome;
+    reasons.push(`${result} ${sipStatus ?? 0}: ${reason}`);
+  }
+  assert.deepEqual(reasons, ['failed 480: the far end did not answer', 'failed 480: the far end answered 480']);
+});
+
 test('nodes that cannot be reached do not fail a session, however many: those that refuse it do', async () => {
   const unreachable = (): Promise<undefined> => Promise.reject(new HoldfastError('ARI_UNREACHABLE', 'not reached'));
   const { leg } = recovery([unreachable, unreachable, unreachable, () => Promise.reject(refused(500))], false);
