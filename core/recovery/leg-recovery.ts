@@ -34,8 +34,7 @@ export interface LegRecoveryOptions {
 type Happened =
   | { readonly kind: 'up' }
   | { readonly kind: 'hungUp' }
-  /** `isSilent`: the status is ours, for no final response at all. */
-  | { readonly kind: 'refused'; readonly sipStatus: number; readonly isSilent: boolean }
+  | { readonly kind: 'refused'; readonly sipStatus: number }
   | { readonly kind: 'nodeDied' };
 
 /** Pauses before another INVITE, in the mean; the last one repeats. A phone whose own re-INVITE is under way is done in some hundred ms. */
@@ -94,8 +93,10 @@ export class LegRecovery {
       if (happened.kind === 'up') return { result: 'recovered', reason: 'answered' };
       if (happened.kind === 'hungUp') return { result: 'gone', reason: 'the far end hung up as it answered' };
       if (happened.kind === 'nodeDied') return this.#elsewhere(`${node} died too`);
-      const { sipStatus, isSilent } = happened;
+      const { sipStatus } = happened;
       this.#isRefused = true;
+      // Asterisk gives a status of its own to one whose time was over.
+      const isSilent = this.invitedMs > 0 && Date.now() - this.invitedMs >= answerSeconds * 1000;
       if (isSilent) return { result: 'failed', reason: 'the far end did not answer', sipStatus };
       this.refusals.push(sipStatus);
       const verdict = judgeAnswer(sipStatus);
@@ -197,10 +198,7 @@ export class LegRecovery {
   /** Asterisk itself gives up after `answerSeconds`; this is the net below. */
   #wait(): Promise<Happened> {
     return new Promise(resolve => {
-      const late = setTimeout(
-        () => this.#happened({ kind: 'refused', sipStatus: 408, isSilent: true }),
-        (answerSeconds + 2) * 1000,
-      );
+      const late = setTimeout(() => this.#happened({ kind: 'refused', sipStatus: 408 }), (answerSeconds + 2) * 1000);
       this.#isWaiting = true;
       this.#happened = what => {
         // In this turn: what Asterisk says right behind it, of a phone that hangs up at once, is not for us any more.
@@ -216,7 +214,5 @@ export class LegRecovery {
 /** How an attempt's channel ended that never came up. A 2xx is Asterisk's to a BYE: it overtook the far end's answer to the INVITE (patches/0010). */
 function endOf({ tech_cause: status, cause }: EventOf<'ChannelDestroyed'>): Happened {
   if (status !== undefined && status >= 200 && status < 300) return { kind: 'hungUp' };
-  const sipStatus = finalStatus(status, cause);
-  const isSilent = (status === undefined || status < 200) && [408, 480].includes(sipStatus);
-  return { kind: 'refused', sipStatus, isSilent };
+  return { kind: 'refused', sipStatus: finalStatus(status, cause) };
 }

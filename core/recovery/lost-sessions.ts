@@ -61,8 +61,8 @@ export class LostSessions {
   readonly #pending = new Map<string, Pending>();
   readonly #queues = new NodeQueues(inFlightPerNode);
   #waitingTimer: NodeJS.Timeout | undefined;
-  /** An Asterisk has been connected since the daemon started. */
-  #hasHeard = false;
+  /** A call node has been up since the daemon started. */
+  #hadNode = false;
   #closed = false;
 
   constructor(options: LostSessionsOptions) {
@@ -144,9 +144,14 @@ export class LostSessions {
     else if (this.#waiting.length === 0) this.#stopWaiting();
   }
 
+  /** A call node is up. */
+  async nodeUp(): Promise<void> {
+    this.#hadNode = true;
+    await this.schedule();
+  }
+
   /** A node's event stream is open: what an earlier daemon had begun there is looked at, and the rest is given out. */
   async nodeConnected(node: string, snapshot: AriSnapshot): Promise<void> {
-    this.#hasHeard = true;
     const channels = new Map(snapshot.channels.map(channel => [channel.id, channel]));
     for (const pending of this.#pending.values()) {
       if (pending.node !== node || pending.leg.begun) continue;
@@ -180,10 +185,10 @@ export class LostSessions {
     if (length === 0 || this.#waitingTimer) return;
     const patienceMs = this.#options.policy()?.patienceMs ?? 0;
     const waiting = `${length} sessions wait ${patienceMs / 1000} s for one`;
-    // Just after the daemon's start the nodes that live have not been heard yet either.
-    if (this.#hasHeard)
+    // Just after the daemon's start those that live have not been heard yet either.
+    if (this.#hadNode)
       this.#log.error({ sessions: length, patienceMs }, `no call node is up: ${waiting}; see holdfast nodes`);
-    else this.#log.info({ sessions: length, patienceMs }, `no call node has been heard yet: ${waiting}`);
+    else this.#log.info({ sessions: length, patienceMs }, `no call node is up yet: ${waiting}`);
     this.#waitingTimer = setTimeout(() => {
       this.#waitingTimer = undefined;
       for (const one of this.#waiting) {

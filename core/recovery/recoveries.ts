@@ -55,7 +55,7 @@ export class Recoveries {
     });
     options.engine.onRecovering((node, event) => this.#sessions.hears(node, event));
     options.nodes.onChange('recovery', change => {
-      if (change.node.farm === 'call' && change.to === 'up') void this.#sessions.schedule();
+      if (change.node.farm === 'call' && change.to === 'up') void this.#sessions.nodeUp();
     });
   }
 
@@ -149,19 +149,20 @@ export class Recoveries {
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const lacking = this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
-    const record: RecoveryRecord = {
-      ...{ epoch, node, farm: 'call', firstSignMs: death.firstSignMs, declaredMs: death.declaredMs },
-      sessions: { found, recovered: 0, ended: 0, failed: 0 },
-      ...{ lastUpMs: null, done: false },
-    };
+    const before = this.#book.get(epoch);
+    // An earlier daemon had begun it, and none has lived for long since.
+    if (before?.done === true && found === 0) return;
+    const record = { ...(before ?? newRecord(death)), done: false };
+    record.sessions = { ...record.sessions, found: record.sessions.found + found };
     this.#book.set(record);
     const finished = new Promise<void>(resolve => this.#markDone.set(epoch, resolve));
     const recoverable = planned.flatMap(one => one.legs).filter(isWanted).length;
     const also = lacking.length === 0 ? '' : `, the dialogs of ${lacking.length} calls are asked for elsewhere`;
-    this.#log.warn(
-      { node, epoch, sessions: found, recoverable, detectedMs: death.declaredMs - death.firstSignMs },
-      `${node} died with ${found} sessions, ${recoverable} of them can be recovered${also}: ${death.reason}`,
-    );
+    if (!before || found > 0)
+      this.#log.warn(
+        { node, epoch, sessions: found, recoverable, detectedMs: death.declaredMs - death.firstSignMs },
+        `${node} died with ${found} sessions, ${recoverable} of them can be recovered${also}: ${death.reason}`,
+      );
     if (lacking.length > 0) this.#planning.add(epoch);
     await this.#begin(
       record,
@@ -277,6 +278,15 @@ export class Recoveries {
 
 function epochOf({ node, firstSignMs }: NodeDeath): string {
   return `${node}-${Math.round(firstSignMs).toString(36)}`;
+}
+
+function newRecord(death: NodeDeath): RecoveryRecord {
+  const { node, firstSignMs, declaredMs } = death;
+  return {
+    ...{ epoch: epochOf(death), node, farm: 'call', firstSignMs, declaredMs },
+    sessions: { found: 0, recovered: 0, ended: 0, failed: 0 },
+    ...{ lastUpMs: null, done: false },
+  };
 }
 
 function deathOf({ node, firstSignMs, declaredMs }: RecoveryRecord): NodeDeath {
