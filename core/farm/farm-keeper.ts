@@ -43,6 +43,7 @@ export interface FarmKeeperOptions {
   readonly callsOn: (node: string) => number;
 }
 
+const notInConfig = 'not in the config any more';
 const tendEveryMs = 250;
 /** How long the Kamailios' lists wait after the death of an Asterisk: its sessions' first INVITEs want the same thread. */
 const recoveryFirstMs = 25;
@@ -103,6 +104,8 @@ export class FarmKeeper {
     ];
     const leaving = this.#notIn(plan);
     for (const node of [...plan.nodes, ...leaving]) this.#keep(node);
+    // From the first moment: what is recovered now must not go there.
+    for (const { name } of leaving) states.setDraining(name, true, notInConfig);
     // What died while it was leaving is not started again: it has left when its calls are elsewhere.
     const nodes = [...plan.nodes, ...leaving.filter(node => host.process(node.name))];
     const missing = plan.nodes.filter(node => !host.process(node.name));
@@ -377,7 +380,7 @@ export class FarmKeeper {
     const leave: Leave = {};
     kept.leave = leave;
     const leaves = (): boolean => kept.leave === leave && !this.#closed;
-    states.setDraining(name, true, 'not in the config any more');
+    states.setDraining(name, true, notInConfig);
     await edge.apply(`${name} leaves`);
     await sync.balance();
     // Packets that were under way when the balancer changed are still served.
