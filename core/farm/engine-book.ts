@@ -78,15 +78,15 @@ export class EngineBook {
     const living = all.filter(one => !one.dead && stateOf(one.node) !== 'dead');
     return all.map((one): EngineIncarnation => {
       if (living.includes(one)) return { id: one.id, node: one.node, state: stateOf(one.node) };
-      const successor = one.successor ?? this.#succeed(one, living);
+      // One that has not answered this daemon yet has the media of its dialogs as ever: another one would make sessions of its own for them.
+      const successor = one.dead ? (one.successor ?? this.#succeed(one, living)) : null;
       return { id: one.id, node: one.node, state: 'dead', ...(successor === null ? {} : { successor }) };
     });
   }
 
   #succeed(one: Incarnation, living: readonly Incarnation[]): string | null {
     const successor = living[one.serial % Math.max(1, living.length)]?.id ?? null;
-    // One that only does not answer yet may do so any moment.
-    if (successor !== null && one.dead) void this.#save({ ...one, successor }).catch(() => undefined);
+    if (successor !== null) void this.#save({ ...one, successor }).catch(() => undefined);
     return successor;
   }
 

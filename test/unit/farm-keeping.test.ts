@@ -63,6 +63,14 @@ describe('the incarnations of an engine', () => {
     assert.equal(book.serving().get(first), 'rtpengine-2');
   });
 
+  test('one that a daemon which has just started has not heard yet keeps its dialogs', async () => {
+    const book = new EngineBook(openMemoryStore());
+    await book.observe(engine1, { pid: 10, startTicks: 1 });
+    await book.observe(engine2, { pid: 20, startTicks: 2 });
+    const [first, second] = book.list(name => (name === 'rtpengine-1' ? 'dead' : 'up'));
+    assert.deepEqual([first?.state, first?.successor, second?.state], ['dead', undefined, 'up']);
+  });
+
   test('those that died while nobody looked are found by their processes', async () => {
     const book = new EngineBook(openMemoryStore());
     await book.observe(engine1, { pid: 10, startTicks: 1 });
