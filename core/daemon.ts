@@ -1,5 +1,7 @@
 // The daemon's life: what is started in which order, what a reload changes, and how it ends.
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { endAllCalls } from './calls/end-all-calls.js';
 import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
@@ -14,6 +16,8 @@ const heartbeatEveryMs = 1_000;
 const readyDeadlineMs = 60_000;
 /** A registrar that is away holds up no `down`: our registration there ends by itself. */
 const unregisterDeadlineMs = 4_000;
+/** What phones answer to the last BYEs still passes. */
+const lastPacketsMs = 200;
 
 export class Daemon {
   readonly #parts: DaemonParts;
@@ -163,10 +167,11 @@ export class Daemon {
     return this.#reloads.untaken;
   }
 
-  /** Ends calls' intake, servers and balancer: nothing of the farm is left. */
+  /** Ends calls, servers and balancer: nothing of the farm is left. */
   async down(progress: (line: string) => void): Promise<readonly string[]> {
     this.ready = false;
     await this.#reloads.idle();
+    await this.#endCalls(progress);
     progress('ending registrations with trunks');
     await this.#parts.trunkRegistrations.end(unregisterDeadlineMs);
     progress('taking the VIPs down');
@@ -176,6 +181,17 @@ export class Daemon {
     const ended = await this.#parts.keeper.stopAll();
     setImmediate(() => void this.close());
     return ended;
+  }
+
+  /** While the VIPs are there to carry the BYEs, and what answers them. */
+  async #endCalls(progress: (line: string) => void): Promise<void> {
+    const { engine, log } = this.#parts;
+    const { length } = engine.book.list();
+    if (length === 0) return;
+    progress(`hanging up ${length} calls`);
+    const left = await endAllCalls(engine, 'the farm was taken down');
+    await delay(lastPacketsMs);
+    if (left > 0) log.warn({ calls: left }, `${left} calls could not be hung up: the next start looks after them`);
   }
 
   /** Ends the daemon only: servers and calls go on, and a later daemon takes them up. */

@@ -68,9 +68,10 @@ export class EdgeKeeper {
 
   async #tend(): Promise<void> {
     const { sync, moved } = this.#options;
-    for (const name of this.#answering.keys()) this.#say(name);
-    const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
     const untold = [...this.#answering.keys()].filter(name => !moved.knows(name));
+    // One that has just begun to answer is told first.
+    for (const name of this.#answering.keys()) if (!untold.includes(name)) this.#say(name);
+    const different = [...this.#answering.keys()].filter(name => !sync.isEqual(name));
     if (different.length === 0 && untold.length === 0) return;
     await Promise.all([
       different.length > 0 ? this.apply(`${different.join(', ')} not equal yet`) : undefined,

@@ -296,7 +296,8 @@ export class FarmKeeper {
 
   #exited(exit: ProcessExit): void {
     const kept = this.#kept.get(exit.node);
-    if (!kept || this.#closed) return;
+    // One that has left was ended by us.
+    if (!kept || this.#closed || kept.leave?.gone) return;
     const how = exit.signal ?? `code ${exit.code ?? '?'}`;
     const { node, pid, signal, code } = exit;
     this.#options.log.warn({ node, pid, signal, code }, `${node} ended (${how})`);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
+import { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -15,6 +16,7 @@ interface Cdr {
   readonly sipCallIds: readonly string[];
   readonly outcome: string;
   readonly endedBy: string;
+  readonly reason: string;
   readonly endedAt: string;
   readonly endedNotBefore: string;
 }
@@ -30,6 +32,7 @@ describe('a farm whose daemon dies', () => {
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMA'] });
     bob.onInvite(async call => {
       call.ring();
+      if (call.invite.requestUri.includes('70002')) return;
       await call.answer();
       call.audio.sendTone(660);
     });
@@ -172,5 +175,22 @@ describe('a farm whose daemon dies', () => {
     const calls = await place(4);
     for (const call of calls) await call.hangup();
     await farm.idle();
+  });
+
+  test('it is taken down with calls up: all phones hear a BYE, and every call has its record', async () => {
+    const calls = await place(4);
+    const ringing = await alice.invite(farm.uri('70002'));
+    await ringing.ringing();
+    const { code, stdout, stderr } = await farm.cli(['down'], 30_000);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /hanging up 5 calls/);
+    for (const call of calls) assert.equal((await call.ended()).by, 'them');
+    assert.ok((await ringing.rejected()) >= 400);
+    for (const call of bob.calls) if (!(call instanceof IncomingCall && call.isCancelled)) await call.ended();
+    const said = (await records()).slice(-5).map(({ outcome, endedBy, reason }) => `${outcome} ${endedBy} ${reason}`);
+    assert.deepEqual(said.sort(), [
+      ...Array<string>(4).fill('answered holdfast the farm was taken down'),
+      'failed holdfast the farm was taken down',
+    ]);
   });
 });

@@ -89,20 +89,6 @@ export const scenes: readonly Scene[] = [
     },
   ],
   [
-    'down-and-up',
-    async lab => {
-      await lab.talk(3);
-      await lab.farm.cli(['down'], 40_000);
-      console.log(
-        `  phones after down: ${lab.pairs
-          .flatMap(pair => pair.calls)
-          .map(call => call.state)
-          .join()}`,
-      );
-      console.log(`  ready again after ${await lab.back()} ms`);
-    },
-  ],
-  [
     'leaving-dies',
     async (lab, config) => {
       await lab.talk(3);
