@@ -10,6 +10,7 @@ import type { EngineBook } from './engine-book.js';
 import { EndpointKeeper } from './endpoint-keeper.js';
 import { isAsterisk, nodeNamed, type FarmName, type FarmNode, type FarmPlan } from './farm-plan.js';
 import type { Fences } from './fences.js';
+import { LeavingNodes } from './leaving-nodes.js';
 import type { NodeChange, NodeStates } from './node-states.js';
 import type { Bindings } from '../registrations/bindings.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
@@ -43,7 +44,6 @@ export interface FarmKeeperOptions {
   readonly callsOn: (node: string) => number;
 }
 
-const notInConfig = 'not in the config any more';
 const tendEveryMs = 250;
 /** How long the Kamailios' lists wait after the death of an Asterisk: its sessions' first INVITEs want the same thread. */
 const recoveryFirstMs = 25;
@@ -64,19 +64,13 @@ interface Kept {
   trouble: string | undefined;
   /** The process that was declared dead. */
   deadPid: number;
-  /** While it leaves; another one each time, as it may be taken back and leave again. */
-  leave: Leave | undefined;
-}
-
-interface Leave {
-  /** From when nothing takes it back any more; resolves when it has left. */
-  gone?: Promise<void>;
 }
 
 export class FarmKeeper {
   readonly endpoints: EndpointKeeper;
   readonly #options: FarmKeeperOptions;
   readonly #kept = new Map<string, Kept>();
+  readonly #leaving: LeavingNodes;
   readonly #sentinel: Sentinel;
   #timer: NodeJS.Timeout | undefined;
   #unwatch: (() => void)[] = [];
@@ -87,6 +81,11 @@ export class FarmKeeper {
     this.#options = options;
     this.endpoints = new EndpointKeeper(options);
     this.#sentinel = options.sentinel(verdict => this.#judged(verdict));
+    this.#leaving = new LeavingNodes({
+      ...options,
+      unwatch: name => this.#sentinel.unwatch(name),
+      left: name => this.#kept.delete(name),
+    });
   }
 
   /** Starts what does not run yet, takes over what does, and watches all of it. Rejects when a process cannot be started. */
@@ -105,7 +104,7 @@ export class FarmKeeper {
     const leaving = this.#notIn(plan);
     for (const node of [...plan.nodes, ...leaving]) this.#keep(node);
     // From the first moment: what is recovered now must not go there.
-    for (const { name } of leaving) states.setDraining(name, true, notInConfig);
+    for (const { name } of leaving) this.#leaving.drain(name);
     // What died while it was leaving is not started again: it has left when its calls are elsewhere.
     const nodes = [...plan.nodes, ...leaving.filter(node => host.process(node.name))];
     const missing = plan.nodes.filter(node => !host.process(node.name));
@@ -148,8 +147,7 @@ export class FarmKeeper {
    * not start, which are tried again like one that died.
    */
   async reshape(plan: FarmPlan, progress: (line: string) => void): Promise<string | undefined> {
-    // One that fails is in `unstarted`.
-    for (const node of plan.nodes) await this.#add(node, progress).catch(() => undefined);
+    for (const node of plan.nodes) await this.#add(node, progress);
     this.#retireOthers(plan, progress);
     const failed = this.unstarted;
     return failed.length === 0 ? undefined : failed.map(({ trouble }) => trouble).join('; ');
@@ -157,50 +155,40 @@ export class FarmKeeper {
 
   /** Nodes of the plan that could not be started, and are tried again. */
   get unstarted(): readonly { readonly farm: FarmName; readonly trouble: string }[] {
-    return [...this.#kept.values()].flatMap(({ node: { farm }, trouble, leave }) =>
-      trouble === undefined || leave ? [] : [{ farm, trouble }],
+    return [...this.#kept.values()].flatMap(({ node: { farm, name }, trouble }) =>
+      trouble === undefined || this.#leaving.has(name) ? [] : [{ farm, trouble }],
     );
   }
 
   async #add(node: FarmNode, progress: (line: string) => void): Promise<void> {
+    const { name } = node;
     // Its process is being ended: it comes as another one.
-    await this.#kept.get(node.name)?.leave?.gone;
-    const kept = this.#kept.get(node.name);
-    if (kept && !kept.leave) return;
-    progress(`adding ${node.name}`);
-    if (kept) {
-      kept.leave = undefined;
-      this.#options.states.setDraining(node.name, false, 'in the config again');
-    } else this.#keep(node);
+    await this.#leaving.gone(name);
+    const known = this.#kept.get(name);
+    if (known && !this.#leaving.has(name)) return;
+    progress(`adding ${name}`);
+    if (known) this.#leaving.takeBack(name);
+    const kept = known ?? this.#keep(node);
     // What died while it was leaving starts when its calls are recovered.
-    if (kept && !this.#options.host.process(node.name)) this.#restart(kept);
-    else await this.#ensureStarted(node).catch((error: unknown) => this.#notStarted(node.name, error));
+    if (known && !this.#options.host.process(name)) this.#restart(kept);
+    else await this.#ensureStarted(node).catch((error: unknown) => this.#notStarted(kept, error));
   }
 
-  #notStarted(name: string, error: unknown): never {
-    const kept = this.#kept.get(name);
+  /** Tried again, like one that died. */
+  #notStarted(kept: Kept, error: unknown): void {
+    const { name } = kept.node;
     this.#options.log.error({ node: name, error }, `${name} not started: ${messageOf(error)}`);
-    if (kept) {
-      kept.trouble = `${name} did not start: ${messageOf(error)}`;
-      kept.starts += 1;
-      this.#restart(kept);
-    }
-    throw error;
+    kept.trouble = `${name} did not start: ${messageOf(error)}`;
+    kept.starts += 1;
+    this.#restart(kept);
   }
 
   #retireOthers(plan: FarmPlan, progress: (line: string) => void): void {
     const wanted = new Set(plan.nodes.map(node => node.name));
-    for (const kept of this.#kept.values()) {
-      const { name } = kept.node;
-      if (wanted.has(name) || kept.leave) continue;
-      progress(`${name} takes no new calls and ends when its calls have`);
-      this.#retire(kept).catch((error: unknown) => {
-        this.#options.log.error(
-          { node: name, error },
-          `${name} does not leave: ${messageOf(error)}; reload to try again`,
-        );
-        kept.leave = undefined;
-      });
+    for (const { node } of this.#kept.values()) {
+      if (wanted.has(node.name) || this.#leaving.has(node.name)) continue;
+      progress(`${node.name} takes no new calls and ends when its calls have`);
+      this.#leaving.start(node);
     }
   }
 
@@ -222,9 +210,7 @@ export class FarmKeeper {
         progress(`${node.name} is ${states.state(node.name)}`);
       }
       const isReady = ({ name }: FarmNode): boolean =>
-        ['up', 'draining'].includes(states.state(name)) ||
-        this.#kept.get(name)?.leave !== undefined ||
-        this.#isLeftDead(name);
+        ['up', 'draining'].includes(states.state(name)) || this.#leaving.has(name) || this.#isLeftDead(name);
       const waiting = nodes.filter(node => !isReady(node));
       if (waiting.length === 0) return this.#options.sync.balance();
       if (Date.now() > endMs) {
@@ -239,6 +225,7 @@ export class FarmKeeper {
   /** Stops watching; the servers go on. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#leaving.close();
     clearInterval(this.#timer);
     for (const unwatch of this.#unwatch) unwatch();
     await this.#sentinel.close();
@@ -253,9 +240,11 @@ export class FarmKeeper {
     return running;
   }
 
-  #keep(node: FarmNode): void {
-    this.#kept.set(node.name, { node, starts: 0, startedMs: 0, trouble: undefined, deadPid: 0, leave: undefined });
+  #keep(node: FarmNode): Kept {
+    const kept = { node, starts: 0, startedMs: 0, trouble: undefined, deadPid: 0 };
+    this.#kept.set(node.name, kept);
     this.#options.states.add(node);
+    return kept;
   }
 
   async #ensureStarted(node: FarmNode): Promise<void> {
@@ -297,14 +286,14 @@ export class FarmKeeper {
   #exited(exit: ProcessExit): void {
     const kept = this.#kept.get(exit.node);
     // One that has left was ended by us.
-    if (!kept || this.#closed || kept.leave?.gone) return;
+    if (!kept || this.#closed || this.#leaving.isGoing(exit.node)) return;
     const how = exit.signal ?? `code ${exit.code ?? '?'}`;
     const { node, pid, signal, code } = exit;
     this.#options.log.warn({ node, pid, signal, code }, `${node} ended (${how})`);
     const now = Date.now();
     const reason = `its process ended (${how})`;
     void this.#died(kept, pid, false, { node, reason, firstSignMs: now, declaredMs: now });
-    if (!kept.leave) this.#restart(kept);
+    if (!this.#leaving.has(node)) this.#restart(kept);
   }
 
   #judged({ name, pid, health, reason, processGone, firstSignMs, declaredMs }: SentinelVerdict): void {
@@ -345,20 +334,15 @@ export class FarmKeeper {
   }
 
   #restart(kept: Kept): void {
+    const { name } = kept.node;
     if (Date.now() - kept.startedMs > stableMs) kept.starts = 0;
     const pause = restartPausesMs[Math.min(kept.starts, restartPausesMs.length - 1)] ?? 10_000;
     // Asked after the pause: by then the death has been told, also where the fence took its time.
     void new Promise<void>(resolve => setTimeout(resolve, pause).unref())
-      .then(() => this.#options.mayRestart(kept.node.name))
-      .then(() => {
-        if (this.#closed || kept.leave || this.#options.host.process(kept.node.name)) return;
-        this.#ensureStarted(kept.node).catch((error: unknown) => {
-          const { name } = kept.node;
-          kept.trouble = `${name} did not start: ${messageOf(error)}`;
-          this.#options.log.error({ node: name, error }, `${name} not restarted: ${messageOf(error)}`);
-          kept.starts += 1;
-          this.#restart(kept);
-        });
+      .then(() => this.#options.mayRestart(name))
+      .then(async () => {
+        if (this.#closed || this.#leaving.has(name) || this.#options.host.process(name)) return;
+        await this.#ensureStarted(kept.node).catch((error: unknown) => this.#notStarted(kept, error));
       });
   }
 
@@ -373,34 +357,5 @@ export class FarmKeeper {
     void sweep.run();
     bindings.prune().catch((error: unknown) => log.error({ error }, `bindings not tidied: ${messageOf(error)}`));
     this.#sentinel.setSilence(deathPolicy().silenceMs);
-  }
-
-  async #retire(kept: Kept): Promise<void> {
-    const { states, edge, sync, callsOn } = this.#options;
-    const { name } = kept.node;
-    const leave: Leave = {};
-    kept.leave = leave;
-    const leaves = (): boolean => kept.leave === leave && !this.#closed;
-    states.setDraining(name, true, notInConfig);
-    await edge.apply(`${name} leaves`);
-    await sync.balance();
-    // Packets that were under way when the balancer changed are still served.
-    do await new Promise(resolve => setTimeout(resolve, 500));
-    while (leaves() && callsOn(name) > 0);
-    if (!leaves()) return;
-    leave.gone = this.#end(kept.node);
-    await leave.gone;
-  }
-
-  async #end({ name, farm }: FarmNode): Promise<void> {
-    const { states, host, edge, asterisks, log } = this.#options;
-    this.#sentinel.unwatch(name);
-    if (farm === 'kamailio') edge.forget(name);
-    if (isAsterisk(farm)) await asterisks.node(name).close();
-    await host.stop(name);
-    this.#kept.delete(name);
-    states.remove(name);
-    await edge.apply(`${name} has left`);
-    log.info({ node: name }, `${name} has left the farm`);
   }
 }
