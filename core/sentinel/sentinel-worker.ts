@@ -6,7 +6,7 @@ import type { FromSentinel, SentinelStart, ToSentinel } from './sentinel-protoco
 import { Watch } from './watch.js';
 
 const processEveryMs = 20;
-/** After a tick that comes later than this silence counts anew. */
+/** A tick that comes later than this was a pause of ours. */
 const lagMs = 100;
 
 const start = workerData as SentinelStart;
@@ -23,7 +23,7 @@ const clock = new ListeningClock(processEveryMs);
 function noteLag(): void {
   const lateMs = clock.turn();
   if (lateMs <= lagMs) return;
-  for (const watch of watches.values()) watch.restart(silenceMs);
+  for (const watch of watches.values()) watch.paused(silenceMs);
   send({ kind: 'lagged', ms: Math.round(lateMs) });
 }
 

@@ -101,7 +101,7 @@ export class Sentinel {
     if (message.kind === 'verdict' && this.#watched.get(message.name)?.pid === message.pid)
       this.#options.onVerdict(message);
     if (message.kind === 'lagged') {
-      this.#options.log.debug({ ms: message.ms }, `the sentinel stood still for ${message.ms} ms: silence counts anew`);
+      this.#options.log.debug({ ms: message.ms }, `the sentinel stood still for ${message.ms} ms`);
     }
   }
 

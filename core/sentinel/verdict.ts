@@ -19,7 +19,7 @@ export interface Signs {
   /** True once its process is gone, or a zombie. */
   readonly processGone: boolean;
   readonly voices: readonly VoiceSigns[];
-  /** From when on silence counts: before that we were not listening ourselves. */
+  /** From when on silence counts: what was before a pause of our own does not, or not all of it. */
   readonly listeningSinceMs: number;
   /** When the process was started, perhaps by an earlier daemon. */
   readonly startedMs: number;

@@ -10,6 +10,8 @@ import type { WatchedNode } from './sentinel-protocol.js';
 
 /** How long a new watch waits for first answers before it says that there are none, ms. */
 const firstWordMs = 500;
+/** What each pause of ours is worth to a silent server, ms: it is asked several times meanwhile. */
+const creditMs = 400;
 /** Clock ticks a second of /proc/PID/stat: USER_HZ, 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
 
@@ -47,11 +49,16 @@ export class Watch {
     for (const ear of this.#ears) ear.streamOpen = open;
   }
 
-  /** We did not listen ourselves: silence counts anew from now, but for voices that were silent before. */
-  restart(silenceMs: number): void {
+  /**
+   * We did not listen ourselves: the silence so far counts for less, as what stopped us may have stopped the server just before. One
+   * that lives answers within that time; one that is frozen is found also where there is a pause now and then.
+   */
+  paused(silenceMs: number): void {
     const { nowMs } = this.#clock;
     for (const ear of this.#ears) ear.wasQuiet = isQuiet(ear.signs, nowMs - this.#listeningSinceMs, nowMs, silenceMs);
-    this.#listeningSinceMs = nowMs;
+    const lastMs = Math.max(...this.#ears.map(ear => ear.signs.answeredMs));
+    const silentMs = nowMs - Math.max(lastMs, this.#listeningSinceMs);
+    this.#listeningSinceMs = nowMs - Math.max(0, silentMs - creditMs);
   }
 
   lookAtProcess(): void {

@@ -50,11 +50,29 @@ test('one that was silent before the watcher stood still is not up until it answ
   answers = false;
   listen(600);
   assert.equal(watch.judge(silenceMs)?.health, 'suspect');
-  watch.restart(silenceMs);
+  watch.paused(silenceMs);
   assert.equal(watch.judge(silenceMs), undefined, 'suspect still');
   listen(300);
-  watch.restart(silenceMs);
-  assert.equal(watch.judge(silenceMs), undefined, 'and not dead: its silence counts anew');
+  watch.paused(silenceMs);
+  assert.equal(watch.judge(silenceMs), undefined, 'and not dead');
   answers = true;
   await isHeard();
+});
+
+test('one that is silent is dead though the watcher stands still now and then, and not where it does so all the time', async () => {
+  listen(1_000);
+  await isHeard();
+  answers = false;
+  const rounds = (count: number, listenedMs: number): string[] => {
+    const said: string[] = [];
+    for (let round = 0; round < count; round++) {
+      listen(listenedMs);
+      const verdict = watch.judge(silenceMs);
+      if (verdict) said.push(verdict.health);
+      watch.paused(silenceMs);
+    }
+    return said;
+  };
+  assert.deepEqual(rounds(30, 400), [], 'whatever it could have said may have been lost');
+  assert.deepEqual(rounds(3, 800), ['suspect', 'dead']);
 });
