@@ -1,5 +1,5 @@
 // The CDR of a call that has ended: a pure reading of its record.
-import type { CallDetailRecord, LegFacts } from './call-facts.js';
+import type { CallDetailRecord, LegFacts, TransferFacts } from './call-facts.js';
 import { callerLeg, type CallRecord, type LegRecord } from './call-record.js';
 
 export function cdrOf(call: CallRecord): CallDetailRecord {
@@ -27,9 +27,14 @@ export function cdrOf(call: CallRecord): CallDetailRecord {
     limit: ending.limit,
     nodes: [...new Set([...call.lostNodes, ...call.legs.map(leg => leg.node)])],
     recoveries: call.recoveries,
-    transfers: call.transfers.map(({ atMs, ...how }) => ({ at: iso(atMs), ...how })),
+    transfers: transferFacts(call),
     legs: call.legs.map(legFacts),
   };
+}
+
+/** Those that were done, also while the call goes on. */
+export function transferFacts({ transfers }: CallRecord): readonly TransferFacts[] {
+  return transfers.map(({ atMs, ...how }) => ({ at: iso(atMs), ...how }));
 }
 
 /** What is told of a leg, also while the call goes on. */

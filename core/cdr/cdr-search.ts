@@ -27,6 +27,18 @@ export const writtenRecordSchema = z.object({
   limit: z.string().nullable().default(null),
   nodes: z.array(z.string()).readonly().default([]),
   recoveries: z.number().default(0),
+  transfers: z
+    .array(
+      z.object({
+        at: z.string(),
+        by: z.enum(['caller', 'callee']),
+        kind: z.enum(['blind', 'attended']),
+        to: z.string(),
+        call: z.string().nullable(),
+      }),
+    )
+    .readonly()
+    .default([]),
   legs: z
     .array(
       z.object({

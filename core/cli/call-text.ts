@@ -55,6 +55,7 @@ function heading(call: ShownCall, style: Style): string {
       'mixed',
       conference === null ? '' : `on ${conference.node}${conference.room === null ? '' : `, room ${conference.room}`}`,
     ],
+    ...call.transfers.map(one => ['moved', transferred(one, startedAt)]),
     ['ended', endedBy === null ? '' : `by ${endedBy}: ${reason ?? ''}`],
     ['nodes', nodes(call)],
   ].filter(([, fact]) => fact !== '' && fact !== undefined);
@@ -63,6 +64,11 @@ function heading(call: ShownCall, style: Style): string {
     ...facts.map(([name = '', fact = '']) => `  ${name.padEnd(7)} ${printable(fact)}`),
     '',
   ].join('\n');
+}
+
+function transferred({ at, by, kind, to, call }: ShownCall['transfers'][number], startedAt: string | null): string {
+  const where = `${to === '' ? '' : ` to ${to}`}${call === null ? '' : ` with call ${call}`}`;
+  return `${kind} transfer${where}: the ${by} is replaced, ${since(startedAt, at) ?? '?'} s after the beginning`;
 }
 
 function outcome({ outcome, sipStatus, limit }: ShownCall): string {

@@ -1,7 +1,7 @@
 // Finds calls by an id or a number and shows one with its legs and messages: live ones, those that are over, and traces of none.
 import type { CallDetailRecord } from '../calls/call-facts.js';
 import type { CallRecord } from '../calls/call-record.js';
-import { legFacts } from '../calls/cdr-of.js';
+import { legFacts, transferFacts } from '../calls/cdr-of.js';
 import { searchRecords, type WrittenRecord } from '../cdr/cdr-search.js';
 import { HoldfastError } from '../errors.js';
 import type { WholeTraceMessage } from '../trace/trace-message.js';
@@ -171,7 +171,7 @@ type Shown = Omit<ShownCall, 'messages' | 'ends'>;
 const nothingKnown: Shown = {
   ...{ id: null, state: 'wire', startedAt: null, callerNumber: '', dialled: '', outcome: null, sipStatus: null },
   ...{ source: null, route: null, answeredAt: null, endedAt: null, endedBy: null, reason: null, limit: null },
-  ...{ nodes: [], recoveries: 0, conference: null, legs: [] },
+  ...{ nodes: [], recoveries: 0, conference: null, transfers: [], legs: [] },
 };
 
 const unknownLeg: ShownCall['legs'][number] = {
@@ -192,6 +192,7 @@ function shownLive(call: CallRecord, legs: ShownCall['legs'], conference: ShownC
   const { id, state, callerNumber, dialled, routeName, startedMs, answeredMs, ending, lostNodes, recoveries } = call;
   return {
     ...{ id, state, callerNumber, dialled, route: routeName, recoveries, conference, legs },
+    transfers: transferFacts(call),
     startedAt: iso(startedMs),
     answeredAt: answeredMs === null ? null : iso(answeredMs),
     endedAt: ending ? iso(ending.atMs) : null,
@@ -207,10 +208,10 @@ function shownLive(call: CallRecord, legs: ShownCall['legs'], conference: ShownC
 
 function shownEnded(record: WrittenRecord): Shown {
   const { callId, callerNumber, dialled, route, startedAt, answeredAt, endedAt, outcome, sipStatus } = record;
-  const { endedBy, reason, limit, nodes, recoveries, sipCallIds, legs } = record;
+  const { endedBy, reason, limit, nodes, recoveries, transfers, sipCallIds, legs } = record;
   return {
     ...{ id: callId, state: 'ended', callerNumber, dialled, route, startedAt, answeredAt, endedAt, outcome, sipStatus },
-    ...{ endedBy, reason, limit, nodes, recoveries, conference: null, source: sourceOf(record.source) },
+    ...{ endedBy, reason, limit, nodes, recoveries, transfers, conference: null, source: sourceOf(record.source) },
     // A record of an earlier version names its dialogs only.
     legs:
       legs.length > 0

@@ -32,6 +32,17 @@ export const foundCallSchema = z.object({
 });
 export type FoundCall = z.output<typeof foundCallSchema>;
 
+const transfer = z.object({
+  at: z.string(),
+  /** Who was replaced. */
+  by: z.enum(['caller', 'callee']),
+  kind: z.enum(['blind', 'attended']),
+  /** Empty in the call that was consulted. */
+  to: z.string(),
+  /** Id of the other call of an attended one. */
+  call: z.string().nullable(),
+});
+
 const shownLeg = z.object({
   direction: z.enum(['inbound', 'outbound']),
   /** The caller's number, or the target's URI. */
@@ -62,6 +73,8 @@ export const shownCallSchema = foundCallSchema.omit({ sipCallIds: true }).extend
   nodes: list(z.string()),
   recoveries: z.number().int(),
   conference: z.object({ id: z.string(), room: z.string().nullable(), node: z.string() }).nullable(),
+  /** Those that were done. */
+  transfers: list(transfer).default([]),
   legs: list(shownLeg),
   /** As the Kamailios received and sent them, of all legs, in order of time. */
   messages: list(wholeTraceMessageSchema),

@@ -46,6 +46,7 @@ const shown: ShownCall = {
   ...found,
   ...{ source: 'trunk lab', route: '7xxxx', answeredAt: null, endedAt: '2025-01-01T00:00:01.500Z', endedBy: 'callee' },
   ...{ reason: 'every target failed', limit: null, nodes: ['call-1'], recoveries: 0, conference: null, legs: [] },
+  transfers: [],
   messages: [],
   ends: {},
 };

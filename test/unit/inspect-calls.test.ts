@@ -103,6 +103,7 @@ const liveCall: CallRecord = {
   ending: null,
   recoveries: 1,
   lostNodes: ['call-2'],
+  transfers: [],
   headers: {},
 } as unknown as CallRecord;
 
@@ -243,6 +244,13 @@ describe('calls', () => {
     );
     assert.match(text, /^inbound .* confirmed \(holds\) /m);
     assert.match(text, /^outbound .* confirmed +- /m);
+  });
+
+  test('that were transferred say who was replaced, and when', async () => {
+    const done = { atMs: 9_500, by: 'callee', kind: 'attended', to: '70003', call: 'live2' } as const;
+    const text = formatCall(await inspector({ ...liveCall, transfers: [done] }).show('live1', false), plain);
+    const line = 'attended transfer to 70003 with call live2: the callee is replaced, 8.500 s after the beginning';
+    assert.ok(text.includes(`\n  moved   ${line}\n`), text);
   });
 
   test('are shown with facts, legs and the ladder of both legs', async () => {
