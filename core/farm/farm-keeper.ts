@@ -40,6 +40,8 @@ export interface FarmKeeperOptions {
   readonly lostNode: (death: NodeDeath) => void;
   /** Resolves when a node that died may start again. */
   readonly mayRestart: (node: string) => Promise<void>;
+  /** Whether the process that a node has now was up before. */
+  readonly wasUp: (node: string) => Promise<boolean>;
   /** Calls on a node now: a node that is taken out of the config goes when there are none. */
   readonly callsOn: (node: string) => number;
 }
@@ -263,7 +265,8 @@ export class FarmKeeper {
     if (!process) return;
     if (node.farm === 'rtpengine' && (await book.observe(node, process)))
       await edge.apply(`${node.name} is another incarnation`);
-    this.#sentinel.watch({ name: node.name, ...process, voices: renderers[node.farm].voices(node) });
+    const wasUp = await this.#options.wasUp(node.name);
+    this.#sentinel.watch({ name: node.name, ...process, voices: renderers[node.farm].voices(node), wasUp });
     if (isAsterisk(node.farm)) this.#listen(kept);
   }
 

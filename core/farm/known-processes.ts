@@ -31,12 +31,19 @@ export class KnownProcesses {
 
   /** Those of these nodes whose last known process is gone. Asked before any is started. */
   async gone(names: Iterable<string>): Promise<string[]> {
-    const gone: string[] = [];
-    for (const name of new Set(names)) {
-      const last = (await this.#table.get(name))?.value;
-      const now = this.#host.process(name);
-      if (last && (now?.pid !== last.pid || now.startTicks !== last.startTicks)) gone.push(name);
-    }
-    return gone;
+    const all = await Promise.all([...new Set(names)].map(async name => [name, await this.#fate(name)] as const));
+    return all.flatMap(([name, fate]) => (fate === 'gone' ? [name] : []));
+  }
+
+  /** True where the process that the node has now was up before, with this daemon or an earlier one. */
+  async wasUp(name: string): Promise<boolean> {
+    return (await this.#fate(name)) === 'there';
+  }
+
+  async #fate(name: string): Promise<'there' | 'gone' | undefined> {
+    const last = (await this.#table.get(name))?.value;
+    const now = this.#host.process(name);
+    if (!last) return undefined;
+    return now?.pid === last.pid && now.startTicks === last.startTicks ? 'there' : 'gone';
   }
 }

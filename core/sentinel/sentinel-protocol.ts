@@ -8,6 +8,8 @@ export interface WatchedNode {
   /** Start time as the kernel has it, which with the pid names the process for good. */
   readonly startTicks: number;
   readonly voices: readonly Voice[];
+  /** An earlier daemon knew this process as up: it is past its start, however young it is. */
+  readonly wasUp?: boolean;
 }
 
 export interface SentinelStart {

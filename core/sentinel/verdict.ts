@@ -21,7 +21,7 @@ export interface Signs {
   readonly voices: readonly VoiceSigns[];
   /** From when on silence counts: what was before a pause of our own does not, or not all of it. */
   readonly listeningSinceMs: number;
-  /** When the process was started, perhaps by an earlier daemon. */
+  /** When the process was started, perhaps by an earlier daemon; -Infinity for one that is known to be past its start. */
   readonly startedMs: number;
   /** How long it was kept waiting for a CPU since it fell silent: asked only of one that would be dead. */
   readonly starvedMs: () => number;

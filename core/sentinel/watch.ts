@@ -41,7 +41,7 @@ export class Watch {
     this.#openedMs = clock.nowMs;
     this.#listeningSinceMs = this.#openedMs;
     this.#eye = new ProcessEye(node);
-    this.#startedMs = this.#openedMs - ageMs(node.startTicks);
+    this.#startedMs = node.wasUp === true ? -Infinity : this.#openedMs - ageMs(node.startTicks);
     this.#ears = node.voices.map(voice => new Ear(voice, from, streamOpen, clock));
   }
 

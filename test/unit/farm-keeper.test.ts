@@ -76,6 +76,7 @@ describe('A farm of another size', () => {
       listener: () => ({}),
       lostNode: silent,
       mayRestart: asks,
+      wasUp: async () => false,
       callsOn: (name: string) => {
         looks += 1;
         return calls.get(name) ?? 0;

@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, test } from 'node:test';
 import { ListeningClock } from '../../core/sentinel/listening-clock.js';
+import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
 import { Watch } from '../../core/sentinel/watch.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -11,6 +13,7 @@ const silenceMs = 1_000;
 let server: Socket;
 let answers = true;
 let watch: Watch;
+let watched: WatchedNode;
 let ms = 0;
 const clock = new ListeningClock(20, () => ms);
 
@@ -22,13 +25,19 @@ beforeEach(async () => {
   });
   const at = { address: '127.0.0.1', port: server.address().port, everyMs: 100 };
   const own = { name: 'SIP', via: 'udp', question: '{id}', suspectAfter: 0.5, ...at } as const;
+  watched = { name: 'call-1', pid: process.pid, startTicks: ticksNow(), voices: [own] };
   // This process is that of a server that was started long ago.
-  watch = new Watch({ name: 'call-1', pid: process.pid, startTicks: 0, voices: [own] }, '127.0.0.1', true, clock);
+  watch = new Watch({ ...watched, startTicks: 0 }, '127.0.0.1', true, clock);
 });
 afterEach(() => {
   watch.close();
   server.close();
 });
+
+/** Of a process that was started just now, proc(5). */
+function ticksNow(): number {
+  return Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) * 100;
+}
 
 /** So many ms, turn by turn. */
 function listen(forMs: number): void {
@@ -75,4 +84,18 @@ test('one that is silent is dead though the watcher stands still now and then, a
   };
   assert.deepEqual(rounds(30, 400), [], 'whatever it could have said may have been lost');
   assert.deepEqual(rounds(3, 800), ['suspect', 'dead']);
+});
+
+test('one that is silent from the first may be starting, unless it was up before', () => {
+  answers = false;
+  for (const [wasUp, health] of [
+    [false, 'suspect'],
+    [true, 'dead'],
+  ] as const) {
+    watch.close();
+    watch = new Watch({ ...watched, wasUp }, '127.0.0.1', false, clock);
+    watch.askAll();
+    listen(1_000);
+    assert.equal(watch.judge(silenceMs)?.health, health);
+  }
 });

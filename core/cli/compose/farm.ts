@@ -120,6 +120,7 @@ function farmKeeper({ live, log }: Given, get: Get): FarmKeeper {
     listener: node => listenerOf(get, node),
     lostNode: death => void nodeDied(get, live, death),
     mayRestart: node => get(tokens.recoveries).mayRestart(node),
+    wasUp: node => get(tokens.known).wasUp(node),
     callsOn: node => engine.book.withLegsOn(node).length,
   });
 }

@@ -192,8 +192,6 @@ export const scenes: readonly Scene[] = [
     'frozen',
     async lab => {
       await lab.talk(3);
-      // A server that was started less than 30 s ago may be silent for so long.
-      await sleep(30_000);
       const node = (await lab.pairs[0]?.node(lab.farm)) ?? '';
       await lab.killKeepers();
       const pid = lab.pidOf(node);
@@ -213,7 +211,6 @@ export const scenes: readonly Scene[] = [
     async (lab, config) => {
       await lab.farm.reload(config.replace('  session-recovery:\n', '  session-recovery: { killFrozen: false }\n'));
       await lab.talk(3);
-      await sleep(30_000);
       const node = (await lab.pairs[0]?.node(lab.farm)) ?? '';
       await lab.killKeepers();
       const pid = lab.pidOf(node);
