@@ -11,6 +11,8 @@ export interface ToldRowsOptions {
   readonly againAfterMs?: number;
 }
 
+/** So long after a look another one takes all that is new: tens of thousands of phones may move at once, and each look is at all of them. */
+const gatherMs = 50;
 /** Requests to one instance at a time: after the death of a Kamailio all of its phones have moved. */
 const atOnce = 16;
 
@@ -34,6 +36,8 @@ export class ToldRows {
   /** By instance. */
   readonly #told = new Map<string, Told>();
   #timer: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #lookedMs = 0;
 
   constructor(options: ToldRowsOptions) {
     this.#options = options;
@@ -45,6 +49,7 @@ export class ToldRows {
 
   close(): void {
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
   }
 
   /** It may have lost its tables: it hears of nothing more until `tell`. */
@@ -69,8 +74,18 @@ export class ToldRows {
     return this.#told.get(instance)?.whole ?? false;
   }
 
+  /** As `tellAll`: at once, and a moment later where the last look was just now. */
+  tellSoon(): void {
+    const waitMs = Math.max(0, this.#lookedMs + gatherMs - Date.now());
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.tellAll();
+    }, waitMs);
+  }
+
   /** Every instance that is told at all; one that does not answer is told when it does. */
   async tellAll(): Promise<void> {
+    this.#lookedMs = Date.now();
     const wanted = this.#options.wanted();
     await Promise.allSettled([...this.#told.keys()].map(instance => this.tell(instance, wanted)));
   }

@@ -6,6 +6,7 @@ import type { ToldRows } from '../../core/farm/told-rows.js';
 import { silentLogger } from '../../core/log.js';
 import { Bindings, type Binding } from '../../core/registrations/bindings.js';
 import { openMemoryStore } from '../../core/store/memory-store.js';
+import { waitFor } from '../harness/wait-for.js';
 
 const binding = (port: number, number: number): Omit<Binding, 'before'> => ({
   ...{ subscriber: '1001', contact: `sip:1001@192.0.2.7:${port};transport=tls`, path: [], pathHeader: '', q: 1 },
@@ -17,6 +18,8 @@ describe('Moved phones', () => {
   let bindings: Bindings;
   let moved: ToldRows;
   let told: string[];
+  /** How often it was looked who has moved. */
+  let looks: number;
   /** What is told waits while there is one. */
   let held: Promise<void> | undefined;
   let silent: string | undefined;
@@ -29,8 +32,12 @@ describe('Moved phones', () => {
       if (instance === silent) throw new Error('no answer');
       told.push(`${instance} ${from} ${to}`);
     };
-    moved = movedPhones({ move }, () => bindings.moves());
-    bindings.onMove(() => void moved.tellAll());
+    looks = 0;
+    moved = movedPhones({ move }, () => {
+      looks++;
+      return bindings.moves();
+    });
+    bindings.onMove(() => moved.tellSoon());
     await Promise.all(['one', 'two'].map(instance => moved.tell(instance)));
   });
 
@@ -44,6 +51,15 @@ describe('Moved phones', () => {
     await bindings.put(binding(5062, 2));
     await moved.tellAll();
     assert.deepEqual(told, both(first, second));
+  });
+
+  it('are told by themselves, and looked for once where many move at a time', async () => {
+    const ports = Array.from({ length: 100 }, (_, i) => 5_061 + i);
+    for (const [i, port] of ports.entries()) await bindings.put(binding(port, i + 1));
+    const last = both(first, `192.0.2.7~${ports.at(-1)}~tls~1~s1~100`).length;
+    await waitFor('the last one', () => told.filter(one => one.endsWith('~tls~1~s1~100')).length >= last);
+    assert.ok(looks < 20, `${looks} looks`);
+    moved.close();
   });
 
   it('are told though another one is being told of just then', async () => {

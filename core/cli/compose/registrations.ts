@@ -20,7 +20,7 @@ export function wireRegistrations({ live, log, store }: Given, make: Make): void
     const bindings = get(tokens.bindings);
     // Without connections the Kamailios have no table for them, and a binding of another time may still have one.
     const moved = movedPhones(get(tokens.edge), () => (hasStreams(live.plan) ? bindings.moves() : []));
-    bindings.onMove(() => void moved.tellAll());
+    bindings.onMove(() => moved.tellSoon());
     return moved;
   });
   make(
