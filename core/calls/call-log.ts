@@ -11,8 +11,7 @@ export function logChange(log: Logger, before: CallRecord, call: CallRecord, eve
       `${call.ending && call.ending.limit === null ? 'refused' : 'routed'} by ${call.routeName}`,
     );
   }
-  if (event.type === 'legSilent')
-    log.info({ leg: event.leg }, 'its gateway does not respond: the next target is tried');
+  if (event.type === 'legSilent') log.info({ leg: event.leg }, 'its gateway does not respond: it is given up');
   if (event.type === 'ringTimeout') log.info({ leg: event.leg }, 'not answered in time');
   if (event.type === 'legHeld') log.info({ leg: event.leg, held: event.held }, heldWords(call, event));
   for (const leg of call.legs) {

@@ -109,6 +109,9 @@ const doneTransfer = z.object({
 });
 export type DoneTransfer = z.infer<typeof doneTransfer>;
 
+/** `TransferFacts`, as read back. */
+export const transferFactsSchema = doneTransfer.omit({ atMs: true }).extend({ at: z.string() });
+
 const ending = z.object({
   by: z.enum(['caller', 'callee', 'holdfast']),
   outcome: z.enum(['answered', 'busy', 'no-answer', 'declined', 'cancelled', 'failed', 'rejected']),

@@ -2,6 +2,7 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { transferFactsSchema } from '../calls/call-record.js';
 
 /** A line of the file as it is read back: also those of earlier versions, which had fewer fields. */
 export const writtenRecordSchema = z.object({
@@ -27,18 +28,7 @@ export const writtenRecordSchema = z.object({
   limit: z.string().nullable().default(null),
   nodes: z.array(z.string()).readonly().default([]),
   recoveries: z.number().default(0),
-  transfers: z
-    .array(
-      z.object({
-        at: z.string(),
-        by: z.enum(['caller', 'callee']),
-        kind: z.enum(['blind', 'attended']),
-        to: z.string(),
-        call: z.string().nullable(),
-      }),
-    )
-    .readonly()
-    .default([]),
+  transfers: z.array(transferFactsSchema).readonly().default([]),
   legs: z
     .array(
       z.object({

@@ -1,6 +1,6 @@
 // What an operator is shown of one call: up, over, or only seen on the wire.
 import { z } from 'zod';
-import type { DialogState, LegRecord } from '../calls/call-record.js';
+import { transferFactsSchema, type DialogState, type LegRecord } from '../calls/call-record.js';
 import { wholeTraceMessageSchema } from '../trace/trace-message.js';
 
 const list = <T extends z.ZodType>(element: T) => z.array(element).readonly();
@@ -31,17 +31,6 @@ export const foundCallSchema = z.object({
   sipCallIds: list(z.string()),
 });
 export type FoundCall = z.output<typeof foundCallSchema>;
-
-const transfer = z.object({
-  at: z.string(),
-  /** Who was replaced. */
-  by: z.enum(['caller', 'callee']),
-  kind: z.enum(['blind', 'attended']),
-  /** Empty in the call that was consulted. */
-  to: z.string(),
-  /** Id of the other call of an attended one. */
-  call: z.string().nullable(),
-});
 
 const shownLeg = z.object({
   direction: z.enum(['inbound', 'outbound']),
@@ -74,7 +63,7 @@ export const shownCallSchema = foundCallSchema.omit({ sipCallIds: true }).extend
   recoveries: z.number().int(),
   conference: z.object({ id: z.string(), room: z.string().nullable(), node: z.string() }).nullable(),
   /** Those that were done. */
-  transfers: list(transfer).default([]),
+  transfers: list(transferFactsSchema).default([]),
   legs: list(shownLeg),
   /** As the Kamailios received and sent them, of all legs, in order of time. */
   messages: list(wholeTraceMessageSchema),

@@ -59,7 +59,12 @@ describe('calls go on', () => {
 
   test('when daemon and node are killed together', { timeout: 120_000 }, async () => {
     const pair = await PhonePair.call(farm, alice, bob);
-    const node = await pair.node(farm);
+    await killedWithDaemon(pair, await pair.node(farm));
+    await whole(pair);
+  });
+
+  /** Resolves when the next daemon has recovered the call. */
+  async function killedWithDaemon(pair: PhonePair, node: string): Promise<void> {
     const [daemon, pid] = [await daemonPid(), await farm.pid(node)];
     const { reinvites } = pair;
     await pair.isKept(farm);
@@ -67,8 +72,7 @@ describe('calls go on', () => {
     process.kill(pid, 'SIGKILL');
     await farm.daemonAfter(daemon);
     await pair.reinvited(reinvites, 30_000);
-    await whole(pair);
-  });
+  }
 
   test(
     'when their node was leaving the farm, and is killed together with the daemon',
@@ -79,13 +83,7 @@ describe('calls go on', () => {
       const pair = await PhonePair.call(farm, alice, bob);
       await farm.json('undrain', 'call-1');
       await farm.reload(config.replace('call: 2', 'call: 1'));
-      const [daemon, pid] = [await daemonPid(), await farm.pid('call-2')];
-      const { reinvites } = pair;
-      await pair.isKept(farm);
-      process.kill(daemon, 'SIGKILL');
-      process.kill(pid, 'SIGKILL');
-      await farm.daemonAfter(daemon);
-      await pair.reinvited(reinvites, 30_000);
+      await killedWithDaemon(pair, 'call-2');
       assert.equal(await pair.node(farm), 'call-1');
       await whole(pair);
       const hasLeft = async (): Promise<boolean> => !(await farm.status()).nodes.some(({ name }) => name === 'call-2');

@@ -4,12 +4,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { signal } from '../../../core/host/process-table.js';
+import { isRunning, signal } from '../../../core/host/process-table.js';
 import { readSupervisorNote } from '../../../core/cli/supervisor-note.js';
 import { statePaths } from '../../../core/host/state-folder.js';
+import { dialogSchema } from '../../../core/ledger/dialog.js';
 import { recordOf } from '../../harness/call-records.js';
 import { nothingLeft } from '../../harness/farm-quiet.js';
 import { Farm } from '../../harness/farm.js';
+import { keptRecords } from '../../harness/kept-records.js';
 import type { OutgoingCall } from '../../harness/outgoing-call.js';
 import { PhonePair } from '../../harness/phone-pair.js';
 import { SipEndpoint } from '../../harness/sip-endpoint.js';
@@ -83,8 +85,8 @@ export class Lab {
       this.room.push(call);
     }
     await this.roomHears();
-    // At most a second after its last message a dialog is in the store.
-    await sleep(1_500);
+    const kept = (): string[] => keptRecords(this.farm.state, 'dialogs').map(value => dialogSchema.parse(value).callId);
+    await waitFor('their dialogs to be in the store', () => this.room.every(call => kept().includes(call.callId)));
   }
 
   async roomHears(): Promise<void> {
@@ -114,8 +116,9 @@ export class Lab {
   async killKeepers(): Promise<void> {
     const note = await readSupervisorNote(this.farm.state);
     this.#said = this.#log().length;
-    for (const one of [note?.supervisor, note?.daemon]) if (one) signal(one.pid, 'SIGKILL');
-    await sleep(50);
+    const keepers = [note?.supervisor, note?.daemon].flatMap(one => one ?? []);
+    for (const { pid } of keepers) signal(pid, 'SIGKILL');
+    await waitFor('its keepers to be gone', () => !keepers.some(isRunning));
   }
 
   pidOf(node: string): number {

@@ -19,6 +19,16 @@ const plain =
     console.log(`  ready again after ${await lab.back()} ms`);
   };
 
+/** A room that is not on the first conference node; and its keepers are killed. */
+async function roomOnTheSecond(lab: Lab, config: string): Promise<void> {
+  await lab.farm.reload(config);
+  await lab.farm.whole();
+  await lab.farm.json('drain', 'conference-1');
+  await lab.enterRoom();
+  await lab.farm.json('undrain', 'conference-1');
+  await lab.killKeepers();
+}
+
 export const scenes: readonly Scene[] = [
   ['one-call-node', plain(node => [node])],
   ['two-call-nodes', plain(node => [node, node === 'call-1' ? 'call-2' : 'call-1'])],
@@ -126,25 +136,14 @@ export const scenes: readonly Scene[] = [
   [
     'conference-leaves',
     async (lab, config) => {
-      await lab.farm.reload(config);
-      await lab.farm.whole();
-      await lab.farm.json('drain', 'conference-1');
-      await lab.enterRoom();
-      await lab.farm.json('undrain', 'conference-1');
-      await lab.killKeepers();
+      await roomOnTheSecond(lab, config);
       console.log(`  ready again after ${await lab.back(config.replace('conference: 2', 'conference: 1'))} ms`);
     },
   ],
   [
     'smaller-conference',
     async (lab, config) => {
-      await lab.farm.reload(config);
-      await lab.farm.whole();
-      // Not on the first one.
-      await lab.farm.json('drain', 'conference-1');
-      await lab.enterRoom();
-      await lab.farm.json('undrain', 'conference-1');
-      await lab.killKeepers();
+      await roomOnTheSecond(lab, config);
       lab.kill('conference-2');
       console.log(`  ready again after ${await lab.back(config.replace('conference: 2', 'conference: 1'))} ms`);
     },
@@ -152,12 +151,7 @@ export const scenes: readonly Scene[] = [
   [
     'smaller-conference-and-call',
     async (lab, config) => {
-      await lab.farm.reload(config);
-      await lab.farm.whole();
-      await lab.farm.json('drain', 'conference-1');
-      await lab.enterRoom();
-      await lab.farm.json('undrain', 'conference-1');
-      await lab.killKeepers();
+      await roomOnTheSecond(lab, config);
       lab.kill('conference-2', 'call-1', 'call-3');
       const smaller = config.replace('conference: 2', 'conference: 1').replace('call: 3', 'call: 2');
       console.log(`  ready again after ${await lab.back(smaller)} ms`);
