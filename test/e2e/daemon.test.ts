@@ -159,17 +159,10 @@ describe('a farm whose daemon dies', () => {
   );
 
   test('an idle Asterisk that is killed comes back and takes calls', { timeout: 60_000 }, async () => {
-    const pids = new Map((await farm.status()).nodes.map(node => [node.name, node.pid]));
     for (const name of ['call-1', 'call-2']) {
-      process.kill(pids.get(name) ?? 0, 'SIGKILL');
-      await waitFor(
-        `${name} to be up as another process`,
-        async () =>
-          (await farm.status()).nodes.some(
-            one => one.name === name && one.state === 'up' && one.pid !== pids.get(name),
-          ),
-        { deadlineMs: 20_000, everyMs: 200 },
-      );
+      const pid = await farm.pid(name);
+      process.kill(pid, 'SIGKILL');
+      await farm.nodeAfter(name, pid);
     }
     await farm.whole();
     const calls = await place(4);

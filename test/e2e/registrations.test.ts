@@ -203,9 +203,12 @@ describe('registrations', () => {
   });
 
   describe('outlive', () => {
-    const kill = async (name: string): Promise<void> => void process.kill(await farm.pid(name), 'SIGKILL');
-    const isUp = async (name: string): Promise<boolean> =>
-      (await farm.status()).nodes.some(node => node.name === name && node.state === 'up');
+    /** Gives what waits until it is up again. */
+    const kill = async (name: string): Promise<() => Promise<void>> => {
+      const pid = await farm.pid(name);
+      process.kill(pid, 'SIGKILL');
+      return () => farm.nodeAfter(name, pid, deadlineMs);
+    };
     const rings = async (caller: SipEndpoint, callees: readonly SipEndpoint[]): Promise<void> => {
       const incoming = callees.map(callee => callee.incoming());
       const call = await caller.invite(farm.uri('1002'));
@@ -223,7 +226,7 @@ describe('registrations', () => {
     test('a registrar: all phones ring, the other one knows them, and what is taken back there does not come up again', async () => {
       const [caller, one, two] = await both();
       const [{ node } = { node: '' }] = await bound('1002', 2);
-      await kill(node);
+      const isBack = await kill(node);
       await rings(caller, [one, two]);
       const left = await waitFor(
         'a registrar that answers',
@@ -235,7 +238,7 @@ describe('registrations', () => {
       );
       assert.equal(contactsIn(left), 1, 'the other registrar has had both');
       await bound('1002', 1);
-      await waitFor(`${node} to be up`, () => isUp(node), { deadlineMs });
+      await isBack();
       // Until all Kamailios know of it, a challenge of one registrar may be answered to the other: that one says that it is stale.
       await farm.whole();
       await bound('1002', 1);
@@ -246,11 +249,9 @@ describe('registrations', () => {
 
     test('all registrars: phones ring, and none has to register early', async () => {
       const [caller, one, two] = await both();
-      await Promise.all(['registrar-1', 'registrar-2'].map(kill));
+      const areBack = await Promise.all(['registrar-1', 'registrar-2'].map(kill));
       await rings(caller, [one, two]);
-      for (const name of ['registrar-1', 'registrar-2']) {
-        await waitFor(`${name} to be up`, () => isUp(name), { deadlineMs });
-      }
+      for (const isBack of areBack) await isBack();
       await bound('1002', 2);
       assert.equal(contactsIn(await register(one)), 2, 'they have been given what they had');
     });

@@ -42,7 +42,7 @@ describe('frozen servers of a farm', () => {
       const others = [...all].filter(([name]) => !names.includes(name));
       const processes = pids.flatMap(pid => sessionOf(readProcess(pid)!));
       for (const { pid } of processes) process.kill(pid, 'SIGSTOP');
-      for (const [i, name] of names.entries()) await become(name, one => one.state === 'up' && one.pid !== pids[i]);
+      for (const [i, name] of names.entries()) await farm.nodeAfter(name, pids[i]!);
       for (const one of processes) assert.ok(!isRunning(one), `process ${one.pid}`);
       assert.doesNotMatch(fenceSet(), /elements/);
       // The others never died; one of them may be suspect for a moment on a busy machine.
@@ -66,7 +66,7 @@ describe('frozen servers of a farm', () => {
     assert.deepEqual([(await node('call-2')).state, (await node('call-2')).pid], ['dead', pid]);
     assert.ok(fenceSet().includes(address));
     process.kill(pid, 'SIGKILL');
-    await become('call-2', one => one.state === 'up' && one.pid !== pid);
+    await farm.nodeAfter('call-2', pid);
     assert.doesNotMatch(fenceSet(), /elements/);
   });
 });

@@ -161,13 +161,25 @@ export class Farm {
   async whole(deadlineMs = 30_000): Promise<void> {
     const isWhole = async (): Promise<boolean> => {
       const { nodes } = await this.status();
-      if (nodes.some(({ state }) => state !== 'up')) return false;
+      // One that was just killed is up until the daemon has seen it.
+      if (nodes.some(({ state, pid }) => state !== 'up' || pid === null)) return false;
       const edges = await callDaemon(statePaths(this.state).controlSocket, 'dispatcherDiff', {});
       return edges.every(({ reachable, drift }) => reachable && drift.length === 0);
     };
     const describe = async (): Promise<string> =>
       (await this.status()).nodes.map(({ name, state }) => `${name} ${state}`).join(', ');
     await waitFor('the farm to be whole', isWhole, { deadlineMs, everyMs: 200, describe });
+  }
+
+  /** Waits until a node is up as another process than this one. */
+  async nodeAfter(name: string, pid: number, deadlineMs = 20_000): Promise<void> {
+    const isAnother = async (): Promise<boolean> => {
+      const node = (await this.status()).nodes.find(one => one.name === name);
+      return node?.state === 'up' && node.pid !== null && node.pid !== pid;
+    };
+    const describe = async (): Promise<string> =>
+      JSON.stringify((await this.status()).nodes.find(one => one.name === name));
+    await waitFor(`${name} to be up as another process`, isAnother, { deadlineMs, everyMs: 200, describe });
   }
 
   /** Kills the daemon with -9. Gives its pid, for `daemonAfter`. */

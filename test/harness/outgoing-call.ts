@@ -6,6 +6,7 @@ import { answerChallenge, type Credentials } from './sip-digest.js';
 import { SipMessage, type Header, type HostPort } from './sip-message.js';
 import type { ClientTransaction } from './sip-transaction.js';
 import type { SipTransport } from './sip-transport.js';
+import { testimony } from './wait-for.js';
 
 export interface InviteOptions extends MediaOptions {
   /** `offer` (default), `none` for a delayed offer (the 2xx offers, the ACK answers), or an SDP of the test's own. */
@@ -76,7 +77,7 @@ export class OutgoingCall extends SipCall {
   async answered(deadlineMs = 20_000): Promise<SipMessage> {
     const final = await this.waitFor('200 to INVITE', () => this.#final, deadlineMs);
     if (final.status < 300) return final;
-    throw new Error(`the call was refused: ${final.startLine}\n${this.ladder()}`);
+    throw new Error([`the call was refused: ${final.startLine}`, this.ladder(), ...(await testimony())].join('\n'));
   }
 
   /** Waits for a final response that is no 2xx, and gives its status. */

@@ -13,7 +13,7 @@ export interface WaitOptions {
 type Witness = () => string | Promise<string>;
 const witnesses = new Set<Witness>();
 
-/** From now on every failure ends with what this witness says; until what is given back is called. */
+/** From now on every wait that fails ends with what this witness says; until what is given back is called. */
 export function addWitness(witness: Witness): () => void {
   witnesses.add(witness);
   return () => witnesses.delete(witness);
@@ -42,8 +42,13 @@ export async function waitFor<T>(
   } while (performance.now() - start < deadlineMs);
   const waited = Math.round(performance.now() - start);
   const why = cause instanceof Error ? `: ${cause.message}` : '';
-  const said = await Promise.all([...(describe ? [describe] : []), ...witnesses].map(tell));
-  throw new Error([`waited ${waited} ms for ${what}${why}`, ...said].join('\n'), { cause });
+  const said = await Promise.all((describe ? [describe] : []).map(tell));
+  throw new Error([`waited ${waited} ms for ${what}${why}`, ...said, ...(await testimony())].join('\n'), { cause });
+}
+
+/** What the witnesses say now, each a text: for a failure that was not waited for. */
+export async function testimony(): Promise<readonly string[]> {
+  return Promise.all([...witnesses].map(tell));
 }
 
 /** A witness that cannot speak any more keeps nobody from hearing what failed. */
