@@ -39,7 +39,8 @@ const refusal = z.looseObject({ message: z.string() });
 export class AriRequester {
   readonly #node: string;
   readonly #timeoutMs: number;
-  readonly #pool: Pool;
+  readonly #newPool: () => Pool;
+  #pool: Pool;
   readonly #authorization: string;
   /** How long its requests take, with the wait for a connection. */
   readonly times = new RequestTimes();
@@ -47,7 +48,8 @@ export class AriRequester {
   constructor({ node, origin, user, password, timeoutMs = 5000 }: AriRequesterOptions) {
     this.#node = node;
     this.#timeoutMs = timeoutMs;
-    this.#pool = new Pool(origin, { connections, pipelining: 1, keepAliveTimeout, maxResponseSize });
+    this.#newPool = () => new Pool(origin, { connections, pipelining: 1, keepAliveTimeout, maxResponseSize });
+    this.#pool = this.#newPool();
     this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   }
 
@@ -84,6 +86,13 @@ export class AriRequester {
   invalid(operation: string, cause: unknown): HoldfastError {
     const message = `${this.#node} answered ${operation} with what cannot be read: ${messageOf(cause)}`;
     return new HoldfastError('ARI_INVALID_REPLY', message, { cause, details: { node: this.#node, operation } });
+  }
+
+  /** Requests under way fail with ARI_UNREACHABLE at once; those that follow go by new connections. */
+  async abandon(why: string): Promise<void> {
+    const abandoned = this.#pool;
+    this.#pool = this.#newPool();
+    await abandoned.destroy(new Error(why));
   }
 
   /** Ends the connections; requests under way fail with ARI_UNREACHABLE. */

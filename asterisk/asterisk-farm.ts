@@ -107,6 +107,10 @@ class Node implements AsteriskNode {
     });
   }
 
+  async abandon(): Promise<void> {
+    await this.#requester.abandon(`${this.name} was declared dead`);
+  }
+
   async close(): Promise<void> {
     this.#forget();
     clearInterval(this.#keepOpen);

@@ -24,6 +24,8 @@ export class EdgeKeeper {
   readonly #options: EdgeKeeperOptions;
   /** Kamailios that answer → when each was last equal, 0 for never. */
   readonly #answering = new Map<string, number>();
+  /** Those that did not take all phones that have moved, and why. */
+  readonly #untold = new Map<string, string>();
   #tending: Promise<void> | undefined;
 
   constructor(options: EdgeKeeperOptions) {
@@ -47,6 +49,7 @@ export class EdgeKeeper {
   /** It has to be read back equal before it gets traffic again. */
   forget(name: string): void {
     this.#answering.delete(name);
+    this.#untold.delete(name);
     this.#options.sync.forget(name);
     this.#options.moved.forget(name);
     this.#options.trusted.forget(name);
@@ -83,7 +86,9 @@ export class EdgeKeeper {
   async #tell(rows: 'moved' | 'trusted', name: string): Promise<void> {
     try {
       await this.#options[rows].tell(name);
+      this.#untold.delete(name);
     } catch (error) {
+      if (rows === 'moved') this.#untold.set(name, messageOf(error));
       this.#options.log.debug({ node: name, error }, `${name} was not told of all ${rows} phones: ${messageOf(error)}`);
     }
   }
@@ -94,7 +99,9 @@ export class EdgeKeeper {
       this.#answering.set(name, Date.now());
       states.setHealth(name, 'up', 'it answers and holds what it should');
     } else if (!this.#maySayOldThings(name)) {
-      states.setHealth(name, 'suspect', 'it answers and does not hold what it should yet');
+      const why = sync.trouble(name) ?? this.#untold.get(name);
+      const reason = 'it answers and does not hold what it should yet';
+      states.setHealth(name, 'suspect', why === undefined ? reason : `${reason}: ${why}`);
     }
   }
 

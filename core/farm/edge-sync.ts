@@ -34,7 +34,8 @@ const arrivalWindowMs = 1_000;
 
 export class EdgeSync {
   readonly #options: EdgeSyncOptions;
-  readonly #equal = new Set<string>();
+  /** What came of the last reading of each. */
+  readonly #reports = new Map<string, InstanceReport>();
   /** Every policy so far, by id. */
   readonly #policies = new Map<string, TranscodingPolicy>();
   /** Pinned Call-ID → when its call was last seen unanswered. */
@@ -80,11 +81,16 @@ export class EdgeSync {
 
   /** True when the instance held the applied state at its last reading. */
   isEqual(instance: string): boolean {
-    return this.#equal.has(instance);
+    return this.#reports.get(instance)?.equal ?? false;
+  }
+
+  /** Why it did not, in words. */
+  trouble(instance: string): string | undefined {
+    return this.#reports.get(instance)?.error;
   }
 
   forget(instance: string): void {
-    this.#equal.delete(instance);
+    this.#reports.delete(instance);
   }
 
   /** An INVITE reached a node: pinned where a list is changing, or its node takes no new calls. */
@@ -158,8 +164,7 @@ export class EdgeSync {
   }
 
   #note(report: InstanceReport, reason: string): void {
-    if (report.equal) this.#equal.add(report.instance);
-    else this.#equal.delete(report.instance);
+    this.#reports.set(report.instance, report);
     this.#options.log.debug(
       { ...report, reason },
       `${report.instance}: ${report.equal ? 'equal' : (report.error ?? 'differs')}`,

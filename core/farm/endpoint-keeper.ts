@@ -5,12 +5,14 @@ import type { AsteriskFarm } from '../ports/asterisk.js';
 import type { NodeHost, NodeRenderer } from '../ports/node-host.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import type { FarmName, FarmNode } from './farm-plan.js';
+import type { NodeStates } from './node-states.js';
 
 export interface EndpointKeeperOptions {
   readonly host: Pick<NodeHost, 'folder' | 'process' | 'readFile' | 'writeFiles'>;
   readonly renderers: Readonly<Record<FarmName, NodeRenderer>>;
   readonly registrars: Pick<RegistrarKeeper, 'provision'>;
   readonly asterisks: AsteriskFarm;
+  readonly states: Pick<NodeStates, 'isDead'>;
   readonly log: Logger;
 }
 
@@ -74,7 +76,9 @@ export class EndpointKeeper {
   }
 
   async #provision(node: FarmNode): Promise<void> {
-    const { host, renderers, registrars, asterisks } = this.#options;
+    const { host, renderers, registrars, asterisks, states } = this.#options;
+    // Its process is there, and answers nobody.
+    if (states.isDead(node.name)) throw new Error(`${node.name} is dead`);
     if (node.farm === 'registrar') return registrars.provision(node);
     const { files, process } = renderers[node.farm].setup(node, host.folder(node.name));
     const own = files.filter(file => file.reload === 'endpoint-reload');

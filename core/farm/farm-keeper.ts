@@ -325,6 +325,7 @@ export class FarmKeeper {
     if (farm === 'kamailio') edge.forget(name);
     if (farm === 'registrar') this.#options.registrars.forget(name);
     states.setHealth(name, 'dead', death.reason);
+    if (isAsterisk(farm)) void this.#options.asterisks.node(name).abandon();
     lostNode(death);
     if (!isThere) return;
     if (deathPolicy().killFrozen)

@@ -94,11 +94,21 @@ export class NodeStates {
     const from = shown(entry);
     apply(entry);
     const to = shown(entry);
-    if (from === to) return;
+    if (from === to) {
+      this.#stays(entry, reason);
+      return;
+    }
     entry.reason = reason;
     const level = to === 'up' || to === 'draining' ? 'info' : 'warn';
     this.#log[level]({ node: name, from, to, reason }, `${name} is ${to}: ${reason}`);
     this.#events.emit('changed', { node: entry.node, from, to, reason });
+  }
+
+  /** What keeps a node from being up may be something else by now. */
+  #stays(entry: Entry, reason: string): void {
+    if (entry.health !== 'suspect' || entry.reason === reason) return;
+    entry.reason = reason;
+    this.#log.warn({ node: entry.node.name, reason }, `${entry.node.name} is still suspect: ${reason}`);
   }
 }
 

@@ -256,6 +256,8 @@ export interface AsteriskNode {
   requestDelay(): RequestDelay;
   /** Starts to connect and goes on reconnecting without end until `close()`. */
   open(listener: AsteriskListener): void;
+  /** It was declared dead: nobody waits any longer for what it was asked, which fails with ARI_UNREACHABLE. */
+  abandon(): Promise<void>;
   close(): Promise<void>;
 }
 

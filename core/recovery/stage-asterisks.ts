@@ -14,7 +14,7 @@ export class StageAsterisks implements AsteriskFarm {
     if (known) return known;
     const nothing = async (): Promise<void> => undefined;
     const node: AsteriskNode = {
-      ...{ name, ari: this.#ari(name), connected: true, open: () => undefined, close: nothing },
+      ...{ name, ari: this.#ari(name), connected: true, open: () => undefined, abandon: nothing, close: nothing },
       requestDelay: () => ({ requests: 0, medianMs: 0 }),
     };
     this.#nodes.set(name, node);

@@ -28,6 +28,8 @@ interface Kept {
   heldMs: number;
   /** What it was last read back to hold. */
   proven: string | undefined;
+  /** Why it was not, in words. */
+  trouble: string;
   checkedMs: number;
   reloadedMs: number;
   answers: boolean;
@@ -75,7 +77,7 @@ export class RegistrarKeeper {
       if (!kept?.answers) continue;
       const proof = this.#proofOf(node);
       if (kept.proven !== proof.id && Date.now() - kept.checkedMs > againMs) await this.#prove(node, kept, proof);
-      this.#say(node.name, kept, kept.proven === proof.id && this.#options.isSynced(node.name));
+      this.#say(node.name, kept, this.#missing(node.name, kept, proof));
     }
   }
 
@@ -98,12 +100,12 @@ export class RegistrarKeeper {
       const held = new Set((await ari.endpoints.listByTech({ tech: 'PJSIP' })).map(({ resource }) => resource));
       const missing = proof.endpoints.filter(name => !held.has(name));
       if (missing.length === 0 && held.size === proof.endpoints.length) kept.proven = proof.id;
-      else
-        log.warn(
-          { node: node.name, missing: missing.slice(0, 10) },
-          `${node.name} holds ${held.size} endpoints, not ${proof.endpoints.length}`,
-        );
+      else {
+        kept.trouble = `it holds ${held.size} endpoints, not ${proof.endpoints.length}`;
+        log.warn({ node: node.name, missing: missing.slice(0, 10) }, `${node.name}: ${kept.trouble}`);
+      }
     } catch (error) {
+      kept.trouble = messageOf(error);
       log.debug({ node: node.name, error }, `${node.name} does not hold its subscribers yet: ${messageOf(error)}`);
     }
     if (kept.proven === proof.id || Date.now() - kept.reloadedMs < reloadAgainMs) return;
@@ -113,9 +115,15 @@ export class RegistrarKeeper {
     );
   }
 
-  #say(name: string, kept: Kept, holdsAll: boolean): void {
+  /** What a registrar does not hold that it should, in words. */
+  #missing(name: string, kept: Kept, proof: ObjectProof): string | undefined {
+    if (kept.proven !== proof.id) return `every subscriber yet: ${kept.trouble}`;
+    return this.#options.isSynced(name) ? undefined : 'every binding yet';
+  }
+
+  #say(name: string, kept: Kept, missing: string | undefined): void {
     const { states } = this.#options;
-    if (holdsAll) {
+    if (missing === undefined) {
       kept.heldMs = Date.now();
       states.setHealth(name, 'up', 'it answers and holds every subscriber and binding');
       return;
@@ -123,7 +131,7 @@ export class RegistrarKeeper {
     // With no other one, old subscribers are better than none.
     const others = states.up('registrar').filter(node => node.name !== name);
     const mayStay = states.state(name) === 'up' && (others.length === 0 || Date.now() - kept.heldMs < slowChangeMs);
-    if (!mayStay) states.setHealth(name, 'suspect', 'it answers and does not hold every subscriber and binding yet');
+    if (!mayStay) states.setHealth(name, 'suspect', `it answers and does not hold ${missing}`);
   }
 
   #proofOf(node: FarmNode): ObjectProof {
@@ -139,7 +147,14 @@ export class RegistrarKeeper {
   #keep(name: string): Kept {
     const known = this.#kept.get(name);
     if (known) return known;
-    const kept = { heldMs: 0, proven: undefined, checkedMs: 0, reloadedMs: Date.now(), answers: false };
+    const kept = {
+      heldMs: 0,
+      proven: undefined,
+      trouble: 'not read back',
+      checkedMs: 0,
+      reloadedMs: Date.now(),
+      answers: false,
+    };
     this.#kept.set(name, kept);
     return kept;
   }

@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { ariClient } from '../../asterisk/ari-client.js';
 import { AriRequester } from '../../asterisk/ari-requester.js';
-import { HoldfastError, type ErrorCode } from '../../core/errors.js';
+import { HoldfastError, messageOf, type ErrorCode } from '../../core/errors.js';
 import type { AriClient } from '../../core/ports/asterisk.js';
+import { waitFor } from '../harness/wait-for.js';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -98,5 +99,18 @@ describe('Connections', () => {
   it('are kept, and at most eight, whatever is asked at once', async () => {
     for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 100 }, () => ari.bridges.list()));
     assert.equal(connections, 8);
+  });
+
+  it('are abandoned with all that is asked by them, also what waits for one, and then there are others', async () => {
+    answer = () => undefined;
+    const asked = Array.from({ length: 20 }, async () => ari.bridges.list());
+    const said = Promise.all(asked.map(one => one.then(String, (error: unknown) => messageOf(error))));
+    await waitFor('all connections', () => connections === 8);
+    await requester.abandon('call-1 was declared dead');
+    const told = 'call-1 could not be asked bridges.list: call-1 was declared dead';
+    assert.deepEqual(await said, Array<string>(20).fill(told));
+    answer = honest;
+    assert.deepEqual(await ari.bridges.list(), []);
+    assert.equal(connections, 9);
   });
 });

@@ -66,7 +66,9 @@ describe('A farm of another size', () => {
       edge: { apply: asks, tend: asks, forget: silent },
       registrars: { provision: asks, tend: asks, forget: silent },
       bindings: { prune: asks },
-      asterisks: { node: () => ({ open: silent, close: asks, ari: { asterisk: { reloadModule: asks } } }) },
+      asterisks: {
+        node: () => ({ open: silent, abandon: asks, close: asks, ari: { asterisk: { reloadModule: asks } } }),
+      },
       book: { observe: async () => false, bury: asks },
       sweep: { run: asks },
       sentinel: () => ({ open: asks, close: asks, setSilence: silent, watch: silent, unwatch: silent, stream: silent }),
@@ -165,7 +167,7 @@ describe('A call node that did not take its endpoints', () => {
   test('is asked again, and so is one with an older file at the next reload', async () => {
     const [node] = two.nodes.filter(({ farm }) => farm === 'call');
     assert.ok(node);
-    let [held, content, answers, reloads] = ['old', 'new', false, 0];
+    let [held, content, answers, reloads, isDead] = ['old', 'new', false, 0, false];
     const file = { path: 'pjsip.conf', mode: 0o600, reload: 'endpoint-reload' as const };
     const renderer = { setup: () => ({ files: [{ ...file, content }], process: { user: '' } }) };
     const keeper = new EndpointKeeper({
@@ -189,6 +191,7 @@ describe('A call node that did not take its endpoints', () => {
           },
         }),
       },
+      states: { isDead: () => isDead },
       log: silentLogger,
     } as unknown as ConstructorParameters<typeof EndpointKeeper>[0]);
     assert.equal(await keeper.provision([node], 'all'), 'call-1 did not take its new endpoints: ARI is away');
@@ -202,5 +205,9 @@ describe('A call node that did not take its endpoints', () => {
     content = 'newer';
     await keeper.provision([node], 'outdated');
     assert.deepEqual([held, reloads], ['newer', 5]);
+    // It is frozen: each question would take its whole deadline.
+    isDead = true;
+    assert.equal(await keeper.provision([node], 'all'), 'call-1 did not take its new endpoints: call-1 is dead');
+    assert.equal(reloads, 5);
   });
 });

@@ -235,7 +235,10 @@ describe('the Kamailios behind the VIPs', () => {
     let told = '';
     const edge: EdgeFarm = {
       ...recordingEdge().edge,
-      apply: async () => kamailios.map(instance => ({ instance, equal: equal.has(instance) })),
+      apply: async () =>
+        kamailios.map(instance =>
+          equal.has(instance) ? { instance, equal: true } : { instance, equal: false, error: 'it refused its list' },
+        ),
     };
     const apply = async (members: readonly FarmNode[]): Promise<void> =>
       void (told = members.map(one => one.name).join(' '));
@@ -265,16 +268,18 @@ describe('the Kamailios behind the VIPs', () => {
   }
 
   test('are those that answer and were read back equal', async () => {
-    const { keeper, equal, members } = await keptEdge();
+    const { keeper, states, equal, members } = await keptEdge();
     equal.delete('kamailio-2');
     for (const name of kamailios) keeper.heard(name, up);
     assert.equal(await members(), 'kamailio-1');
+    assert.match(states.reason('kamailio-2'), /does not hold what it should yet: it refused its list$/);
     equal.add('kamailio-2');
     assert.equal(await members(), 'kamailio-1 kamailio-2');
+    assert.match(states.reason('kamailio-2'), /holds what it should$/);
   });
 
   test('are none that was not told which phones have moved', async () => {
-    const { keeper, unreached, members } = await keptEdge();
+    const { keeper, states, unreached, members } = await keptEdge();
     for (const name of kamailios) keeper.heard(name, up);
     assert.equal(await members(), 'kamailio-1 kamailio-2');
     keeper.forget('kamailio-2');
@@ -282,6 +287,8 @@ describe('the Kamailios behind the VIPs', () => {
     unreached.add('kamailio-2');
     keeper.heard('kamailio-2', up);
     assert.equal(await members(), 'kamailio-1');
+    // It stays suspect, for another reason than the one that it was suspect for.
+    assert.match(states.reason('kamailio-2'), /does not hold what it should yet: no answer$/);
     unreached.clear();
     assert.equal(await members(), 'kamailio-1 kamailio-2');
   });

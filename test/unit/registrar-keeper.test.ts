@@ -64,8 +64,12 @@ describe('A registrar', () => {
     held.set(one.name, { id: 'proof-0', endpoints: ['1001'] });
     keeper.heard(one.name, voice);
     await becomes(one, 'suspect');
+    assert.match(states.reason(one.name), /does not hold every subscriber yet: not found$/);
     held.set(one.name, { id: 'proof-1', endpoints: ['1001', 'stranger'] });
-    await keeper.tend();
+    await waitFor('another reason', async () => {
+      await keeper.tend();
+      return states.reason(one.name).endsWith('every subscriber yet: it holds 2 endpoints, not 1');
+    });
     assert.equal(states.state(one.name), 'suspect');
     held.set(one.name, { id: 'proof-1', endpoints: ['1001'] });
     await becomes(one, 'up');
