@@ -110,7 +110,11 @@ export function daemonOperations(options: DaemonOperationsOptions): Operations {
     callHold: ({ id, party }) => options.callOperations.hold(id, party),
     callUnhold: ({ id, party }) => options.callOperations.unhold(id, party),
     dispatcherList: () => edge.dispatcher(),
-    dispatcherDiff: () => edge.dispatcher(),
+    dispatcherDiff: async () => {
+      // Compared with what they hold is what they were told last: that must be all that is known.
+      await sync.settled();
+      return edge.dispatcher();
+    },
     dispatcherReload: () => sync.apply('asked for by the operator'),
     drain: ({ node, wait }, { progress, signal }) => drain(options, node, wait, progress, signal),
     undrain: async ({ node }) => {

@@ -79,6 +79,11 @@ export class EdgeSync {
     return this.#running;
   }
 
+  /** Resolves when the instances have been told of all that has changed so far, as far as they answer. */
+  async settled(): Promise<void> {
+    await this.#running?.catch(() => undefined);
+  }
+
   /** True when the instance held the applied state at its last reading. */
   isEqual(instance: string): boolean {
     return this.#reports.get(instance)?.equal ?? false;

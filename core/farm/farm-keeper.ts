@@ -200,11 +200,12 @@ export class FarmKeeper {
     return pid !== undefined && this.#kept.get(name)?.deadPid === pid;
   }
 
-  /** Resolves when every node is up (or draining) and every Kamailio equal and behind the VIPs; rejects at the deadline. */
+  /** Resolves when every node is up (or draining), and every Kamailio behind the VIPs and told of it; rejects at the deadline. */
   async ready(deadlineMs: number, progress: (line: string) => void): Promise<void> {
-    const { states } = this.#options;
+    const { states, sync } = this.#options;
     const shown = new Set<string>();
     const endMs = Date.now() + deadlineMs;
+    let isTold = false;
     for (;;) {
       const nodes = states.nodes();
       for (const node of nodes.filter(one => !shown.has(one.name) && states.state(one.name) !== 'dead')) {
@@ -214,14 +215,25 @@ export class FarmKeeper {
       const isReady = ({ name }: FarmNode): boolean =>
         ['up', 'draining'].includes(states.state(name)) || this.#leaving.has(name) || this.#isLeftDead(name);
       const waiting = nodes.filter(node => !isReady(node));
-      if (waiting.length === 0) return this.#options.sync.balance();
-      if (Date.now() > endMs) {
-        const first = waiting[0]?.name ?? '';
-        const tail = await this.#options.host.logTail(first, 15);
-        throw new Error(`not up: ${waiting.map(node => node.name).join(', ')}; the last lines of ${first}:\n${tail}`);
-      }
-      await new Promise(resolve => setTimeout(resolve, 50));
+      if (waiting.length === 0 && isTold) return sync.balance();
+      if (Date.now() > endMs) throw await this.#notReady(waiting);
+      isTold = waiting.length === 0 && (await this.#isEdgeTold());
+      if (!isTold) await new Promise(resolve => setTimeout(resolve, 50));
     }
+  }
+
+  /** A Kamailio that was equal when the last node came up may not have heard of it yet, and would refuse calls. */
+  async #isEdgeTold(): Promise<boolean> {
+    const { states, sync } = this.#options;
+    const reports = await sync.apply('the farm is to be ready').catch(() => undefined);
+    return reports?.every(({ instance, equal }) => equal || states.state(instance) !== 'up') ?? false;
+  }
+
+  async #notReady(waiting: readonly FarmNode[]): Promise<Error> {
+    const [first] = waiting;
+    if (!first) return new Error('all nodes are up, and the Kamailios did not take their lists: see the log');
+    const tail = await this.#options.host.logTail(first.name, 15);
+    return new Error(`not up: ${waiting.map(node => node.name).join(', ')}; the last lines of ${first.name}:\n${tail}`);
   }
 
   /** Stops watching; the servers go on. */

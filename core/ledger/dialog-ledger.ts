@@ -102,7 +102,7 @@ export class DialogLedger {
     const known = this.#store.of(facts.callId).find(one => one.local.tag === facts.localTag);
     const entry = known ?? ledgerEntry(facts.callId, facts.node, facts.role, this.#now());
     if (!known && (this.#store.isGone(facts.callId) || !this.#store.add(entry))) return;
-    fillEntry(entry, facts);
+    fillEntry(entry, facts, this.#now());
     this.#store.weigh(entry);
     this.#store.touch(entry, entry.changedMs);
   }

@@ -1,14 +1,14 @@
 // Puts into a ledger entry what its living Asterisk says of the dialog. Pure.
 import { cseqSpace, type CseqSpace } from './cseq-space.js';
 import type { DialogFacts } from './dialog.js';
-import type { LedgerEntry } from './ledger-entry.js';
+import { transactionMs, type Exchange, type LedgerEntry } from './ledger-entry.js';
 import { laterOrigin, type SdpFacts } from './sdp-facts.js';
 
 /**
  * What was asked before a message that has been seen since is older than what is known, and fills only what is not known
- * at all.
+ * at all. `nowMs`: the time now, ms since 1970.
  */
-export function fillEntry(entry: LedgerEntry, facts: DialogFacts): void {
+export function fillEntry(entry: LedgerEntry, facts: DialogFacts, nowMs: number): void {
   const isOld = isBehind(entry.ours, facts.localCseq) || isBehind(entry.theirs, facts.remoteCseq);
   // A node that lost the dialog to another one still has it, with old numbers.
   if (isOld && entry.node !== facts.node) return;
@@ -25,11 +25,17 @@ export function fillEntry(entry: LedgerEntry, facts: DialogFacts): void {
   entry.ours = filled(entry.ours, facts.localCseq);
   entry.theirs = filled(entry.theirs, facts.remoteCseq);
   entry.isAdopted = false;
-  entry.exchanges = [];
+  entry.exchanges = entry.exchanges.filter(one => isUnderWay(entry, one, nowMs));
   entry.doneByUs = Math.max(entry.doneByUs, entry.ours.highest ?? -1);
   entry.doneByThem = Math.max(entry.doneByThem, entry.theirs.highest ?? -1);
   entry.holes.clear();
   fillSdp(entry, facts);
+}
+
+/** Its Asterisk may know its outcome already: the copies of that are on their way, and say more. */
+function isUnderWay(entry: LedgerEntry, one: Exchange, nowMs: number): boolean {
+  const { highest } = one.byUs ? entry.ours : entry.theirs;
+  return one.isRequestSeen && one.cseq === highest && nowMs - one.atMs < transactionMs;
 }
 
 /** The direction is not said: of another SDP than the one that was seen, it is not known. */

@@ -6,6 +6,7 @@ import { FarmKeeper, type FarmKeeperOptions } from '../../core/farm/farm-keeper.
 import { nodeNamed, planFarm, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { NodeStates } from '../../core/farm/node-states.js';
 import { silentLogger } from '../../core/log.js';
+import type { InstanceReport } from '../../core/ports/edge.js';
 import type { NodeProcess, NodeRenderer, ProcessExit } from '../../core/ports/node-host.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -28,11 +29,14 @@ describe('A farm of another size', () => {
   let pids: number;
   /** How often the calls of a node that leaves were counted. */
   let looks: number;
+  /** What comes of telling the Kamailios. */
+  let told: () => Promise<readonly InstanceReport[]>;
 
   beforeEach(() => {
     [processes, calls, refused] = [new Map<string, NodeProcess>(), new Map<string, number>(), new Set()];
     [exits, stops, pids, looks] = [[], [], 100, 0];
     ending = Promise.resolve();
+    told = async () => [];
     states = new NodeStates(silentLogger);
     const renderer: NodeRenderer = {
       setup: () => ({ files: [], folders: [], process: { command: '', args: [], user: '' } }),
@@ -62,7 +66,7 @@ describe('A farm of another size', () => {
       host,
       renderers: { kamailio: renderer, call: renderer, conference: renderer, registrar: renderer, rtpengine: renderer },
       states,
-      sync: { balance: asks, unpinDone: asks },
+      sync: { balance: asks, unpinDone: asks, apply: () => told() },
       edge: { apply: asks, tend: asks, forget: silent },
       registrars: { provision: asks, tend: asks, forget: silent },
       bindings: { prune: asks },
@@ -155,6 +159,22 @@ describe('A farm of another size', () => {
     calls.clear();
     await waitFor('call-3 to be gone', () => names() === 'call-1,call-2');
     assert.ok(!processes.has('call-3'));
+  });
+
+  test('is ready when the Kamailios that have traffic were told of the last node that came up', async () => {
+    await keeper.start(two, silent);
+    for (const node of two.nodes) states.setHealth(node.name, 'up', 'test');
+    const tellings = [false, false, true];
+    told = async () => [{ instance: 'kamailio-1', equal: tellings.shift() ?? true }];
+    await keeper.ready(10_000, silent);
+    assert.deepEqual(tellings, []);
+  });
+
+  test('is not ready while a Kamailio that has traffic does not take its lists', async () => {
+    await keeper.start(two, silent);
+    for (const node of two.nodes) states.setHealth(node.name, 'up', 'test');
+    told = async () => [{ instance: 'kamailio-1', equal: false }];
+    await assert.rejects(keeper.ready(100, silent), /all nodes are up, and the Kamailios did not take their lists/);
   });
 
   test('knows a node by its name', () => {

@@ -199,6 +199,27 @@ describe('what a living Asterisk says', () => {
     assert.deepEqual(ledger.dialog(flow.callId)?.holes, []);
   });
 
+  for (const [by, what] of [
+    ['us', 'ours'],
+    ['them', 'theirs'],
+  ] as const)
+    test(`leaves a re-INVITE of ${what} open whose outcome it knows before its copies have come`, () => {
+      const flow = new LedgerFlow().setUp();
+      const [earlier, kept] = [ledgerOf(flow).drain().changed, flow.messages.length];
+      flow.refresh(by, 'sendonly', { refresh: true });
+      const facts = factsOf(ledgerOf(flow).dialog(flow.callId)!);
+      const ledger = new DialogLedger({ now });
+      ledger.seed(earlier);
+      const [request, ...others] = flow.messages.slice(kept);
+      assert.ok(request);
+      feed(ledger, [request]);
+      ledger.fill(facts);
+      assert.ok(ledger.dialog(flow.callId)!.holes.includes(by === 'us' ? 'remoteSdp' : 'localSdp'));
+      feed(ledger, others);
+      assert.deepEqual(truthOf(ledger.dialog(flow.callId)!), flow.truth);
+      assert.deepEqual(ledger.dialog(flow.callId)?.holes, []);
+    });
+
   test('makes a dialog known of which nothing was seen', () => {
     const flow = new LedgerFlow({ role: 'uas' }).setUp();
     const facts = factsOf(ledgerOf(flow).dialog(flow.callId)!);
