@@ -72,7 +72,7 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly policyFor: (leg: { readonly trunk?: string; readonly subscriber?: string }) => string | undefined;
 }
 
-/** A NOTIFY, or the BYE after it, passes another Kamailio than the NOTIFY before it, and may overtake it. */
+/** A NOTIFY passes another Kamailio than the one before it, and may overtake it. */
 const notifyLeadMs = 100;
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
@@ -120,7 +120,6 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
       if (outcome === 'refused') await tell('progress');
       if (outcome !== 'progress') await sleep(notifyLeadMs);
       await tell(outcome === 'refused' ? 'declined' : outcome);
-      if (outcome === 'answered') await sleep(notifyLeadMs);
     },
     unhold: async call => {
       const legs = call.legs.filter(leg => options.conferences.isOnHold(call.id, leg.id)).map(leg => leg.id);

@@ -2,7 +2,7 @@
 import { end, hangupLegs, normalClearing, withLeg } from './call-ending.js';
 import { unchanged, type CallAction, type CallEvent, type Transition } from './call-events.js';
 import type { CallRecord, OtherCall } from './call-record.js';
-import { told, transferFailed } from './call-transfer.js';
+import { dismissed, told, transferFailed } from './call-transfer.js';
 import { presentReferrer, sideOf, transferee, withTransfer } from './transfers.js';
 
 type Event<Type extends CallEvent['type']> = Extract<CallEvent, { type: Type }>;
@@ -26,12 +26,9 @@ export function merged(call: CallRecord, { conferenceId }: Event<'merged'>, nowM
   const referrer = presentReferrer(call);
   const kind = { kind: 'attended', to: transfer.dialled, call: transfer.other.call } as const;
   const noted = withTransfer({ ...call, conferenceId, transfer: null }, transfer.referrer, kind, nowMs);
-  const left = hangupLegs(
-    withLeg(noted, transfer.referrer, { gaveWay: true }),
-    referrer ? [referrer.id] : [],
-    normalClearing,
-  );
-  return { call: left.call, actions: [{ do: 'unhold' }, ...told(call, referrer, 'answered'), ...left.actions] };
+  const giving = withLeg(noted, transfer.referrer, { gaveWay: true });
+  const left = dismissed(giving, told(call, referrer, 'answered'), referrer);
+  return { call: left.call, actions: [{ do: 'unhold' }, ...left.actions] };
 }
 
 export function mergeFailed(call: CallRecord, { reason }: Event<'mergeFailed'>, nowMs: number): Transition {

@@ -109,7 +109,14 @@ export type CallAction =
   | { readonly do: 'mute'; readonly muted: boolean }
   | { readonly do: 'enter' }
   | { readonly do: 'join'; readonly legs: readonly string[] }
-  | { readonly do: 'hangup'; readonly leg: string; readonly cause: number; readonly headers?: readonly HeaderField[] }
+  /** `afterMs`: unless it has ended by itself by then. */
+  | {
+      readonly do: 'hangup';
+      readonly leg: string;
+      readonly cause: number;
+      readonly headers?: readonly HeaderField[];
+      readonly afterMs?: number;
+    }
   | { readonly do: 'reject'; readonly sipStatus: number; readonly headers?: readonly HeaderField[] }
   | { readonly do: 'play'; readonly id: string; readonly media: string; readonly offsetMs: number }
   | { readonly do: 'stopPlay'; readonly id: string }

@@ -7,6 +7,9 @@ import { isLive, type CallRecord, type LegRecord } from './call-record.js';
 import { bestStatus, isGlobalFailure } from './sip-status.js';
 import { isTransferTarget, mayAdd, mayRefer, presentReferrer, withTransfer, withTransferStep } from './transfers.js';
 
+/** Whoever was told that its transfer is done hangs up by itself (RFC 5589 §6.1); our BYE would overtake a NOTIFY that is late. */
+const byeAfterMs = 1_000;
+
 /** A leg is gone, and the others stay. */
 export function parted(call: CallRecord, legId: string, orEnd = false): Transition {
   if (call.conferenceId === null) return unchanged(call);
@@ -54,11 +57,10 @@ export function transferAnswered(call: CallRecord, leg: LegRecord, nowMs: number
     answeredElsewhere,
   );
   const giving = referrer ? withLeg(lost.call, referrer.id, { gaveWay: true }) : lost.call;
-  const left = hangupLegs(giving, referrer ? [referrer.id] : [], normalClearing);
+  const left = dismissed(giving, told(call, referrer, 'answered'), referrer);
   const join: CallAction = { do: 'join', legs: stays.map(one => one.id) };
   const free: readonly CallAction[] = transfer?.adds === true ? [] : [{ do: 'unhold' }];
-  const after = [...told(call, referrer, 'answered'), ...left.actions, ...lost.actions];
-  return { call: left.call, actions: [join, ...free, ...after] };
+  return { call: left.call, actions: [join, ...free, ...left.actions, ...lost.actions] };
 }
 
 export function transferTargetFailed(call: CallRecord, status: number, nowMs: number): Transition {
@@ -70,6 +72,17 @@ export function transferTargetFailed(call: CallRecord, status: number, nowMs: nu
   const statuses = tried.flatMap(leg => (leg.sipStatus === null ? [] : [leg.sipStatus]));
   const best = bestStatus(statuses);
   return transferFailed(call, isGlobalFailure(best) ? 'declined' : 'unavailable', `${best}`, nowMs);
+}
+
+/** Whoever has given way hears what became of it, and is hung up. */
+export function dismissed(
+  call: CallRecord,
+  telling: readonly CallAction[],
+  referrer: LegRecord | undefined,
+): Transition {
+  const left = hangupLegs(call, referrer ? [referrer.id] : [], normalClearing);
+  const grace = telling.length > 0 ? { afterMs: byeAfterMs } : {};
+  return { call: left.call, actions: [...telling, ...left.actions.map(action => ({ ...action, ...grace }))] };
 }
 
 /** Whoever is replaced by command has asked for nothing. */

@@ -147,6 +147,10 @@ export class LiveCall {
       case 'hangup':
         // It may have ended by itself, or with its node, before its turn came.
         if (call.legs.find(leg => leg.id === action.leg)?.state === 'terminated') return;
+        if (action.afterMs !== undefined) {
+          this.#hangUpLater(action, action.afterMs);
+          return;
+        }
         return this.#world.hangup(call, action.leg, action.cause, action.headers ?? []);
       case 'reject':
         if (callerLeg(call).state === 'terminated') return;
@@ -174,6 +178,12 @@ export class LiveCall {
         this.#timers.clear();
         return this.#world.finish(call, this.#newlyTold());
     }
+  }
+
+  /** The call goes on meanwhile. A daemon that comes back to it finds that the leg is ending. */
+  #hangUpLater(action: Extract<CallAction, { do: 'hangup' }>, afterMs: number): void {
+    const { afterMs: _, ...now } = action;
+    setTimeout(() => this.#queue(this.#call, [now], false), afterMs).unref();
   }
 
   #newlyTold(): readonly NewEvent[] {

@@ -98,7 +98,7 @@ describe('a transfer', () => {
       { do: 'join', legs: ['caller', 'c1-2'] },
       { do: 'unhold' },
       { do: 'tellReferrer', leg: 'c1-1', outcome: 'answered' },
-      { do: 'hangup', leg: 'c1-1', cause: 16 },
+      { do: 'hangup', leg: 'c1-1', cause: 16, afterMs: 1_000 },
     ]);
     const left = advance(done.call, ended('c1-1'), 9_000);
     assert.deepEqual([left.call.ending, left.actions], [null, [{ do: 'part', leg: 'c1-1' }]]);
