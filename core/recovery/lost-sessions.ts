@@ -7,7 +7,7 @@ import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import { LegRecovery, type LegOutcome } from './leg-recovery.js';
-import { NodeQueues, type QueuedWork } from './node-queues.js';
+import { NodeQueues, type QueuedWork, type TrunkPace } from './node-queues.js';
 import type { RecoveryPolicy } from './recovery-facts.js';
 import type { CallToAssign } from './recovery-planner.js';
 import type { NodeDeath } from './recovery-ports.js';
@@ -49,8 +49,11 @@ interface ScheduledCall {
 
 /** Calls that set off together, before the next ones are written down. */
 const givenAtOnce = 8;
-/** Sessions under way to one node at once: more of them only wait in its queues. */
-const inFlightPerNode = 16;
+/**
+ * Sessions that keep a node busy at once: more of them only wait in its queues. One that is not back after `busyMs` has a phone that is far
+ * away or does not answer, and keeps no core busy: it keeps no other session waiting either.
+ */
+const inFlight = { atOnce: 16, busyMs: 50 };
 const abandonedReason = 'the call ended before it was recovered';
 
 export class LostSessions {
@@ -59,7 +62,7 @@ export class LostSessions {
   readonly #table: Table<LostSession>;
   /** By leg. */
   readonly #pending = new Map<string, Pending>();
-  readonly #queues = new NodeQueues(inFlightPerNode);
+  readonly #queues = new NodeQueues(inFlight);
   #waitingTimer: NodeJS.Timeout | undefined;
   /** A call node has been up since the daemon started. */
   #hadNode = false;
@@ -262,13 +265,11 @@ export class LostSessions {
   #work(pending: Pending): QueuedWork {
     const { legId, trunk, priority } = pending.session;
     const policy = this.#options.policy();
-    const limits = [
-      ['node', policy?.perSecond ?? Infinity] as const,
-      ...(trunk === null ? [] : [[`trunk ${trunk}`, policy?.trunkPerSecond(trunk) ?? Infinity] as const]),
-    ];
+    const ofTrunk = (name: string): TrunkPace => ({ name, perSecond: policy?.trunkPerSecond(name) ?? Infinity });
     return {
       priority,
-      limits,
+      perSecond: policy?.perSecond ?? Infinity,
+      ...(trunk === null ? {} : { trunk: ofTrunk(trunk) }),
       isWanted: node => pending.node === node && this.#pending.has(legId),
       run: () => this.#run(pending, 'new'),
     };

@@ -5,7 +5,7 @@ import { noLimits } from '../../core/calls/limits.js';
 import { newCallRecord } from '../../core/calls/new-call.js';
 import type { CallRecord } from '../../core/calls/call-record.js';
 import { silentLogger } from '../../core/log.js';
-import { NodeQueues } from '../../core/recovery/node-queues.js';
+import { NodeQueues, type QueuedWork } from '../../core/recovery/node-queues.js';
 import { RecoveryPlanner, type PlannerOptions } from '../../core/recovery/recovery-planner.js';
 import { incomingCall } from '../../core/testing/facts.js';
 import { Admission } from '../../core/trunks/admission.js';
@@ -41,11 +41,11 @@ async function orderOf(calls: readonly CallRecord[]): Promise<string> {
       return planner.decide({ call: one, legs }, 'call-1');
     }),
   );
-  const queues = new NodeQueues(1);
+  const queues = new NodeQueues({ atOnce: 1, busyMs: 60_000 });
   const order: string[] = [];
   let free: (() => void) | undefined;
   const busy = new Promise<void>(resolve => (free = resolve));
-  const work = { limits: [], isWanted: () => true };
+  const work = { perSecond: Infinity, isWanted: () => true };
   queues.add('call-2', [{ ...work, priority: 0, run: () => busy }]);
   const all = decided.map(({ call: { id }, priority }) => ({
     ...work,
@@ -69,4 +69,48 @@ test('emergency calls are recovered before all others, by what was dialled or by
   ];
   assert.equal(await orderOf(calls), 'named prefixed plain pbx other');
   assert.equal(await orderOf([...calls].reverse()), 'plain prefixed named pbx other');
+});
+
+test('who does not answer, or waits for the turn of a trunk, keeps nobody else waiting', async () => {
+  const queues = new NodeQueues({ atOnce: 2, busyMs: 20 });
+  const order: string[] = [];
+  const never = new Promise<void>(() => undefined);
+  const work = (name: string, ends: Promise<void>): QueuedWork => ({
+    ...{ priority: 0, perSecond: Infinity, isWanted: () => true },
+    run: () => {
+      order.push(name);
+      return ends;
+    },
+  });
+  const slow = { name: 'pbx', perSecond: 1 };
+  const paced = ['paced-1', 'paced-2'].map(name => ({ ...work(name, Promise.resolve()), trunk: slow }));
+  const silent = ['silent-1', 'silent-2', 'silent-3', 'silent-4'].map(name => work(name, never));
+  queues.add('call-2', [...paced, ...silent, work('last', Promise.resolve())]);
+  await waitFor('the last one', () => order.includes('last'));
+  assert.deepEqual(
+    order.filter(name => !name.startsWith('paced')),
+    [...silent.keys()].map(i => `silent-${i + 1}`).concat('last'),
+  );
+  assert.ok(!order.includes('paced-2'), 'its trunk has not let it pass yet');
+});
+
+test('what was waiting for a node that is gone does not go there, and what comes for its next life does', async () => {
+  const queues = new NodeQueues({ atOnce: 1, busyMs: 60_000 });
+  const order: string[] = [];
+  let end: () => void = () => undefined;
+  const first = new Promise<void>(resolve => (end = resolve));
+  const work = (name: string, ends = Promise.resolve()): QueuedWork => ({
+    ...{ priority: 0, perSecond: Infinity, isWanted: () => true },
+    run: () => {
+      order.push(name);
+      return ends;
+    },
+  });
+  queues.add('call-2', [work('under way', first), work('waits')]);
+  await waitFor('the first one', () => order.length === 1);
+  queues.drop('call-2');
+  queues.add('call-2', [work('next life')]);
+  end();
+  await waitFor('the next life', () => order.includes('next life'));
+  assert.deepEqual(order, ['under way', 'next life']);
 });
