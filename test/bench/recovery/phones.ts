@@ -7,10 +7,19 @@ export interface PhonesStart {
   readonly calleeAddress: string;
   readonly edge: string;
   readonly packetMs: number;
+  /** How long the 200 to a re-INVITE takes, as of phones that are far away. */
+  readonly answerAfterMs: number;
 }
 
 export type ToPhones =
-  | { readonly do: 'call'; readonly count: number; readonly perSecond: number; readonly dial: string }
+  /** `mute`: they do not answer a re-INVITE, and their silence is not reported. */
+  | {
+      readonly do: 'call';
+      readonly count: number;
+      readonly perSecond: number;
+      readonly dial: string;
+      readonly mute?: boolean;
+    }
   | { readonly do: 'reset' }
   | { readonly do: 'report' }
   | { readonly do: 'hangup' }
@@ -41,6 +50,7 @@ interface Leg {
   sdpVersion: number;
   remote: { address: string; port: number } | undefined;
   up: boolean;
+  mute: boolean;
   reinvites: number;
   ended: boolean;
   lastMs: number;
@@ -95,7 +105,7 @@ async function openLeg(callId: string, address: string, sip: Socket, inbound: bo
   const leg: Leg = {
     ...{ callId, socket, port: socket.address().port, localTag: randomBytes(6).toString('hex'), address, sip, inbound },
     ...{ remoteTag: '', target: '', routes: [], fromTo: ['', ''], cseq: 1, sdpVersion: 0, remote: undefined },
-    ...{ up: false, reinvites: 0, ended: false, lastMs: 0, gapMs: 0, sequence: randomInt(60_000) },
+    ...{ up: false, mute: false, reinvites: 0, ended: false, lastMs: 0, gapMs: 0, sequence: randomInt(60_000) },
   };
   socket.on('message', () => {
     const now = performance.now();
@@ -177,7 +187,11 @@ async function onRequest(text: string, method: string, sip: Socket, address: str
     return;
   }
   if (method === 'INVITE') {
-    if (leg.up) leg.reinvites++;
+    if (leg.up) {
+      leg.reinvites++;
+      if (leg.mute) return;
+      if (start.answerAfterMs > 0) await new Promise(resolve => setTimeout(resolve, start.answerAfterMs));
+    }
     leg.target = /<([^>]+)>/.exec(header(text, 'Contact'))?.[1] ?? leg.target;
     agree(leg, text);
     respond(sip, text, '200 OK', leg, sdpOf(leg));
@@ -230,10 +244,11 @@ async function openSip(address: string): Promise<Socket> {
 const caller = await openSip(start.callerAddress);
 await openSip(start.calleeAddress);
 
-async function call(count: number, perSecond: number, dial: string): Promise<void> {
+async function call({ count, perSecond, dial, mute = false }: Extract<ToPhones, { do: 'call' }>): Promise<void> {
   for (let i = 0; i < count; i++) {
     const callId = `${randomBytes(8).toString('hex')}@bench`;
     const leg = await openLeg(callId, start.callerAddress, caller, false);
+    leg.mute = mute;
     leg.target = `sip:${dial}@${start.edge}:5060`;
     leg.fromTo = [`<sip:100@${start.callerAddress}>;tag=${leg.localTag}`, `<sip:${dial}@${start.edge}>`];
     request(leg, 'INVITE', 1, sdpOf(leg));
@@ -263,19 +278,20 @@ tick();
 function report(): PhonesReport {
   const now = performance.now();
   const all = [...legs.values()].filter(leg => !leg.ended);
+  const heard = all.filter(leg => !leg.mute);
   return {
     up: all.filter(leg => leg.up).length,
     reinvited: all.filter(leg => leg.reinvites > 0).length,
     ended: legs.size - all.length,
-    gapsMs: all.map(leg => leg.gapMs),
-    silentMs: all.map(leg => now - leg.lastMs),
+    gapsMs: heard.map(leg => leg.gapMs),
+    silentMs: heard.map(leg => now - leg.lastMs),
   };
 }
 
 async function obey(message: ToPhones): Promise<void> {
   switch (message.do) {
     case 'call':
-      await call(message.count, message.perSecond, message.dial);
+      await call(message);
       break;
     case 'reset':
       for (const leg of legs.values()) Object.assign(leg, { gapMs: 0, reinvites: 0 });

@@ -1,8 +1,10 @@
 // Measures recoveries on this machine: N calls with audio, kill -9 of their node, and how long each phone heard nothing.
 //
 //   node dist/test/bench/recovery/recovery.bench.js [--calls 20,50,100] [--part call,conference,engine] [--runs 3] [--warm-up 0]
-//     [--write] [--log FILE]
+//     [--far 0] [--mute 0] [--write] [--log FILE]
 //
+// `--far`: phones answer a re-INVITE so many ms later; `--mute`: so many more, in echo tests that begin first, never do. Neither is
+// compared with a bare loop or written into the document.
 // With `--warm-up` the daemon has had so many calls before, and the bare loop as many originates: V8 compiles what runs often. Each size is measured `--runs` times; its row is the run in the middle (by ratio, else by time), with the ratios of all.
 // After each recovery of a call node runs a bare loop: the same originates of the same dialogs back to the first node, by a
 // program that does nothing else. --write puts the tables into docs/recovery-benchmark.md.
@@ -50,6 +52,8 @@ const arguments_ = new Map(
 );
 const sizes = (arguments_.get('calls') ?? '20,50,100,150,300').split(',').map(Number);
 const warmUpCalls = Number(arguments_.get('warm-up') ?? 0);
+const [farMs, muteCalls] = ['far', 'mute'].map(name => Number(arguments_.get(name) ?? 0)) as [number, number];
+const isPlain = farMs === 0 && muteCalls === 0;
 const parts = (arguments_.get('part') ?? 'call,conference,engine').split(',');
 
 class Phones {
@@ -112,8 +116,9 @@ async function establish(farm: Farm, phones: Phones, calls: number): Promise<voi
   });
   await warmUp(farm, phones);
   await farm.json('drain', 'call-2');
+  await phones.ask({ do: 'call', count: muteCalls, perSecond: 20, dial: '9001', mute: true });
   await phones.ask({ do: 'call', count: calls, perSecond: 20, dial: '70001' });
-  await callsAre(phones, calls);
+  await callsAre(phones, calls + muteCalls / 2);
   await farm.json('undrain', 'call-2');
   await new Promise(resolve => setTimeout(resolve, 2_000));
 }
@@ -156,7 +161,13 @@ async function run(part: string, calls: number): Promise<Row> {
   );
   const farm = await Farm.up({ config });
   const phones = await Phones.start({
-    ...{ callerAddress: farm.host(200), calleeAddress: farm.host(208), edge: farm.host(100), packetMs },
+    ...{
+      callerAddress: farm.host(200),
+      calleeAddress: farm.host(208),
+      edge: farm.host(100),
+      packetMs,
+      answerAfterMs: farMs,
+    },
   });
   try {
     await establish(farm, phones, calls);
@@ -172,7 +183,7 @@ async function run(part: string, calls: number): Promise<Row> {
     const recovery = await lastRecovery(farm, earlier);
     const log = arguments_.get('log');
     if (log !== undefined) await copyFile(join(farm.state, 'log', 'daemon.log'), log);
-    const bareMs = part === 'call' ? await compare(farm, calls) : Number.NaN;
+    const bareMs = part === 'call' && isPlain ? await compare(farm, calls) : Number.NaN;
     const touched = part === 'call' ? gaps : [...gaps].sort((a, b) => b - a).slice(0, recovery.sessions.found);
     return {
       ...{
@@ -226,7 +237,7 @@ function ratioOf(row: Row): number {
 
 /** The run in the middle, with the ratios of all of them. */
 function middle(part: string, runs: readonly Row[]): Measured {
-  const by = part === 'call' ? ratioOf : (row: Row): number => row.lastUpMs;
+  const by = part === 'call' && isPlain ? ratioOf : (row: Row): number => row.lastUpMs;
   const sorted = [...runs].sort((a, b) => by(a) - by(b));
   const row = sorted[Math.floor((sorted.length - 1) / 2)];
   if (!row) throw new Error('no run');
@@ -235,7 +246,7 @@ function middle(part: string, runs: readonly Row[]): Measured {
 }
 
 function table(part: string, rows: readonly Measured[]): string {
-  const bare = part === 'call';
+  const bare = part === 'call' && isPlain;
   const head = [
     'calls',
     'sessions',
@@ -268,7 +279,7 @@ for (const part of parts) {
     console.log(`${part}\n${table(part, results.get(part) ?? [])}\n`);
   }
 }
-if (process.argv.includes('--write')) {
+if (process.argv.includes('--write') && isPlain) {
   const file = join(projectRoot, 'docs/recovery-benchmark.md');
   let text = await readFile(file, 'utf8');
   for (const [part, rows] of results) {
