@@ -41,6 +41,8 @@ export class AriRequester {
   readonly #timeoutMs: number;
   readonly #newPool: () => Pool;
   #pool: Pool;
+  /** Why nothing is asked at present; undefined: it is. */
+  #abandoned: string | undefined;
   readonly #authorization: string;
   /** How long its requests take, with the wait for a connection. */
   readonly times = new RequestTimes();
@@ -70,6 +72,7 @@ export class AriRequester {
             body: JSON.stringify(body),
           }),
     };
+    if (this.#abandoned !== undefined) throw this.#failed(operation, new Error(this.#abandoned));
     try {
       const { status, text } = await this.times.time(() => exchange(this.#pool, request, this.#timeoutMs));
       if (status >= 300) throw this.#refused(operation, status, text);
@@ -88,11 +91,17 @@ export class AriRequester {
     return new HoldfastError('ARI_INVALID_REPLY', message, { cause, details: { node: this.#node, operation } });
   }
 
-  /** Requests under way fail with ARI_UNREACHABLE at once; those that follow go by new connections. */
+  /** Requests under way fail with ARI_UNREACHABLE at once, and so do those that follow: a fence would keep each waiting until its deadline. */
   async abandon(why: string): Promise<void> {
     const abandoned = this.#pool;
+    this.#abandoned = why;
     this.#pool = this.#newPool();
     await abandoned.destroy(new Error(why));
+  }
+
+  /** There is another process to be asked. */
+  resume(): void {
+    this.#abandoned = undefined;
   }
 
   /** Ends the connections; requests under way fail with ARI_UNREACHABLE. */

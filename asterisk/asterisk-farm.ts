@@ -83,6 +83,7 @@ class Node implements AsteriskNode {
 
   open(listener: AsteriskListener): void {
     const { address, password, log, events } = this.#about;
+    this.#requester.resume();
     this.#keepOpen ??= setInterval(() => this.connected && this.#requester.connect(), connectEveryMs).unref();
     this.#stream ??= new EventStream({
       node: this.name,

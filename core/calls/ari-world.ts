@@ -4,7 +4,9 @@ import { z } from 'zod';
 import type { EnterAnswer, RoomEntry } from '../conferences/conference-facts.js';
 import { isRoomName } from '../conferences/conference-record.js';
 import type { Conferences } from '../conferences/conferences.js';
+import { heardUnlessDead } from '../conferences/node-deaths.js';
 import { HoldfastError, messageOf } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import { sendEnd, stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
 import type {
@@ -47,6 +49,7 @@ import { askTransfer, type CallLeg } from './transfer-question.js';
 
 export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'changed' | 'eventsOf'> {
   readonly asterisks: AsteriskFarm;
+  readonly nodes: NodeStates;
   readonly conferences: Conferences;
   readonly log: Logger;
   readonly arrivals: StasisArrivals;
@@ -102,7 +105,8 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     dial: (call, legId, answers) => dial(call, legId, answers, ariOf(call), options),
     ring: call => ariOf(call).channels.ring(caller(call)),
     progress: call => ariOf(call).channels.progress(caller(call)),
-    answer: call => ariOf(call).channels.answer(caller(call)),
+    // Whom a dead node did not answer is refused, or recovered, with all that it had.
+    answer: call => heardUnlessDead(options.nodes, homeOf(call), () => ariOf(call).channels.answer(caller(call))),
     mute: (call, muted) => mute(call, muted, ariOfLeg),
     join: (call, legIds) => {
       const legs = call.legs.filter(leg => legIds.includes(leg.id)).map(leg => ({ id: leg.id, node: leg.node }));

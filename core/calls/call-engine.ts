@@ -1,6 +1,5 @@
 // The call engine: makes calls of INVITEs, and turns what the Asterisks tell into events of calls.
 import { HoldfastError, messageOf } from '../errors.js';
-import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
 import type { AriChannel, AriEvent, AsteriskListener } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
@@ -24,7 +23,6 @@ type EnginesOwn = 'save' | 'finish' | 'changed' | 'legOfDialog' | 'tellOther';
 
 export interface CallEngineOptions extends Omit<AriWorldOptions, EnginesOwn> {
   readonly store: Store;
-  readonly nodes: NodeStates;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
   readonly sipCallIdOf: (legId: string) => string | undefined;
   readonly events: {

@@ -1,9 +1,11 @@
 // What a flow does to its caller's ears and asks of the outside, in ARI operations.
+import { heardUnlessDead } from '../conferences/node-deaths.js';
 import { HoldfastError } from '../errors.js';
+import type { NodeStates } from '../farm/node-states.js';
 import type { Flows } from '../flows/flows.js';
 import type { Logger } from '../log.js';
 import type { AriClient } from '../ports/asterisk.js';
-import { callerLeg, type CallRecord } from './call-record.js';
+import { callerLeg, homeOf, type CallRecord } from './call-record.js';
 import type { CallWorld } from './call-world.js';
 
 /** Playback ids of ours are the call's id with a number behind it, as those of legs are. */
@@ -14,18 +16,20 @@ function playbackId(call: CallRecord, id: string): string {
 type FlowWorld = Pick<CallWorld, 'flowActions' | 'play' | 'stopPlay' | 'lookPlay' | 'ask'>;
 
 export function flowWorld(
-  { flows, log }: { readonly flows: Flows; readonly log: Logger },
+  { flows, nodes, log }: { readonly flows: Flows; readonly nodes: NodeStates; readonly log: Logger },
   ariOf: (call: CallRecord) => AriClient,
 ): FlowWorld {
   return {
     flowActions: () => flows.actions,
     async play(call, id, media, offsetMs) {
-      await ariOf(call).channels.play({
+      const order = {
         channelId: callerLeg(call).id,
         media: flows.mediaUri(media),
         playbackId: playbackId(call, id),
         ...(offsetMs === 0 ? {} : { offsetms: Math.round(offsetMs) }),
-      });
+      };
+      // What was asked of a node that died is played when the caller is recovered.
+      await heardUnlessDead(nodes, homeOf(call), () => ariOf(call).channels.play(order));
     },
     async stopPlay(call, id) {
       // One that has ended by itself at this moment is no more.

@@ -1,4 +1,5 @@
 // One call in motion: takes events in order, keeps its record in the store ahead of its actions, and runs its timers.
+import { isUnheard } from '../conferences/node-deaths.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { Logger } from '../log.js';
 import type { NewEvent } from '../events/event-log.js';
@@ -249,8 +250,4 @@ export class LiveCall {
   #joinFailed(reason: string): void {
     setTimeout(() => this.dispatch({ type: 'joinFailed', reason }), joinGraceMs);
   }
-}
-
-function isUnheard(error: unknown): boolean {
-  return HoldfastError.is(error, 'ARI_TIMEOUT') || HoldfastError.is(error, 'ARI_UNREACHABLE');
 }

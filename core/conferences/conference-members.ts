@@ -15,6 +15,7 @@ import {
 } from './conference-record.js';
 import type { ConferenceTransitions } from './conference-transitions.js';
 import { ignoreGone, type InnerLegs } from './inner-legs.js';
+import { heardUnlessDead } from './node-deaths.js';
 import { aloneAfter, endingAfter, refusalOf, type Refusal } from './room-rules.js';
 import { outgrows } from './transition-plan.js';
 
@@ -176,7 +177,7 @@ export class ConferenceMembers {
     const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
     const conference = await this.#options.placement.place(facts);
     await this.#book.save(conference);
-    await this.#options.makeBridge(conference);
+    await this.#heard(conference.node, () => this.#options.makeBridge(conference));
     this.#options.events.created({ ...facts, node: conference.node });
     return conference;
   }
@@ -204,21 +205,23 @@ export class ConferenceMembers {
   async #attach(conference: ConferenceRecord, participants: readonly Participant[]): Promise<void> {
     if (conference.mixing === 'call-node') {
       const { ari } = this.#options.asterisks.node(conference.node);
-      await ari.bridges.addChannel({
-        bridgeId: conference.id,
-        channel: participants.map(one => one.legId).join(','),
-      });
+      const channel = participants.map(one => one.legId).join(',');
+      await this.#heard(conference.node, () => ari.bridges.addChannel({ bridgeId: conference.id, channel }));
       return;
     }
     await Promise.all(participants.map(one => this.#attachInner(conference, one)));
   }
 
   async #attachInner(conference: ConferenceRecord, participant: Participant): Promise<void> {
-    const { legId, callNode } = participant;
-    const { ari } = this.#options.asterisks.node(callNode);
-    await this.#options.inners.make(conference, participant);
+    const { inners } = this.#options;
+    await inners.make(conference, participant);
     // Only now: the answer of a channel passes through its bridge, and would answer a caller who hears early media.
-    await ari.bridges.addChannel({ bridgeId: innerBridgeId(legId), channel: legId });
+    await this.#heard(participant.callNode, () => inners.admit(conference, participant));
+  }
+
+  /** What a node does not do because it dies is done on another one, by what the record says. */
+  async #heard(node: string, ask: () => Promise<void>): Promise<void> {
+    await heardUnlessDead(this.#options.nodes, node, ask);
   }
 
   async #detach(conference: ConferenceRecord, participant: Participant): Promise<void> {

@@ -148,15 +148,16 @@ export class ConferenceTransitions {
   }
 
   async #enter(change: Change, after: ConferenceRecord): Promise<void> {
-    const { asterisks } = this.#options;
+    const { asterisks, inners } = this.#options;
     const { now } = change;
     // Who is on hold is in no bridge.
     if (!changesBridge(change, after) || now.onHold) return;
-    const bridgeId = bridgeOnCallNode(after, now.legId);
-    const { ari } = asterisks.node(now.callNode);
-    await ari.bridges
-      .addChannel({ bridgeId, channel: now.legId })
-      .catch((error: unknown) => this.#failed(after, now.callNode, error));
+    const { bridges } = asterisks.node(now.callNode).ari;
+    const entered =
+      after.mixing === 'conference-farm'
+        ? inners.admit(after, now)
+        : bridges.addChannel({ bridgeId: after.id, channel: now.legId });
+    await entered.catch((error: unknown) => this.#failed(after, now.callNode, error));
   }
 
   /** Its leg is about to be hung up: until then it hears nobody, and nobody hears it. */

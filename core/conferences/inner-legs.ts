@@ -95,6 +95,14 @@ export class InnerLegs {
     );
   }
 
+  /** Puts a participant's leg into the bridge of its inner leg. Where the conference node died before that was there, the next one's comes into the same bridge. */
+  async admit({ node }: ConferenceRecord, { legId, callNode }: Participant): Promise<void> {
+    const bridgeId = innerBridgeId(legId);
+    const { bridges } = this.#ari(callNode);
+    if (this.#options.nodes.isDead(node)) await bridges.createWithId({ bridgeId, type: 'mixing' });
+    await bridges.addChannel({ bridgeId, channel: legId });
+  }
+
   /** The conference node's end of an inner leg, in its bridge already; what belongs to no conference any more is ended. */
   arrived(node: string, channel: AriChannel, [innerId = '', mute = '']: readonly string[]): void {
     const { book } = this.#options;

@@ -254,9 +254,9 @@ export interface AsteriskNode {
   readonly connected: boolean;
   /** Of those that were answered since it was last asked, and of those that still wait. */
   requestDelay(): RequestDelay;
-  /** Starts to connect and goes on reconnecting without end until `close()`. */
+  /** Starts to connect and goes on reconnecting without end until `close()`; told again of each new process. */
   open(listener: AsteriskListener): void;
-  /** It was declared dead: nobody waits any longer for what it was asked, which fails with ARI_UNREACHABLE. */
+  /** It was declared dead: nobody waits for what it was asked, or is asked before the next `open`; all of it fails with ARI_UNREACHABLE. */
   abandon(): Promise<void>;
   close(): Promise<void>;
 }
