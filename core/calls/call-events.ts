@@ -76,7 +76,14 @@ export type CallEvent =
   /** The call's deadline has come. */
   | { readonly type: 'deadline'; readonly atMs: number }
   /** The node of these legs died: they are recovered on `node`, or wait there until one is found. */
-  | { readonly type: 'legsMoved'; readonly legs: readonly string[]; readonly node: string; readonly epoch: string }
+  /** Their node was last heard at `sinceMs`: what it was to play since then nobody has heard. */
+  | {
+      readonly type: 'legsMoved';
+      readonly legs: readonly string[];
+      readonly node: string;
+      readonly epoch: string;
+      readonly sinceMs?: number;
+    }
   | { readonly type: 'legRecovered'; readonly leg: string }
   /** It has a place in the room of its step, or has not. */
   | { readonly type: 'entered' }

@@ -154,11 +154,12 @@ function rejected(call: CallRecord, answer: RejectAnswer | Refusal, nowMs: numbe
 /** What becomes of the caller's leg is news to the flow that runs for them. */
 function moved(
   call: CallRecord,
-  { legs, node, epoch }: Extract<CallEvent, { type: 'legsMoved' }>,
+  { legs, node, epoch, sinceMs }: Extract<CallEvent, { type: 'legsMoved' }>,
   around: Around,
 ): Transition {
   const waiting = legsMoved(call, legs, node, epoch);
-  return legs.includes(callerLeg(call).id) ? flowEvent(waiting, { type: 'paused' }, around) : unchanged(waiting);
+  if (!legs.includes(callerLeg(call).id)) return unchanged(waiting);
+  return flowEvent(waiting, { type: 'paused', sinceMs: sinceMs ?? around.nowMs }, around);
 }
 
 function legRinging(call: CallRecord, legId: string): Transition {

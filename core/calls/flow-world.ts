@@ -33,7 +33,8 @@ export function flowWorld(
     },
     async stopPlay(call, id) {
       // One that has ended by itself at this moment is no more.
-      await unlessGone(ariOf(call).playbacks.stop({ playbackId: playbackId(call, id) }));
+      const stop = (): Promise<unknown> => unlessGone(ariOf(call).playbacks.stop({ playbackId: playbackId(call, id) }));
+      await heardUnlessDead(nodes, homeOf(call), stop);
     },
     lookPlay: (call, id) =>
       unlessGone(ariOf(call).playbacks.get({ playbackId: playbackId(call, id) })).then(found => found !== undefined),

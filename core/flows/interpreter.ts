@@ -31,8 +31,8 @@ export type RunEvent =
   | { readonly type: 'parted' }
   /** The node of what it was doing died: the step begins again, when the caller is back. */
   | { readonly type: 'again' }
-  /** The caller's node died. */
-  | { readonly type: 'paused' }
+  /** The caller's node died, and was last heard then; without it, now. */
+  | { readonly type: 'paused'; readonly sinceMs?: number }
   | { readonly type: 'resumed' }
   /** Another daemon goes on, after a time in which nothing was heard. */
   | { readonly type: 'takenUp'; readonly blindSinceMs: number };
@@ -79,7 +79,7 @@ function advanced(run: FlowRun, event: RunEvent, around: RunSurroundings): RunSt
     case 'begin':
       return beginStep(run, 0, around);
     case 'paused':
-      return { run: paused(run, around.nowMs), commands: [] };
+      return { run: paused(run, event.sinceMs ?? around.nowMs), commands: [] };
     case 'resumed':
       return resumed(run, around);
     case 'takenUp':
@@ -238,8 +238,8 @@ function held(run: FlowRun, event: HeldEvent): RunStep {
   return { run: { ...run, held: [...run.held, event] }, commands: [] };
 }
 
-function paused(run: FlowRun, nowMs: number): FlowRun {
-  return run.pausedMs === null ? { ...pausePlayback(run, nowMs), pausedMs: nowMs } : run;
+function paused(run: FlowRun, sinceMs: number): FlowRun {
+  return run.pausedMs === null ? { ...pausePlayback(run, sinceMs), pausedMs: sinceMs } : run;
 }
 
 /** The caller is back, on another node: what they were hearing goes on, and timers have the rest that they had. */

@@ -237,9 +237,11 @@ export class LostSessions {
       .filter(({ legs }) => legs.length > 0);
     for (const { call, legs, node } of groups) {
       // Marked as being recovered also where there is no node yet: their old one may come back, empty, and ask for them.
-      const old = call.legs.find(leg => leg.id === legs[0]?.session.legId)?.node ?? '';
-      const moved = { legs: legs.map(one => one.session.legId), epoch: legs[0]?.session.epoch ?? '' };
-      engine.tell(call.id, { type: 'legsMoved', node: node ?? old, ...moved });
+      const [first] = legs;
+      if (!first) continue;
+      const old = call.legs.find(leg => leg.id === first.session.legId)?.node ?? '';
+      const moved = { legs: legs.map(one => one.session.legId), epoch: first.session.epoch };
+      engine.tell(call.id, { type: 'legsMoved', node: node ?? old, ...moved, sinceMs: first.death.firstSignMs });
     }
     const sessions = groups.flatMap(one => one.legs.map(leg => leg.session));
     await engine.save(

@@ -198,7 +198,8 @@ export class Recoveries {
     const { engine } = this.#options;
     for (const { call, legs } of lacking) {
       // Their node may come back, empty, and ask for them.
-      engine.tell(call.id, { type: 'legsMoved', legs: legs.map(one => one.leg.id), node, epoch });
+      const moved = { legs: legs.map(one => one.leg.id), sinceMs: record.firstSignMs };
+      engine.tell(call.id, { type: 'legsMoved', node, epoch, ...moved });
     }
     const planned = await this.#planner.traced(node, lacking);
     this.#planning.delete(epoch);

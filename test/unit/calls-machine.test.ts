@@ -697,6 +697,19 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(asked, ['call-3']);
   });
 
+  test('what a dead node was to play or answer has not failed: its caller is recovered, or refused', async () => {
+    const { call } = play(routed(connect('sip:a')));
+    const unreached = async (): Promise<never> => {
+      throw new HoldfastError('ARI_UNREACHABLE', 'call-1 was declared dead');
+    };
+    const asterisks = { node: () => ({ ari: { channels: { play: unreached, answer: unreached } } }) };
+    const flows = { mediaUri: (media: string) => media };
+    const nodes = { isDead: (name: string) => name === 'call-1' };
+    const world = ariWorld({ asterisks, flows, nodes } as unknown as AriWorldOptions);
+    await world.play(call, 'p1', 'sound:a', 0);
+    await world.answer(call);
+  });
+
   test('a room by a name that is none is refused, also where a flow made it of an answer', async () => {
     for (const room of ['', '1\r\nEvil: 1', 'x'.repeat(129)]) {
       const { call } = play(routed({ action: 'conference_join', room }));

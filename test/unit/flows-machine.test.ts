@@ -426,6 +426,15 @@ describe('a caller on hold', () => {
     call.tell({ type: 'legRecovered', leg: 'caller' });
     assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:a', offsetMs: 3_000 }]);
   });
+
+  test('hears what a frozen node did not play before its death was known', () => {
+    const call = new FlowCall(flow({ action: 'sleep', seconds: 50 }));
+    call.nowMs += 3_000;
+    const sinceMs = call.nowMs - 1_000;
+    call.tell({ type: 'legsMoved', legs: ['caller'], node: 'call-2', epoch: 'e1', sinceMs });
+    call.tell({ type: 'legRecovered', leg: 'caller' });
+    assert.deepEqual(call.last, [{ do: 'play', id: call.run.playback?.id, media: 'sound:a', offsetMs: 2_000 }]);
+  });
 });
 
 describe('a caller who is muted', () => {
