@@ -84,6 +84,7 @@ class Node implements AsteriskNode {
   open(listener: AsteriskListener): void {
     const { address, password, log, events } = this.#about;
     this.#requester.resume();
+    this.#stream?.again();
     this.#keepOpen ??= setInterval(() => this.connected && this.#requester.connect(), connectEveryMs).unref();
     this.#stream ??= new EventStream({
       node: this.name,
@@ -109,7 +110,9 @@ class Node implements AsteriskNode {
   }
 
   async abandon(): Promise<void> {
-    await this.#requester.abandon(`${this.name} was declared dead`);
+    const why = `${this.name} was declared dead`;
+    this.#stream?.cut(why);
+    await this.#requester.abandon(why);
   }
 
   async close(): Promise<void> {

@@ -32,12 +32,34 @@ export class EventStream {
   #pauseMs = firstPauseMs;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
+  #isCut = false;
   connected = false;
   /** Events that could not be read, and events of types nobody asked for. */
   readonly counters = { garbage: 0, skipped: 0 };
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
+    this.#open();
+  }
+
+  /**
+   * Its Asterisk is dead: nothing more is heard of it, or tried, until `again`. The connection of a frozen one would seem open for a while, also when
+   * its next process is up already.
+   */
+  cut(reason: string): void {
+    const socket = this.#socket;
+    this.#isCut = true;
+    this.#socket = undefined;
+    clearTimeout(this.#retry);
+    socket?.terminate();
+    this.#disconnected(reason);
+  }
+
+  /** There is another process. */
+  again(): void {
+    if (!this.#isCut || this.#closed) return;
+    this.#isCut = false;
+    this.#pauseMs = firstPauseMs;
     this.#open();
   }
 
@@ -82,6 +104,7 @@ export class EventStream {
       });
     });
     socket.on('message', data => {
+      if (this.#socket !== socket) return;
       heardMs = Date.now();
       const event = readEvent(data, this.counters);
       if (!event) return;
@@ -91,7 +114,7 @@ export class EventStream {
     socket.on('error', error => (reason = messageOf(error)));
     socket.on('close', () => {
       clearInterval(watch);
-      this.#lost(reason);
+      if (this.#socket === socket) this.#lost(reason);
     });
   }
 
@@ -132,13 +155,16 @@ export class EventStream {
     }
   }
 
-  #lost(reason: string): void {
+  #disconnected(reason: string): void {
     const { listener, log, node } = this.#options;
-    if (this.connected) {
-      this.connected = false;
-      if (!this.#closed) log.warn({ node, reason }, `ARI of ${node} is cut: ${reason}`);
-      listener.disconnected(reason);
-    }
+    if (!this.connected) return;
+    this.connected = false;
+    if (!this.#closed) log.warn({ node, reason }, `ARI of ${node} is cut: ${reason}`);
+    listener.disconnected(reason);
+  }
+
+  #lost(reason: string): void {
+    this.#disconnected(reason);
     if (this.#closed) return;
     this.#retry = setTimeout(() => this.#open(), this.#pauseMs * (0.75 + Math.random() / 2));
     this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);

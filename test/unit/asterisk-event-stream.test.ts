@@ -138,6 +138,20 @@ describe('An event stream', () => {
     assert.equal(node.connected, true);
   });
 
+  it('of an Asterisk that was declared dead is cut at once, and opened again with its next process', async () => {
+    open();
+    await tells('snapshot of 0');
+    const abandoned = node.abandon();
+    assert.deepEqual([told.at(-1), node.connected], ['cut', false]);
+    server.send(destroyed('late'));
+    await abandoned;
+    await waitFor('the connection to end', () => server.listeners === 0);
+    await assert.rejects(node.ari.bridges.list(), { code: 'ARI_UNREACHABLE' });
+    open();
+    await tells('snapshot of 0', 'cut', 'snapshot of 0');
+    assert.deepEqual([reasons, server.listeners], [['call-1 was declared dead'], 1]);
+  });
+
   it('is not opened again once it was closed', async () => {
     open();
     await tells('snapshot of 0');
