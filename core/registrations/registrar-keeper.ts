@@ -1,9 +1,9 @@
 // Which registrars may have traffic: those that answer, and were read back to hold every subscriber and every binding.
-import { messageOf } from '../errors.js';
+import { HoldfastError, messageOf } from '../errors.js';
 import type { FarmNode } from '../farm/farm-plan.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import type { AsteriskFarm } from '../ports/asterisk.js';
+import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
 import type { NodeHost, NodeRenderer, ObjectProof } from '../ports/node-host.js';
 import type { Verdict } from '../sentinel/verdict.js';
 
@@ -77,8 +77,13 @@ export class RegistrarKeeper {
       if (!kept?.answers) continue;
       const proof = this.#proofOf(node);
       if (kept.proven !== proof.id && Date.now() - kept.checkedMs > againMs) await this.#prove(node, kept, proof);
-      this.#say(node.name, kept, this.#missing(node.name, kept, proof));
+      if (this.#isHeard(node.name, kept)) this.#say(node.name, kept, this.#missing(node.name, kept, proof));
     }
+  }
+
+  /** It may have died while it was asked, or fallen silent: then it is what its watchers say. */
+  #isHeard(name: string, kept: Kept): boolean {
+    return this.#kept.get(name) === kept && kept.answers;
   }
 
   async #reload(node: FarmNode): Promise<void> {
@@ -97,22 +102,36 @@ export class RegistrarKeeper {
       for (const objectType of proof.objectTypes) {
         await ari.asterisk.getObject({ configClass: 'res_pjsip', objectType, id: proof.id });
       }
-      const held = new Set((await ari.endpoints.listByTech({ tech: 'PJSIP' })).map(({ resource }) => resource));
-      const missing = proof.endpoints.filter(name => !held.has(name));
-      if (missing.length === 0 && held.size === proof.endpoints.length) kept.proven = proof.id;
+      const { held, missing } = await this.#endpoints(ari, proof);
+      if (missing.length === 0 && held === proof.endpoints.length) kept.proven = proof.id;
       else {
-        kept.trouble = `it holds ${held.size} endpoints, not ${proof.endpoints.length}`;
+        kept.trouble = `it holds ${held} endpoints, not ${proof.endpoints.length}`;
         log.warn({ node: node.name, missing: missing.slice(0, 10) }, `${node.name}: ${kept.trouble}`);
       }
     } catch (error) {
       kept.trouble = messageOf(error);
       log.debug({ node: node.name, error }, `${node.name} does not hold its subscribers yet: ${messageOf(error)}`);
     }
-    if (kept.proven === proof.id || Date.now() - kept.reloadedMs < reloadAgainMs) return;
+    if (kept.proven === proof.id || !this.#isHeard(node.name, kept) || Date.now() - kept.reloadedMs < reloadAgainMs)
+      return;
     kept.reloadedMs = Date.now();
     await this.#reload(node).catch((error: unknown) =>
       log.warn({ node: node.name, error }, `${node.name} did not read its subscribers: ${messageOf(error)}`),
     );
+  }
+
+  /**
+   * How many endpoints it holds, and which it does not that it should. Who was taken out of the config stays in ARI's list until the process ends
+   * (endpoint_deleted_observer of res_pjsip/pjsip_configuration.c is not called by a reload), so strangers are asked for by name.
+   */
+  async #endpoints(ari: AriClient, proof: ObjectProof): Promise<{ held: number; missing: readonly string[] }> {
+    const listed = new Set((await ari.endpoints.listByTech({ tech: 'PJSIP' })).map(({ resource }) => resource));
+    const missing = proof.endpoints.filter(name => !listed.has(name));
+    const wanted = new Set(proof.endpoints);
+    const strangers = await Promise.all(
+      [...listed].filter(name => !wanted.has(name)).map(async name => ((await isThere(ari, name)) ? [name] : [])),
+    );
+    return { held: proof.endpoints.length - missing.length + strangers.flat().length, missing };
   }
 
   /** What a registrar does not hold that it should, in words. */
@@ -157,5 +176,15 @@ export class RegistrarKeeper {
     };
     this.#kept.set(name, kept);
     return kept;
+  }
+}
+
+async function isThere(ari: AriClient, id: string): Promise<boolean> {
+  try {
+    await ari.asterisk.getObject({ configClass: 'res_pjsip', objectType: 'endpoint', id });
+    return true;
+  } catch (error) {
+    if (HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === 404) return false;
+    throw error;
   }
 }

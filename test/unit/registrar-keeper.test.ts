@@ -19,9 +19,11 @@ describe('A registrar', () => {
   let keeper: RegistrarKeeper;
   let proof: ObjectProof;
   let synced: boolean;
-  /** What each registrar holds: the id of its proof, and its endpoints. */
-  let held: Map<string, { id: string; endpoints: readonly string[] }>;
+  /** What each registrar holds: the id of its proof, its endpoints, and others that it only lists. */
+  let held: Map<string, { id: string; endpoints: readonly string[]; listed?: readonly string[] }>;
   let reloads: string[];
+  /** What the next question waits for. */
+  let frozen: Promise<void> | undefined;
 
   beforeEach(() => {
     states = new NodeStates(silentLogger);
@@ -29,19 +31,24 @@ describe('A registrar', () => {
     proof = { id: 'proof-1', objectTypes: ['auth', 'aor'], endpoints: ['1001'] };
     synced = true;
     held = new Map([one, two].map(({ name }) => [name, { id: 'proof-1', endpoints: ['1001'] }]));
-    reloads = [];
+    [reloads, frozen] = [[], undefined];
     const asterisks = {
       node: (name: string) => ({
         ari: {
           asterisk: {
-            getObject: async ({ id }: { id: string }) => {
-              if (held.get(name)?.id === id) return [];
+            getObject: async ({ objectType, id }: { objectType: string; id: string }) => {
+              await frozen;
+              const { id: proofId, endpoints = [] } = held.get(name) ?? {};
+              if (objectType === 'endpoint' ? endpoints.includes(id) : proofId === id) return [];
               throw new HoldfastError('ARI_REFUSED', 'not found', { details: { status: 404 } });
             },
             reloadModule: async () => void reloads.push(name),
           },
           endpoints: {
-            listByTech: async () => (held.get(name)?.endpoints ?? []).map(resource => ({ resource })),
+            listByTech: async () => {
+              const { endpoints = [], listed = [] } = held.get(name) ?? {};
+              return [...endpoints, ...listed].map(resource => ({ resource }));
+            },
           },
         },
       }),
@@ -75,6 +82,12 @@ describe('A registrar', () => {
     await becomes(one, 'up');
   });
 
+  it('is up also while it still lists subscribers that were taken out of the config', async () => {
+    held.set(one.name, { id: 'proof-1', endpoints: ['1001'], listed: ['1002', '1003'] });
+    keeper.heard(one.name, voice);
+    await becomes(one, 'up');
+  });
+
   it('is not up before it holds every binding', async () => {
     synced = false;
     keeper.heard(one.name, voice);
@@ -93,6 +106,20 @@ describe('A registrar', () => {
     assert.equal(states.state(one.name), 'up');
     held.set(one.name, { id: 'proof-2', endpoints: ['1001'] });
     await becomes(one, 'up');
+  });
+
+  it('that dies while it is read back stays dead', async () => {
+    let dies = (): void => undefined;
+    frozen = new Promise((_, reject) => (dies = () => reject(new HoldfastError('ARI_UNREACHABLE', 'declared dead'))));
+    frozen.catch(() => undefined);
+    keeper.heard(one.name, voice);
+    const tended = keeper.tend();
+    keeper.forget(one.name);
+    states.setHealth(one.name, 'dead', 'silent');
+    dies();
+    await tended;
+    assert.equal(states.state(one.name), 'dead');
+    assert.deepEqual(reloads, []);
   });
 
   it('that started anew proves it anew', async () => {
