@@ -117,6 +117,35 @@ describe('a server freezes', () => {
     },
   );
 
+  test('a conference node, as a third one is put into it: all hear each other', { timeout: 60_000 }, async t => {
+    const pair = await PhonePair.call(farm, alice, bob);
+    const arriving = bob.incoming(10_000);
+    const added = farm.json('call', 'add', pair.caller.callId, '70002');
+    const third = await arriving;
+    // Of two that nobody is on the first one is taken.
+    await signalAll('conference-1', 'SIGSTOP');
+    pair.calls.forEach(call => call.audio.resetReport());
+    await third.answer();
+    third.audio.sendTone(880);
+    await added;
+    const tones = [440, 660, 880];
+    const hears = async (call: SipCall, own: number): Promise<void> =>
+      call.audio.hearsMix(
+        tones.filter(hz => hz !== own),
+        [own],
+      );
+    await Promise.all([hears(pair.caller, 440), hears(pair.callee, 660), hears(third, 880)]);
+    t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
+    assert.equal(await state('conference-1'), 'dead');
+    assert.equal((await farm.json<{ node: string }[]>('conferences'))[0]?.node, 'conference-2');
+    assert.deepEqual(pair.reinvites, [0, 0]);
+    assert.equal(await third.hangup(), 200);
+    await pair.hangup('caller');
+    await farm.idle();
+    await signalAll('conference-1', 'SIGKILL');
+    await become('conference-1', 'up');
+  });
+
   test('a Kamailio: calls go on without it, and when it wakes up it reaches nobody', { timeout: 90_000 }, async () => {
     const pair = await PhonePair.call(farm, alice, bob);
     pair.calls.forEach(call => call.audio.resetReport());
