@@ -18,9 +18,10 @@ describe('a server freezes', () => {
   let bob: SipEndpoint;
 
   before(async () => {
-    const config = await localConfig();
-    const block = '  session-recovery:\n';
-    assert.ok(config.includes(block));
+    const local = await localConfig();
+    const [block, route] = ['  session-recovery:\n', 'dial: 7xxxx, to: [{ trunk: lab }]'];
+    assert.ok(local.includes(block) && local.includes(route));
+    const config = local.replace(route, `${route}, transfers: both`);
     farm = await Farm.up({ config: config.replace(block, '  session-recovery: { killFrozen: false }\n') });
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
