@@ -187,13 +187,13 @@ describe('HomerSource, a HOMER in trouble', () => {
 
   it('gives up on one that does not answer, after timeoutSeconds', async () => {
     const { source } = sourceOf(homer, { timeoutSeconds: 0.3 });
-    homer.delayMs = 2000;
+    homer.delayMs = 5_000;
     const began = performance.now();
     await assert.rejects(
       source.messages(query, never),
       refusedWith('HOMER_UNREACHABLE', /did not answer .* in 300 ms/),
     );
-    assert.ok(performance.now() - began < 1000);
+    assert.ok(performance.now() - began < 4_000, 'not when the answer comes');
     homer.delayMs = 0;
     await source.close();
   });

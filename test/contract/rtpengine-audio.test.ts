@@ -17,7 +17,7 @@ describe('audio through rtpengine', () => {
     subnet = await freeSubnet();
     const [address, external] = [subnet.host(91), subnet.host(81)];
     engine = await startRtpengine({ name: 'rtpengine-1', farm: 'rtpengine', index: 1, address, external });
-    ng = new Client({ timeout: 1000, rejectOnError: true });
+    ng = new Client({ timeout: 5_000, rejectOnError: true });
     ng.on('error', (error: Error) => assert.ifError(error));
   });
   after(async () => {

@@ -18,7 +18,7 @@ async function startFake(node: FarmNode): Promise<RtpengineServer> {
 
 /** What Kamailio does in a farm: makes a session. */
 async function offer(host: string, callId: string): Promise<void> {
-  const kamailio = new Client({ timeout: 1000, rejectOnError: true });
+  const kamailio = new Client({ timeout: 5_000, rejectOnError: true });
   kamailio.on('error', (error: Error) => assert.ifError(error));
   const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n';
   await kamailio.offer(2223, host, { 'call-id': callId, 'from-tag': 'alice', sdp, direction: ['ext', 'int'] });
@@ -55,7 +55,8 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
       await offer(node.address, 'counted');
       const second = await client.statistics();
       assert.equal(second.sessions, first.sessions + 1);
-      assert.equal(second.statisticsRequests, first.statisticsRequests + 1);
+      // A request whose answer is late is asked again.
+      assert.ok(second.statisticsRequests > first.statisticsRequests);
       assert.ok(second.uptimeSeconds < 60);
       await client.delete('counted');
     });
@@ -111,7 +112,7 @@ describe('ng client', () => {
     const client = new NgClient({ host: subnet.host(91), port: 2223 });
     t.after(() => client.close());
     fake.loseNext = 2;
-    await client.ping({ deadlineMs: 1000 });
+    await client.ping({ deadlineMs: 5_000 });
   });
 
   it('counts and drops what is no answer of its engine', async t => {

@@ -57,7 +57,7 @@ describe('The dialplan of a call node', () => {
   }
 
   it('answers 503 to whatever is dialled while nobody listens', async () => {
-    await lab.farm.node('call-1').close();
+    await lab.stopListening('call-1');
     for (const user of ['70001', 's', 'h']) assert.equal(await (await edge.invite(target(user))).rejected(), 503);
     ari = lab.farm.node('call-1').ari;
     await waitFor('no channel to be left', async () => (await ari.channels.list()).length === 0);

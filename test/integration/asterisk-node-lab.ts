@@ -13,7 +13,7 @@ import { plainRegistration } from '../../core/config/subscriber-schema.js';
 import { HoldfastError } from '../../core/errors.js';
 import { planFarm, type FarmNode, type FarmPlan } from '../../core/farm/farm-plan.js';
 import { silentLogger } from '../../core/log.js';
-import type { AriEvent, AriSnapshot, AsteriskListener } from '../../core/ports/asterisk.js';
+import { stasisApp, type AriEvent, type AriSnapshot, type AsteriskListener } from '../../core/ports/asterisk.js';
 import type { Voice } from '../../core/ports/voices.js';
 import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -42,7 +42,6 @@ export class AsteriskLab {
     }: { subscribers?: readonly RegistrarSubscriber[]; trunks?: readonly TrunkCredentials[] },
   ) {
     this.subnet = subnet;
-    const passwordOf = (name: string): string => `secret-of-${name}`;
     this.plan = planFarm(subnet.cidr, { kamailio: 1, call: 2, conference: 1, registrar: 1, rtpengine: 1 });
     this.farm = new AriFarm({
       addressOf: name => this.node(name).address,
@@ -102,6 +101,18 @@ export class AsteriskLab {
     return performance.now() - startedMs;
   }
 
+  /** Ends the event stream of a node, and waits until its Asterisk has noticed that nobody listens any more. */
+  async stopListening(name: string): Promise<void> {
+    const node = this.farm.node(name);
+    await node.close();
+    const headers = { authorization: `Basic ${btoa(`holdfast:${passwordOf(name)}`)}` };
+    const ask = async (): Promise<boolean> => {
+      const url = `http://${this.node(name).address}:8088/ari/applications/${stasisApp}`;
+      return (await fetch(url, { headers, signal: AbortSignal.timeout(2_000) })).status === 404;
+    };
+    await waitFor(`${name} to have nobody who listens`, ask, { describe: () => this.log(name) });
+  }
+
   /** How the node is asked whether it lives. */
   voices(name: string): readonly Voice[] {
     return this.#renderer.voices(this.node(name));
@@ -141,6 +152,8 @@ export class AsteriskLab {
     }
   }
 }
+
+const passwordOf = (name: string): string => `secret-of-${name}`;
 
 /** Keeps everything that a node told. */
 export class EventRecorder implements AsteriskListener {

@@ -135,8 +135,7 @@ describe('An incoming call', () => {
   });
 
   it('is answered 503 while nobody listens', async () => {
-    const node = lab.farm.node('call-1');
-    await node.close();
+    await lab.stopListening('call-1');
     const call = await edge.invite(`sip:70001@${lab.node('call-1').address}:5060`);
     assert.equal(await call.rejected(), 503);
     ari = lab.farm.node('call-1').ari;

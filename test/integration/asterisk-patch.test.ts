@@ -4,6 +4,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
@@ -42,14 +43,19 @@ before(async () => {
 });
 
 after(async () => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const child of children) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
   await rm(folder, { recursive: true, force: true });
 });
 
 describe('CHANNEL(pjsip,...) of our Asterisk', () => {
   it('tells the dialog of a call that came in, after the caller has changed its session', async () => {
     const caller = await startSipp('uac', ['-s', '100', `${server()}:5060`], callerScenario);
-    const messages = await caller.messagesUntil(all => sentBySipp(all, 'ACK').length === 2);
+    const messages = await caller.messagesUntil(isAcknowledgedTwice);
     const channel = await theChannel();
     // What Asterisk does with an ACK is not to be seen from outside, so ask until it has.
     await waitFor('the ACK to arrive', async () => (await readDialog(channel)).remote_cseq === '8');
@@ -90,7 +96,7 @@ describe('CHANNEL(pjsip,...) of our Asterisk', () => {
 
   it('refuses a field that it does not know', async () => {
     const caller = await startSipp('uac', ['-s', '100', `${server()}:5060`], callerScenario);
-    await caller.messagesUntil(all => sentBySipp(all, 'ACK').length === 2);
+    await caller.messagesUntil(isAcknowledgedTwice);
     const channel = await theChannel();
     const reply = await ari('GET', `channels/${channel}/variable?variable=CHANNEL(pjsip,no_such_field)`);
     assert.ok(!reply.ok, `status ${reply.status}`);
@@ -103,15 +109,17 @@ describe('CHANNEL(pjsip,...) of our Asterisk', () => {
 
 async function ari(method: string, path: string, body?: Readonly<Record<string, string>>): Promise<Response> {
   const headers = { authorization: `Basic ${btoa('test:test')}`, 'content-type': 'application/json' };
-  const signal = AbortSignal.timeout(2000);
+  const signal = AbortSignal.timeout(10_000);
   const init = { method, headers, signal, ...(body ? { body: JSON.stringify(body) } : {}) };
   return fetch(`http://${server()}:8088/ari/${path}`, init);
 }
 
 async function theChannel(): Promise<string> {
-  const channels = (await (await ari('GET', 'channels')).json()) as { id: string }[];
-  assert.equal(channels.length, 1);
-  return channels[0]!.id;
+  // That of the test before may be about to go.
+  return waitFor('one channel', async () => {
+    const channels = (await (await ari('GET', 'channels')).json()) as { id: string }[];
+    return channels.length === 1 && channels[0]!.id;
+  });
 }
 
 async function readDialog(channel: string): Promise<Dialog> {
@@ -271,6 +279,10 @@ function parseTrace(log: string): Traced[] {
 
 const sentBySipp = (messages: readonly Traced[], method: string): Traced[] =>
   messages.filter(({ sent, text }) => sent && text.startsWith(`${method} `));
+
+/** Each answer to an INVITE; an answer that came again was acknowledged again. */
+const isAcknowledgedTwice = (messages: readonly Traced[]): boolean =>
+  new Set(sentBySipp(messages, 'ACK').map(cseqNumber)).size === 2;
 
 function headers(message: Traced | undefined, name: string): string[] {
   assert.ok(message, `no message to read ${name} from`);

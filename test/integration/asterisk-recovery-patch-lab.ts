@@ -32,8 +32,13 @@ export class RecoveryLab {
   static async open(...started: readonly Node[]): Promise<RecoveryLab> {
     const asterisk = await AsteriskLab.open({ trunks: [{ name: 'lab', username: 'us', secret: 'ours' }] });
     const lab = new RecoveryLab(asterisk, await WirePhone.open(asterisk.plan.privateVip));
-    for (const node of started) await lab.start(node);
-    return lab;
+    try {
+      for (const node of started) await lab.start(node);
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
   }
 
   async close(): Promise<void> {

@@ -119,12 +119,13 @@ async function originate(endpoint: string): Promise<string> {
   return channelId;
 }
 
-/** What SIPp received. */
+/** What SIPp received; what came again, once. */
 async function traceOf(sipp: Sipp): Promise<readonly SipMessage[]> {
   const log = await readFile(join(sipp.folder, 'messages.log'), 'utf8');
   await rm(sipp.folder, { recursive: true, force: true });
   const blocks = log.split(/^-{20,} .*\n/m).filter(block => block.includes('message received'));
-  return blocks.flatMap(block => SipMessage.parse(block.slice(block.indexOf('\n')).trimStart()) ?? []);
+  const texts = new Set(blocks.map(block => block.slice(block.indexOf('\n')).trimStart()));
+  return [...texts].flatMap(text => SipMessage.parse(text) ?? []);
 }
 
 // --- what differs from run to run: by a name for each value in the order of appearance, numbers as the difference to the first ---

@@ -181,7 +181,8 @@ describe('A dialog that is there already', () => {
     const variables = imagine(phone);
     const first = await lab.recover(node, variables);
     await lab.destroyed(node, await lab.originate(node, variables));
-    assert.match(lab.asterisk.log(node), /PJSIP_RECOVERY_CALL-ID and tags are those of a dialog that is here already/);
+    const reason = 'PJSIP_RECOVERY_CALL-ID and tags are those of a dialog that is here already';
+    await waitFor('the reason in the log', () => lab.asterisk.log(node).includes(reason));
     assert.equal((await phone.request('UPDATE')).status, 200);
     assert.equal((await phone.request('BYE')).status, 200);
     await lab.destroyed(node, first.id);

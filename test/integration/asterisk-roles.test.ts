@@ -86,7 +86,7 @@ describe('A conference node from our configs', () => {
 
   it('does not keep a leg while nobody listens', async () => {
     const { ari, events } = callNodes.get('call-1')!;
-    await lab.farm.node('conference-1').close();
+    await lab.stopListening('conference-1');
     const endpoint = `PJSIP/conference/sip:m4@${lab.node('conference-1').address}:5060`;
     await ari.channels.create({ endpoint, app, appArgs: 'leg', channelId: 'm4', formats: 'ulaw' });
     await events.of('StasisStart', ({ channel }) => channel.id === 'm4');
@@ -144,7 +144,9 @@ describe('A registrar from our configs', () => {
 
   it('takes the REGISTER of a subscriber, tells of it, and knows when it expires', async () => {
     const alice = await phone(200);
+    const askedMs = Date.now();
     const response = await alice.register(target, 120);
+    const answeredMs = Date.now();
     assert.equal(response.status, 200);
     const uri = `sip:1001@${alice.address}:5060`;
     assert.deepEqual(contactsOf(response), [uri]);
@@ -153,7 +155,9 @@ describe('A registrar from our configs', () => {
     const id = `1001;@${createHash('md5').update(uri).digest('hex')}`;
     const object = await registrar.ari.asterisk.getObject({ configClass: 'res_pjsip', objectType: 'contact', id });
     const expires = Number(object.find(({ attribute }) => attribute === 'expiration_time')?.value) * 1000;
-    assert.ok(Math.abs(expires - Date.now() - 120_000) < 3000, `${expires - Date.now()} ms`);
+    // It counts whole seconds.
+    const [earliest, latest] = [askedMs, answeredMs].map(ms => ms + 120_000) as [number, number];
+    assert.ok(expires > earliest - 1_000 && expires < latest + 1_000, `${expires - earliest} ms after the earliest`);
   });
 
   it('tells of each refresh, and of the end', async () => {
@@ -171,7 +175,10 @@ describe('A registrar from our configs', () => {
       'ContactStatusChange',
       ({ contact_info }) => contact_info.uri === uri && contact_info.contact_status === 'Removed',
     );
-    assert.deepEqual(told(), ['NonQualified', 'NonQualified', 'Removed']);
+    // One that it sent again may have been taken twice.
+    const [removed, ...refreshes] = told().reverse();
+    assert.deepEqual([removed, ...new Set(refreshes)], ['Removed', 'NonQualified']);
+    assert.ok(refreshes.length >= 2 && refreshes.length <= 2 + alice.retransmissions, `${refreshes.length}`);
   });
 
   it('holds several phones of a subscriber side by side', async () => {

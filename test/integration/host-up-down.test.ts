@@ -35,7 +35,8 @@ function start(...args: string[]): Run {
   let text = '';
   child.stdout.on('data', data => (text += String(data)));
   child.stderr.on('data', data => (text += String(data)));
-  const code = new Promise<number | null>(resolve => child.once('exit', resolve));
+  // Not its exit: what it wrote last may not have been read then.
+  const code = new Promise<number | null>(resolve => child.once('close', resolve));
   return { child, output: () => text, code };
 }
 

@@ -19,7 +19,7 @@ after(() => lab.down());
 afterEach(async () => {
   await lab.closeEndpoints();
   try {
-    await waitFor('no media session to be left', async () => (await lab.sessions()) === 0, { deadlineMs: 2000 });
+    await waitFor('no media session to be left', async () => (await lab.sessions()) === 0);
   } finally {
     await lab.endSessions();
   }

@@ -52,7 +52,9 @@ async function guess(from: SipEndpoint, username: string): Promise<void> {
 async function send(from: string, texts: readonly string[], waitMs = 400, wanted = 0): Promise<number> {
   const socket = createSocket('udp4');
   let answers = 0;
-  socket.on('message', () => answers++);
+  const asked = new Set(texts.map(callIdOf));
+  // What comes late is of whoever had the address before.
+  socket.on('message', data => (answers += asked.has(callIdOf(data.toString())) ? 1 : 0));
   await new Promise<void>(resolve => socket.bind(5060, from, resolve));
   try {
     for (const [i, text] of texts.entries()) {

@@ -7,7 +7,7 @@ import type { IncomingCall } from '../harness/incoming-call.js';
 import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import { SipMessage, type Header } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
-import { EdgeLab, labDomain } from './kamailio-lab.js';
+import { EdgeLab, labDomain, sentAgain } from './kamailio-lab.js';
 
 let lab: EdgeLab;
 
@@ -24,11 +24,11 @@ async function answer(call: IncomingCall): Promise<void> {
   await call.answer().catch(() => undefined);
 }
 
-/** Waits until a step has added so much to a counter, on all instances together; what is sent again is refused again. */
-async function counts(name: string, wanted: number, step: () => Promise<void>): Promise<void> {
-  const [before, sentBefore] = [await lab.counter(name), lab.retransmissions];
+/** Waits until a step of this endpoint has added so much to a counter, on all instances together; what it sends again is refused again. */
+async function counts(by: SipEndpoint, name: string, wanted: number, step: () => Promise<void>): Promise<void> {
+  const [before, sentBefore] = [await lab.counter(name), sentAgain(by)];
   await step();
-  const moved = async (): Promise<number> => (await lab.counter(name)) - before - (lab.retransmissions - sentBefore);
+  const moved = async (): Promise<number> => (await lab.counter(name)) - before - (sentAgain(by) - sentBefore);
   await waitFor(`${name} to move`, async () => (await moved()) === wanted, {
     describe: async () => `by ${await moved()}, not ${wanted}`,
   });
@@ -63,7 +63,7 @@ describe('A request in a dialog from outside', () => {
     const other = await phone.invite(target(), { codecs: ['PCMA'] });
     await other.answered();
     const foreign = other.dialog.routeSet[0]!;
-    await counts('refused.signature', 7, async () => {
+    await counts(stranger, 'refused.signature', 7, async () => {
       assert.equal(await forged(stranger, bye, ['Route', '']), 403, 'no Route');
       assert.equal(
         await forged(stranger, bye, ['Route', route.replace(/hf=call-(\d)/, 'hf=call-9')]),
@@ -92,7 +92,7 @@ describe('A request in a dialog from outside', () => {
     const stranger = await lab.open({ host: 220 });
     const third = await lab.open({ host: 221 });
     const bye = call.dialog.request('BYE');
-    await counts('refused.nexthop', 5, async () => {
+    await counts(stranger, 'refused.nexthop', 5, async () => {
       const routes = [bye.get('Route'), `<sip:${third.address};lr>`].join(', ');
       assert.equal(await forged(stranger, bye, ['Route', routes]), 403);
       const headers = bye.headers.filter(([name]) => !/^(via|max-forwards|content-length)$/i.test(name));
@@ -121,7 +121,7 @@ describe('A request from outside', () => {
     const phone = await lab.open({ host: 200 });
     const third = await lab.open({ host: 221 });
     await lab.openNodes(answer);
-    await counts('refused.nexthop', 3, async () => {
+    await counts(phone, 'refused.nexthop', 3, async () => {
       for (const method of ['INVITE', 'OPTIONS', 'REGISTER']) {
         const headers: Header[] = [['Route', `<sip:${lab.plan.publicVip};lr>, <sip:${third.address};lr>`]];
         assert.equal((await phone.request(method, target(), { headers, proxy: lab.publicVip })).status, 403);
@@ -240,7 +240,7 @@ describe('A request from outside', () => {
         '',
       ].join('\r\n');
     const challenge = await phone.request('SUBSCRIBE', target());
-    await counts('dropped.ack', 6, async () => {
+    await counts(phone, 'dropped.ack', 6, async () => {
       for (let i = 0; i < 6; i++) await phone.sendRaw(ack(challenge.toTag), lab.publicVip);
     });
     assert.equal(nodes.flatMap(node => node.ladder.rows()).length, 0);
@@ -297,11 +297,11 @@ describe('A reply from outside', () => {
         '',
         '',
       ].join('\r\n');
-    await counts('refused.reply', 2, async () => {
+    await counts(stranger, 'refused.reply', 2, async () => {
       await stranger.sendRaw(reply(victim.address, `${engine}.any.o.i`), lab.publicVip);
       await stranger.sendRaw(reply(`${lab.address(31)};received=${victim.address}`, 'x'), lab.publicVip);
     });
-    await counts('refused.signature', 1, () =>
+    await counts(stranger, 'refused.signature', 1, () =>
       stranger.sendRaw(reply(lab.address(31), `${engine}.any.o.i.k2.AAAAAAAAAAAAAAAAAAAA`), lab.publicVip),
     );
     assert.equal(victim.ladder.rows().length, 0);
@@ -321,9 +321,9 @@ describe('The inside', () => {
         headers: [['Route', `<sip:${lab.plan.privateVip};lr>`]],
         proxy: lab.privateVip,
       });
-    await counts('refused.source', 1, async () => void ask(stranger));
+    await counts(stranger, 'refused.source', 1, async () => void ask(stranger));
     await lab.apply({ fenced: ['call-1'] });
-    await counts('refused.fenced', 1, async () => void ask(node));
+    await counts(node, 'refused.fenced', 1, async () => void ask(node));
     assert.equal(phone.ladder.rows().length, 0);
     await lab.apply({ fenced: [] });
     assert.equal((await ask(node)).status, 200);

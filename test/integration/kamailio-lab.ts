@@ -36,6 +36,8 @@ export const labSecrets: EdgeSecrets = {
   hepKey: 'labHepKey',
 };
 export const labDomain = 'holdfast.test';
+/** A server that stands still for a second is asked on. */
+const patienceMs = 5_000;
 
 export class EdgeLab {
   readonly plan: FarmPlan;
@@ -59,7 +61,7 @@ export class EdgeLab {
     this.plan = planFarm(`${prefix}.0/24`, sizes, {}, streams);
     this.host = new LocalHost(folder);
     this.balancer = new NftBalancer(this.plan);
-    this.media = new EnginePool(this.plan.nodes);
+    this.media = new EnginePool(this.plan.nodes, { deadlineMs: patienceMs });
     this.state = this.#firstState();
     this.rendererOptions = {
       plan: () => this.plan,
@@ -121,13 +123,16 @@ export class EdgeLab {
   async down(): Promise<void> {
     if (process.env['HOLDFAST_KEEP_LOGS'])
       await cp(this.#folder, process.env['HOLDFAST_KEEP_LOGS'], { recursive: true });
-    await this.balancer.remove();
-    await Promise.all(this.plan.nodes.map(node => this.host.stop(node.name)));
-    this.edge.close();
-    this.media.close();
-    this.host.close();
-    this.#hepSocket?.close();
-    await rm(this.#folder, { recursive: true, force: true });
+    try {
+      await this.balancer.remove();
+      await Promise.all(this.plan.nodes.map(node => this.host.stop(node.name)));
+    } finally {
+      this.edge.close();
+      this.media.close();
+      this.host.close();
+      this.#hepSocket?.close();
+      await rm(this.#folder, { recursive: true, force: true });
+    }
   }
 
   nodes(farm: FarmNode['farm']): FarmNode[] {
@@ -160,11 +165,6 @@ export class EdgeLab {
     return nodes;
   }
 
-  /** Messages that these endpoints had to send again: whoever answers without state has counted each copy. */
-  get retransmissions(): number {
-    return this.#endpoints.reduce((sum, { retransmissions }) => sum + retransmissions, 0);
-  }
-
   async closeEndpoints(): Promise<void> {
     await Promise.all(this.#endpoints.splice(0).map(one => one.close()));
   }
@@ -186,12 +186,14 @@ export class EdgeLab {
     return { name: node.name, ...process, voices: this.#rendererOf(node).voices(node) };
   }
 
-  /** Changes the state and brings every Kamailio up to date. */
+  /** Changes the state and brings every Kamailio up to date; one that was late is told again, as the farm's keeper does. */
   async apply(change: Partial<EdgeState>, extent?: ApplyExtent): Promise<void> {
     this.state = { ...this.state, ...change };
-    const reports = await this.edge.apply(this.state, extent);
-    const bad = reports.filter(report => !report.equal);
-    if (bad.length > 0) throw new Error(`not equal: ${JSON.stringify(bad)}`);
+    await this.#patiently('all Kamailios to be equal', async () => {
+      const reports = await this.edge.apply(this.state, extent);
+      const bad = reports.filter(report => !report.equal);
+      if (bad.length > 0) throw new Error(JSON.stringify(bad));
+    });
   }
 
   async setNodeState(name: string, state: EdgeState['nodes'][number]['state'], extent?: ApplyExtent): Promise<void> {
@@ -201,7 +203,9 @@ export class EdgeLab {
 
   /** A counter summed over all instances. */
   async counter(name: string): Promise<number> {
-    const all = await Promise.all(this.nodes('kamailio').map(node => this.edge.counters(node.name)));
+    const ask = (node: FarmNode): Promise<Readonly<Record<string, number>>> =>
+      this.#patiently(`the counters of ${node.name}`, () => this.edge.counters(node.name));
+    const all = await Promise.all(this.nodes('kamailio').map(ask));
     return all.reduce((sum, counters) => sum + (counters[name] ?? 0), 0);
   }
 
@@ -219,6 +223,11 @@ export class EdgeLab {
   async logs(): Promise<string> {
     const tails = this.nodes('kamailio').map(async node => `${node.name}:\n${await this.host.logTail(node.name, 15)}`);
     return (await Promise.all(tails)).join('\n');
+  }
+
+  async #patiently<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    const asked = await waitFor(what, async () => ({ answer: await ask() }), { deadlineMs: patienceMs });
+    return asked.answer;
   }
 
   #rendererOf(node: FarmNode): NodeRenderer {
@@ -251,6 +260,21 @@ export class EdgeLab {
     await new Promise<void>(resolve => socket.bind(ports.hep, this.plan.daemonAddress, resolve));
     this.#hepSocket = socket;
   }
+}
+
+/** Requests that an endpoint had to send again: who answers without state has counted each copy. */
+export function sentAgain(by: SipEndpoint): number {
+  return by.ladder.rows().filter(row => row.retransmission && row.message.isRequest).length;
+}
+
+/** Waits until each copy of a callee's 200 has met its ACK: none is under way any more. */
+export async function settled(callee: SipEndpoint, callId: string): Promise<void> {
+  const isSettled = (): boolean => {
+    const rows = callee.ladder.rows(callId).map(({ message }) => message);
+    const answers = rows.filter(({ status, method }) => status === 200 && method === 'INVITE').length;
+    return answers > 0 && rows.filter(({ isRequest, method }) => isRequest && method === 'ACK').length >= answers;
+  };
+  await waitFor('each 200 to be acknowledged', isSettled, { describe: () => callee.ladder.print(callId) });
 }
 
 function subscriber(user: string, secret: string): EdgeState['subscribers'][number] {

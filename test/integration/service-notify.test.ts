@@ -59,9 +59,9 @@ describe('the daemon under a service manager', () => {
     });
   });
   after(() => {
+    manager.kill();
     if (daemon.exitCode === null && daemon.signalCode === null) daemon.kill('SIGKILL');
     execFileSync(process.execPath, [main, 'down', '--state', state]);
-    manager.kill();
     rmSync(folder, { recursive: true, force: true });
   });
 

@@ -95,7 +95,7 @@ describe('recordings of calls', () => {
     assert.equal((await recordings.start('c1', wish)).id, id);
     assert.deepEqual([asked, recordings.listenersOn('call-1')], [['snoop', 'record'], [`listener-${id}-1`]]);
     end();
-    await soon();
+    await waitFor('its end', () => told.includes('done') && asked.includes('hangup'));
     assert.deepEqual([asked.at(-1), told], ['hangup', ['started', 'done']]);
     assert.deepEqual([recordings.of('c1'), recordings.listenersOn('call-1')], [undefined, []]);
   });
@@ -139,8 +139,7 @@ describe('recordings of calls', () => {
   test('with a limit ends by itself', async () => {
     const { recordings, told } = opened(async () => undefined);
     await recordings.start('c1', { ...wish, maxSeconds: 0.01 });
-    await soon();
-    await soon();
+    await waitFor('its end', () => told.includes('done') && recordings.of('c1') === undefined);
     assert.deepEqual([told, recordings.of('c1')], [['started', 'done'], undefined]);
   });
 });

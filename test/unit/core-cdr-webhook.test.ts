@@ -123,7 +123,7 @@ describe('the webhook', () => {
   test('that took a delivery and whose answer was lost gets it again under the same id', async () => {
     receiver.answer = (_, attempt) => (attempt === 1 ? 'silence' : { status: 204 });
     await end('a', 'b');
-    start(target({ timeoutMs: 100 }));
+    start(target({ timeoutMs: 1_000 }));
     await receiver.takes(2);
     await nothingWaits();
     assert.equal(receiver.attempts[1]?.id, receiver.attempts[0]?.id);

@@ -41,7 +41,7 @@ describe('SIP endpoint', () => {
       await Promise.all([call.audio.hears(880), callee!.audio.hears(440)]);
       assert.equal(callee!.audio.codec, codec);
       await call.audio.sendDigits('5#');
-      assert.equal(callee!.audio.report().digits, '5#');
+      await callee!.waitFor('the digits', () => callee!.audio.report().digits === '5#');
       assert.equal(await call.hangup(), 200);
       assert.equal((await callee!.ended()).by, 'them');
     });

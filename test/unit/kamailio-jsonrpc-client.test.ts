@@ -27,7 +27,7 @@ async function serve(reply: Reply): Promise<{ client: JsonrpcClient; requests: R
     reply(request, text => socket.send(text, from.port, from.address));
   });
   await new Promise<void>(resolve => socket.bind(0, '127.0.0.1', resolve));
-  const client = new JsonrpcClient({ address: '127.0.0.1', port: socket.address().port, timeoutMs: 300 });
+  const client = new JsonrpcClient({ address: '127.0.0.1', port: socket.address().port, timeoutMs: 3_000 });
   open.push(socket, client);
   return { client, requests, socket };
 }
@@ -69,6 +69,7 @@ describe('JsonrpcClient', () => {
   it('sends a reload once, and gives up at the deadline', async () => {
     const { client, requests } = await serve(() => undefined);
     await assert.rejects(client.request('dispatcher.reload', [], { timeoutMs: 120 }), is('RPC_TIMEOUT'));
+    await waitFor('it to be heard', () => requests.length > 0);
     assert.equal(requests.length, 1);
   });
 
