@@ -82,7 +82,8 @@ for (const { kind, writeEveryMs, start } of kinds) {
   const skip = kind === 'real' && !given ? 'HOLDFAST_HOMER names no HOMER 7 (docs/homer.md)' : false;
   describe(`HomerSource, ${kind} HOMER`, { skip }, () => {
     let homer: RunningHomer;
-    const patienceSeconds = writeEveryMs / 1000 + 2;
+    /** For two turns of the writer, and a machine that is late. */
+    const patienceSeconds = writeEveryMs / 1000 + 4;
 
     before(async () => {
       homer = start ?? (await FakeHomer.start({ address: (await freeSubnet()).host(250), writeEveryMs }));
