@@ -29,8 +29,11 @@ describe('Kamailios and RTPEngines under the sentinel', () => {
     for (const { name } of all()) await verdicts.is(name, 'up');
   });
   after(async () => {
-    await verdicts.sentinel.close();
-    await lab.down();
+    try {
+      await verdicts.sentinel.close();
+    } finally {
+      await lab.down();
+    }
   });
   beforeEach(() => {
     since = verdicts.all.length;

@@ -42,7 +42,7 @@ describe('a fenced Asterisk', () => {
   let node: FarmNode;
   let balancer: NftBalancer;
   let fences: Fences;
-  let media: { own: Socket; engine: Socket; other: Socket };
+  const media = {} as Record<'own' | 'engine' | 'other', Socket>;
   const open = (): { balancer: NftBalancer; fences: Fences } => {
     const nft = new NftBalancer(lab.plan);
     const running: Pick<NodeHost, 'process'> = {
@@ -58,11 +58,9 @@ describe('a fenced Asterisk', () => {
     ({ balancer, fences } = open());
     await balancer.apply([]);
     await lab.start(node.name);
-    media = {
-      own: await socketOn(node.address),
-      engine: await socketOn(lab.node('rtpengine-1').address),
-      other: await socketOn(lab.node('conference-1').address),
-    };
+    media.own = await socketOn(node.address);
+    media.engine = await socketOn(lab.node('rtpengine-1').address);
+    media.other = await socketOn(lab.node('conference-1').address);
   });
   after(async () => {
     for (const socket of Object.values(media)) socket.close();
