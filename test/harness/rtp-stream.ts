@@ -146,8 +146,9 @@ export class RtpStream {
     if (this.#agreement?.telephoneEvent === undefined) throw new Error('telephone-event was not agreed on');
     this.start();
     for (const digit of digits) this.#digits.push({ digit, packets: 0, timestamp: 0 });
+    // A machine that stands still sends nothing.
     await waitFor(`digits ${digits} to be sent`, () => this.#digits.length === 0, {
-      deadlineMs: 2_000 + digits.length * 400,
+      deadlineMs: 10_000 + digits.length * 400,
     });
   }
 

@@ -9,6 +9,7 @@ import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import type { SipCall } from '../harness/sip-call.js';
 import type { SipEndpoint } from '../harness/sip-endpoint.js';
+import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab } from './kamailio-lab.js';
 
@@ -265,6 +266,12 @@ describe('An engine', () => {
       const refused = await phone.invite(target(), { codecs: ['PCMA'] });
       assert.equal(await refused.rejected(), 503);
     }
+    // A process that is late with a copy would leave the engine out once more.
+    const count = (test: (message: SipMessage) => boolean): number =>
+      phone.ladder.rows().filter(({ message }) => test(message)).length;
+    const areRefused = (): boolean =>
+      count(({ status }) => status === 503) >= count(({ isRequest, method }) => isRequest && method === 'INVITE');
+    await waitFor('each copy to be refused', areRefused);
     await back('1', '2');
     const calls = await Promise.all(Array.from({ length: 6 }, () => phone.invite(target(), { codecs: ['PCMA'] })));
     for (const call of calls) await call.answered();
