@@ -171,6 +171,9 @@ export class EdgeLab {
 
   async start(node: FarmNode, renderer = this.#rendererOf(node)): Promise<void> {
     await this.host.start(node.name, asMe(renderer.setup(node, this.host.folder(node.name))));
+    // Who calls an RTPEngine that does not listen yet leaves it out for a second.
+    if (node.farm === 'rtpengine')
+      await this.#patiently(`${node.name} to answer`, () => this.media.statistics(node.name));
   }
 
   /** To all processes of a node: a Kamailio has many. */
