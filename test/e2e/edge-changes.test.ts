@@ -224,6 +224,7 @@ describe('an edge that changes', () => {
         [true, true],
       );
       await farm.nodeAfter('kamailio-2', pid, 60_000);
+      await farm.whole();
       const after = await farm.json<readonly Report[]>('dispatcher', 'diff');
       assert.ok(after.every(one => one.reachable && one.drift.length === 0));
     },

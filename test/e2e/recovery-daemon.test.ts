@@ -99,6 +99,8 @@ describe('calls go on', () => {
       const pair = await PhonePair.call(farm, alice, bob);
       const engineOf = (): string => `rtpengine-${pair.caller.media.remote?.address === farm.host(81) ? 1 : 2}`;
       for (const isLater of [false, true]) {
+        // The one that dies has another to leave its media to.
+        await farm.whole();
         const { reinvites } = pair;
         const [daemon, engine] = [await daemonPid(), await farm.pid(engineOf())];
         await pair.isKept(farm);

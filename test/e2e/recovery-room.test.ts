@@ -38,14 +38,6 @@ before(async () => {
 });
 after(() => farm.down());
 
-/** Kills a node; resolves once the daemon has seen it. */
-async function killed(node: string): Promise<void> {
-  const pid = await farm.pid(node);
-  process.kill(pid, 'SIGKILL');
-  const isKnown = async (): Promise<boolean> => (await farm.pids()).get(node) !== pid;
-  await waitFor(`the death of ${node} to be known`, isKnown, { deadlineMs: 10_000 });
-}
-
 describe('a room of four parties on two call nodes', () => {
   let parties: SipEndpoint[] = [];
   let calls: OutgoingCall[];
@@ -90,7 +82,7 @@ describe('a room of four parties on two call nodes', () => {
   };
   const kill = async (node: string): Promise<void> => {
     calls.forEach(call => call.audio.resetReport());
-    await killed(node);
+    await farm.kill(node);
   };
   const bridgesOnTheFarm = async (): Promise<string[]> =>
     (await leftovers(farm)).filter(one => /^conference-\d+: bridge/.test(one));
@@ -254,7 +246,7 @@ describe('ten rooms of five parties, who come at once', () => {
 
   test('a call node dies: its parties are back, all others were told nothing', { timeout: 60_000 }, async () => {
     const onIt = await callIdsOn('call-1');
-    await killed('call-1');
+    await farm.kill('call-1');
     await farm.whole();
     await asBefore();
     const told = calls.flat().filter(call => call.reinvites.length > 0);
@@ -266,7 +258,7 @@ describe('ten rooms of five parties, who come at once', () => {
     const before = reinvites();
     const nodeOfRecorded = async (): Promise<string> => (await list())[0]?.node ?? '';
     const node = await nodeOfRecorded();
-    await killed(node);
+    await farm.kill(node);
     await farm.whole();
     await asBefore();
     assert.notEqual(await nodeOfRecorded(), node);

@@ -38,9 +38,9 @@ describe('SIPp', () => {
     const other = await callee.stop();
     assert.deepEqual([outcome.successful, outcome.failed], [calls, 0], outcome.errors);
     assert.deepEqual([other.successful, other.failed], [calls, 0], other.errors);
+    await nothingLeft(farm);
     const [recovery] = await farm.json<{ sessions: { found: number; recovered: number } }[]>('recoveries');
     assert.deepEqual([recovery?.sessions.found, recovery?.sessions.recovered], [2 * calls, 2 * calls]);
-    await nothingLeft(farm);
   });
 
   test('does not answer, and keeps no other phone waiting', { timeout: 120_000 }, async () => {

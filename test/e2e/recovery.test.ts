@@ -82,7 +82,7 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       callee.ring();
       // Both, so that it is the one that its offers went to.
       for (const engine of ['rtpengine-1', 'rtpengine-2']) {
-        process.kill(await farm.pid(engine), 'SIGKILL');
+        await farm.kill(engine);
         await farm.whole();
       }
       const pair = await PhonePair.answer(caller, callee, 10_000);
@@ -132,7 +132,7 @@ describe('a conference node dies', () => {
     calls.forEach(call => call.audio.resetReport());
     const nodes = new Set((await farm.json<{ node: string }[]>('conferences')).map(one => one.node));
     for (const node of nodes) {
-      process.kill(await farm.pid(node), 'SIGKILL');
+      await farm.kill(node);
       for (const pair of pairs) await pair.soundsAgain();
       await farm.whole();
     }

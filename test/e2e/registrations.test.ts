@@ -84,6 +84,12 @@ describe('registrations', () => {
     const text = await localConfig();
     return `${text.replace('subscribers:\n', `subscribers:\n${subscribers}`)}\nregistration: { keepAliveSeconds: 2, digests: [SHA-256, MD5] }\n`;
   };
+  /** Gives what waits until it is up again. */
+  const kill = async (name: string): Promise<() => Promise<void>> => {
+    const pid = await farm.pid(name);
+    process.kill(pid, 'SIGKILL');
+    return () => farm.nodeAfter(name, pid, deadlineMs);
+  };
   const contactsIn = (response: SipMessage): number => response.all('Contact').length;
 
   test('a call is let in by the digest of its subscriber', async () => {
@@ -203,12 +209,6 @@ describe('registrations', () => {
   });
 
   describe('outlive', () => {
-    /** Gives what waits until it is up again. */
-    const kill = async (name: string): Promise<() => Promise<void>> => {
-      const pid = await farm.pid(name);
-      process.kill(pid, 'SIGKILL');
-      return () => farm.nodeAfter(name, pid, deadlineMs);
-    };
     const rings = async (caller: SipEndpoint, callees: readonly SipEndpoint[]): Promise<void> => {
       const incoming = callees.map(callee => callee.incoming());
       const call = await caller.invite(farm.uri('1002'));
@@ -306,10 +306,11 @@ describe('registrations', () => {
     context.after(async () => farm.reload(await config('')));
     await farm.reload(await config(added));
     const endpoint = await phone(203, '1001');
-    const kill = async (name: string): Promise<void> => void process.kill(await farm.pid(name), 'SIGKILL');
+    const areBack: (() => Promise<void>)[] = [];
+    const killed = async (name: string): Promise<void> => void areBack.push(await kill(name));
     const report = await registerAll({
       ...{ endpoint, registrar, domain, users, secretOf, perSecond: 100 },
-      at: { 100: () => kill('kamailio-2'), 200: () => kill('registrar-2') },
+      at: { 100: () => killed('kamailio-2'), 200: () => killed('registrar-2') },
     });
     assert.deepEqual([report.registered, report.failures], [users.length, []]);
     const known = async (): Promise<ReadonlySet<string>> =>
@@ -325,6 +326,7 @@ describe('registrations', () => {
             .join(' ')}`;
         },
       });
+    for (const isBack of areBack) await isBack();
     await farm.whole();
     // What it granted in its last moment it has told nobody else.
     await waitForBindings(users.length * 0.9);

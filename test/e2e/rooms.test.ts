@@ -102,11 +102,8 @@ async function bridges(): Promise<string[]> {
 }
 
 async function kill(node: string): Promise<void> {
-  const pid = await farm.pid(node);
   parties.forEach(({ call }) => call.audio.resetReport());
-  process.kill(pid, 'SIGKILL');
-  const isKnown = async (): Promise<boolean> => (await farm.pids()).get(node) !== pid;
-  await waitFor(`the death of ${node} to be known`, isKnown, { deadlineMs: 10_000 });
+  await farm.kill(node);
 }
 
 describe('a room of five parties', () => {
@@ -266,7 +263,11 @@ async function events(): Promise<ToldEvent[]> {
 
 describe('the event stream', () => {
   test('has all that happened to the room and its calls, each once, over the death of the daemon', async () => {
-    const all = await events();
+    // A recording is done a moment after its last file is there.
+    const all = await waitFor('the recording to be done', async () => {
+      const told = await events();
+      return told.some(({ type }) => type === 'recording.done') && told;
+    });
     assert.ok(all.every(({ seq }, i) => i === 0 || seq > (all[i - 1]?.seq ?? 0)));
     const count = (wanted: string): number => all.filter(({ type }) => type === wanted).length;
     const expected = {

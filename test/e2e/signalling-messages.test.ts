@@ -221,10 +221,8 @@ describe('signalling: methods, statuses and headers', () => {
       const call = await trunk.invite(farm.uri(dialled));
       heard = () => call.ringing();
       await call.answered();
-      assert.deepEqual(
-        call.provisional.map(({ status }) => status),
-        [100, 180],
-      );
+      // The 100 may come by a Kamailio that is late.
+      assert.deepEqual(call.provisional.map(({ status }) => status).sort(), [100, 180]);
       await call.hangup();
     }
   });
@@ -243,9 +241,10 @@ describe('signalling: methods, statuses and headers', () => {
         if (!one.invite.requestUri.includes(callee.address)) await answer(one);
         else if (rings) one.ring();
       };
+      const before = callee.calls.length;
       const forked = await trunk.invite(farm.uri('77001'));
       await forked.answered();
-      const late = callee.calls.at(-1);
+      const late = await waitFor('the INVITE of the other one', () => callee.calls[before]);
       assert.ok(late instanceof IncomingCall);
       if (!rings) {
         // Until it has said something it can be sent no CANCEL (RFC 3261 §9.1); for Asterisk it is over by then.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { statePaths } from '../../core/host/state-folder.js';
 import { Baresip } from '../harness/baresip.js';
-import { closeAll } from '../harness/close-all.js';
+import { closeAll, openAll } from '../harness/close-all.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
@@ -227,12 +227,6 @@ describe('SRTP outside', () => {
     }
   });
 
-  /** Another process of the node is there, and every Kamailio knows. */
-  const dies = async (node: string): Promise<void> => {
-    const pid = await farm.pid(node);
-    process.kill(pid, 'SIGKILL');
-    await waitFor(`another ${node}`, async () => (await farm.pids()).get(node) !== pid, { deadlineMs: 20_000 });
-  };
   const remoteKeys = (pairs: readonly PhonePair[]): unknown[] =>
     pairs.flatMap(pair => pair.calls.map(({ audio }) => audio.remoteKey));
 
@@ -253,13 +247,13 @@ describe('SRTP outside', () => {
     await sound();
     const keys = remoteKeys(pairs);
     const reinvites = pairs.map(pair => pair.reinvites);
-    await dies('call-1');
+    await farm.kill('call-1');
     await Promise.all(pairs.map((pair, i) => pair.reinvited(reinvites[i] ?? [])));
     await sound();
     assert.deepEqual(remoteKeys(pairs), keys, 'the keys go on');
     for (const engine of ['rtpengine-1', 'rtpengine-2']) {
       await farm.whole();
-      await dies(engine);
+      await farm.kill(engine);
       await sound();
     }
     for (const [i, key] of remoteKeys(pairs).entries())
@@ -275,7 +269,7 @@ describe('SRTP outside', () => {
 
   test('baresip, as caller on TLS and as callee on UDP, whose call node dies', { timeout: 90_000 }, async () => {
     const options = { farm, domain: 'holdfast.test' };
-    const phones = await Promise.all([
+    const phones = await openAll(
       Baresip.start({
         ...options,
         ...{ user: '1001', secret: 'alice-secret', address: farm.host(221), hz: 440 },
@@ -287,7 +281,7 @@ describe('SRTP outside', () => {
         ...{ user: '1002', secret: 'bob-secret', address: farm.host(222), hz: 660 },
         mediaenc: 'srtp',
       }),
-    ]);
+    );
     try {
       const [alice, bob] = phones;
       await waitFor('two bindings', async () => (await farm.registrations()).length === 2);
@@ -321,7 +315,7 @@ describe('SRTP outside', () => {
       for (const { call } of sides) call.audio.sendTone(880);
       await sound();
       const offers = phones.map(one => one.offers);
-      await dies('call-1');
+      await farm.kill('call-1');
       await waitFor('re-INVITEs', () => phones.every((one, i) => one.offers > (offers[i] ?? 0)), {
         deadlineMs: 10_000,
       });

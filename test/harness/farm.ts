@@ -171,6 +171,15 @@ export class Farm {
     await waitFor('the farm to be whole', isWhole, { deadlineMs, everyMs: 200, describe });
   }
 
+  /** Kills a node with -9. Resolves once its death is known: what is waited for then is of the time after it. Gives its pid, for `nodeAfter`. */
+  async kill(name: string): Promise<number> {
+    const pid = await this.pid(name);
+    process.kill(pid, 'SIGKILL');
+    const isKnown = async (): Promise<boolean> => (await this.pids()).get(name) !== pid;
+    await waitFor(`the death of ${name} to be known`, isKnown, { deadlineMs: 10_000 });
+    return pid;
+  }
+
   /** Waits until a node is up as another process than this one. */
   async nodeAfter(name: string, pid: number, deadlineMs = 20_000): Promise<void> {
     const isAnother = async (): Promise<boolean> => {

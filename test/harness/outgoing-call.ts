@@ -53,7 +53,7 @@ export class OutgoingCall extends SipCall {
     return this.#transaction?.request ?? this.#invite;
   }
 
-  /** Provisional responses so far. */
+  /** Provisional responses so far, each once: what is answered to an INVITE that came again is not. */
   get provisional(): readonly SipMessage[] {
     return this.#provisional;
   }
@@ -146,8 +146,9 @@ export class OutgoingCall extends SipCall {
   }
 
   #onProvisional(response: SipMessage): void {
-    this.#provisional.push(response);
-    this.setState('proceeding');
+    if (!this.#provisional.some(one => isSame(one, response))) this.#provisional.push(response);
+    // A 100 that comes late takes nothing back.
+    if (this.state === 'trying') this.setState('proceeding');
     if (response.toTag === '' || response.status === 100) return;
     // A request in the early dialog has counted its CSeq on.
     if (this.dialogState?.remoteTag !== response.toTag) this.dialogState = SipDialog.ofCaller(this.invite, response);
@@ -182,4 +183,11 @@ export class OutgoingCall extends SipCall {
     this.#send(this.#invite);
     return true;
   }
+}
+
+/** One that comes again; a reliable one has a number (RFC 3262 §3). */
+function isSame(one: SipMessage, other: SipMessage): boolean {
+  const factsOf = (response: SipMessage): string =>
+    [response.status, response.toTag, response.get('RSeq'), response.body].join(' ');
+  return factsOf(one) === factsOf(other);
 }

@@ -18,6 +18,18 @@ export interface RtpReport {
   readonly ssrcs: readonly number[];
 }
 
+/** The audio of one packet. */
+interface Chunk {
+  readonly atMs: number;
+  readonly samples: Int16Array;
+  readonly sampleRate: number;
+}
+
+/** What is kept: three seconds, where a packet is 20 ms. */
+const mostChunks = 150;
+/** What a tone is looked for in, at the least: 100 ms. */
+const leastChunks = 5;
+
 /** Counts packets and keeps the last stretch of audio. */
 export class RtpMeter {
   #packets = 0;
@@ -29,7 +41,9 @@ export class RtpMeter {
   #sources = new Set<string>();
   #ssrcs = new Set<number>();
   #captured: Int16Array[] | undefined;
-  #audio: { readonly atMs: number; readonly samples: Int16Array; readonly sampleRate: number }[] = [];
+  #audio: Chunk[] = [];
+  /** How many there were so far. */
+  #chunks = 0;
 
   packet(packet: RtpPacket, source: string, isEvent: boolean): void {
     const now = performance.now();
@@ -45,7 +59,8 @@ export class RtpMeter {
   audio(samples: Int16Array, sampleRate: number): void {
     const atMs = performance.now();
     this.#audio.push({ atMs, samples, sampleRate });
-    if (this.#audio.length > 50) this.#audio.shift();
+    this.#chunks++;
+    if (this.#audio.length > mostChunks) this.#audio.shift();
     this.#captured?.push(samples);
   }
 
@@ -61,25 +76,32 @@ export class RtpMeter {
     return recent && dominantTone(recent.samples, recent.sampleRate);
   }
 
-  /** Waits until this tone is heard, clean and within 10 Hz. */
+  /** Waits until this tone is heard, clean and within 10 Hz, in what comes from now on: what came before is of the time before a death, or an order. */
   async hears(hz: number, where: string, deadlineMs = 15_000): Promise<Heard> {
+    let seen = this.#chunks;
     const check = (): Heard | undefined => {
-      const heard = this.heard();
-      return isTone(heard, hz) ? heard : undefined;
+      // Stretch by stretch: what is short is not missed by whoever looks late.
+      for (; this.#chunks - seen >= leastChunks; seen += leastChunks) {
+        const stretch = samplesOf(this.#audio.slice(seen - this.#chunks).slice(0, leastChunks));
+        const heard = stretch && dominantTone(stretch.samples, stretch.sampleRate);
+        if (isTone(heard, hz)) return heard;
+      }
+      return undefined;
     };
     const describe = (): string => `heard ${JSON.stringify(this.heard())}; ${JSON.stringify(this.report())}`;
     return waitFor(`${hz} Hz at ${where}`, check, { deadlineMs, everyMs: 40, describe });
   }
 
-  /** Waits until some tones are heard together, each as loud as the others, and some are not. */
+  /** Waits until some tones are heard together, each as loud as the others, and some are not, in what comes from now on. */
   async hearsMix(
     present: readonly number[],
     absent: readonly number[],
     where: string,
     deadlineMs = 15_000,
   ): Promise<void> {
+    const sinceMs = performance.now();
     const shares = (tones: readonly number[]): number[] => {
-      const recent = this.#recent();
+      const recent = this.#recent(sinceMs);
       return recent ? sharesOf(tones, recent.samples, recent.sampleRate) : [];
     };
     const isIt = (): boolean => {
@@ -119,11 +141,16 @@ export class RtpMeter {
     this.#digits += event.digit;
   }
 
-  #recent(): { readonly samples: Int16Array; readonly sampleRate: number } | undefined {
-    const sampleRate = this.#audio.at(-1)?.sampleRate;
-    const since = performance.now() - 250;
-    const recent = this.#audio.filter(chunk => chunk.sampleRate === sampleRate && chunk.atMs > since).slice(-10);
-    if (sampleRate === undefined || recent.length < 5) return undefined;
-    return { samples: Int16Array.from(recent.flatMap(chunk => [...chunk.samples])), sampleRate };
+  #recent(sinceMs = 0): Omit<Chunk, 'atMs'> | undefined {
+    const since = Math.max(sinceMs, performance.now() - 250);
+    return samplesOf(this.#audio.filter(({ atMs }) => atMs > since).slice(-10));
   }
+}
+
+/** Those of the last one's sample rate; undefined where they are too few to tell a tone. */
+function samplesOf(chunks: readonly Chunk[]): Omit<Chunk, 'atMs'> | undefined {
+  const sampleRate = chunks.at(-1)?.sampleRate;
+  const alike = chunks.filter(chunk => chunk.sampleRate === sampleRate);
+  if (sampleRate === undefined || alike.length < leastChunks) return undefined;
+  return { samples: Int16Array.from(alike.flatMap(chunk => [...chunk.samples])), sampleRate };
 }

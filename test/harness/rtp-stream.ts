@@ -160,6 +160,12 @@ export class RtpStream {
     this.#meter.reset();
   }
 
+  /** Counts, from now on, the packets that `sender` sends and that do not come: what is late is not lost, nor what one that stood still did not send. */
+  lostFrom(sender: RtpStream): () => number {
+    const [sent, packets] = [sender.sent, this.report().packets];
+    return () => sender.sent - sent - (this.report().packets - packets);
+  }
+
   /** Keeps all audio from now on; see RtpMeter. */
   capture(): () => Int16Array {
     return this.#meter.capture();

@@ -44,7 +44,8 @@ export abstract class SipCall {
   #end: CallEnd | undefined;
   /** Our own re-INVITE that has no final response yet: makes theirs a 491 (§14.2). */
   #reinviting = false;
-  #reinvites: SipMessage[] = [];
+  readonly #reinvites: SipMessage[] = [];
+  readonly #requests: SipMessage[] = [];
   /** INVITE transactions of the other side that wait for their ACK, by CSeq. */
   protected readonly unacknowledged = new Map<number, ServerTransaction>();
   /** Set where our 2xx bore an offer: the ACK has the answer. */
@@ -87,6 +88,11 @@ export abstract class SipCall {
   /** re-INVITEs of the other side so far. */
   get reinvites(): readonly SipMessage[] {
     return this.#reinvites;
+  }
+
+  /** Requests of the other side in the dialog, each once, as they were sent: over UDP one may overtake the other. */
+  requests(method: string): readonly SipMessage[] {
+    return this.#requests.filter(one => one.method === method).sort((a, b) => a.cseq - b.cseq);
   }
 
   /** Everything sent and received for this call, printed. */
@@ -147,6 +153,7 @@ export abstract class SipCall {
   receive(transaction: ServerTransaction): void {
     const { request } = transaction;
     const respond = (status: number): void => transaction.respond(this.transport.response(transaction, status));
+    this.#requests.push(request);
     // §12.2.2: older than what we have seen.
     if (request.cseq < this.dialog.remoteCseq) {
       respond(500);

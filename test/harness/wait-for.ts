@@ -30,7 +30,9 @@ export async function waitFor<T>(
 ): Promise<Exclude<T, false | 0 | '' | null | undefined>> {
   const start = performance.now();
   let cause: unknown;
-  do {
+  for (;;) {
+    // The last look is one after the deadline: whoever stood still until then has looked at nothing meanwhile.
+    const isLast = performance.now() - start >= deadlineMs;
     try {
       const value = await condition();
       if (value) return value as Exclude<T, false | 0 | '' | null | undefined>;
@@ -38,8 +40,9 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
+    if (isLast) break;
     await sleep(everyMs);
-  } while (performance.now() - start < deadlineMs);
+  }
   const waited = Math.round(performance.now() - start);
   const why = cause instanceof Error ? `: ${cause.message}` : '';
   const said = await Promise.all((describe ? [describe] : []).map(tell));
