@@ -99,17 +99,22 @@ describe('RTP', () => {
     a.sendTone(440);
     b.sendTone(880);
     await Promise.all([b.hears(440), a.hears(880)]);
+    const lost = b.lostFrom(a);
     await a.sendDigits('19*#');
     await waitFor('the digits', () => b.report().digits === '19*#');
     assert.deepEqual(Object.keys(b.report().byPayloadType), ['8', '101']);
     // Both streams are in this process: it is silent for as long as that stands still.
     const stoodStillMs = standstill.max / 1e6;
     assert.ok(b.report().largestGapMs < 150 + stoodStillMs, `${b.report().largestGapMs}, ${stoodStillMs} of it ours`);
+    await waitFor('all that was sent', () => lost() < 3);
     a.stop();
     await waitFor('silence', () => b.report().silentForMs >= 200);
     assert.equal(b.heard(), undefined);
     a.start();
     await b.hears(440);
     assert.ok(b.report().largestGapMs >= 190, JSON.stringify(b.report()));
+    a.sendTone(0);
+    await waitFor('silence', () => b.heard() === undefined);
+    await assert.rejects(b.hears(440, 300), /waited \d+ ms for 440 Hz/, 'what is over is not heard');
   });
 });

@@ -9,6 +9,7 @@ import { SipDialog } from '../harness/sip-dialog.js';
 import { answerChallenge } from '../harness/sip-digest.js';
 import { SipMessage, splitList, uriOf } from '../harness/sip-message.js';
 import { formatSdp, offeredCodecs, parseSdp } from '../harness/sdp.js';
+import { waitFor } from '../harness/wait-for.js';
 
 describe('SIP endpoint', () => {
   let alice: SipEndpoint;
@@ -59,6 +60,22 @@ describe('SIP endpoint', () => {
     await call.audio.hears(600);
     await call.answered();
     await call.hangup();
+  });
+
+  it('hears each provisional response once, and goes nowhere back for one that is late', async () => {
+    bob.onInvite(call => {
+      call.ring();
+      call.ring();
+      call.trying();
+    });
+    const call = await alice.invite(target);
+    await alice.received('the 100', one => one.status === 100 && one.callId === call.callId);
+    assert.deepEqual(
+      call.provisional.map(({ status }) => status),
+      [180, 100],
+    );
+    assert.equal(call.state, 'early');
+    await call.cancel();
   });
 
   it('is told busy, declined and not found', async () => {
