@@ -219,6 +219,9 @@ describe('flows', () => {
     await call.answered();
     return call;
   };
+  /** Name of the node that the caller is on; one of a test before may not be over yet. */
+  const nodeOf = async ({ callId }: OutgoingCall): Promise<string> =>
+    (await farm.calls()).flatMap(({ legs }) => legs).find(leg => leg.callId === callId)?.node ?? '';
   const info = async (call: OutgoingCall, digit: string): Promise<void> => {
     const type = ['Content-Type', 'application/dtmf-relay'] as const;
     assert.equal((await call.request('INFO', [type], `Signal=${digit}\r\nDuration=160\r\n`)).status, 200);
@@ -362,8 +365,7 @@ describe('flows', () => {
       const second = await answers(670, () => first.hangup());
       await call.audio.hears(670);
       await hearsSilence(second);
-      const [{ legs } = { legs: [] }] = await farm.calls();
-      process.kill(await farm.pid(legs[0]?.node ?? ''), 'SIGKILL');
+      process.kill(await farm.pid(await nodeOf(call)), 'SIGKILL');
       const areBack = (): boolean => [call, second].every(one => one.reinvites.length === 1);
       await waitFor('both to be re-INVITEd', areBack, { deadlineMs: 15_000 });
       await call.audio.hears(670);
@@ -474,14 +476,14 @@ describe('flows', () => {
       call.audio.sendTone(440);
       await call.audio.hears(1500);
       const [name = ''] = await recordings();
-      const { node = '' } = (await farm.calls())[0]?.legs[0] ?? {};
+      const node = await nodeOf(call);
       // What its node has not written yet dies with it: about two seconds.
       await recorded(node, `${name}-1`, 2);
       process.kill(await farm.pid(node), 'SIGKILL');
       await waitFor('the caller to be re-INVITEd', () => call.reinvites.length === 1, { deadlineMs: 15_000 });
       await call.audio.hears(1500);
       // The other one, or its own again where that one was silent for a moment.
-      const { node: other = '' } = (await farm.calls())[0]?.legs[0] ?? {};
+      const other = await nodeOf(call);
       await recorded(other, `${name}-2`, 2);
       await call.audio.sendDigits('1');
       await waitFor('the second recording', async () => (await recordings()).length === 2, { deadlineMs: 15_000 });
