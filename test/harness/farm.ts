@@ -211,6 +211,12 @@ export class Farm {
   async idle(deadlineMs = 20_000): Promise<void> {
     const none = async (): Promise<boolean> => (await this.status()).calls.active === 0;
     const describe = async (): Promise<string> => JSON.stringify(await this.calls(), undefined, 1);
-    await waitFor('all calls to be over', none, { deadlineMs, everyMs: 200, describe });
+    try {
+      await waitFor('all calls to be over', none, { deadlineMs, everyMs: 200, describe });
+    } catch (error) {
+      // What one test has left is not to fail the next.
+      for (const { id } of await this.calls()) await this.cli(['call', 'hangup', id]).catch(() => undefined);
+      throw error;
+    }
   }
 }
