@@ -3,7 +3,7 @@ import type { AriChannel } from '../ports/asterisk.js';
 import type { CallAction, CallEvent } from './call-machine.js';
 import { mutedAgain } from './call-steps.js';
 import { callerLeg, isLive, type CallRecord, type LegRecord } from './call-record.js';
-import { isUp } from './transfers.js';
+import { isUp, sideOf } from './transfers.js';
 
 /**
  * The events a call missed, as far as a node's channels tell: legs that are gone, that ring, that were answered.
@@ -38,7 +38,12 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
     return [...reject, ...hangups, { do: 'leave' }, ...(call.legs.some(isLive) ? [] : [{ do: 'finish' } as const])];
   }
   if (call.routeName === null) return [{ do: 'route' }];
-  const cancels = live.filter(leg => leg.ending).map((leg): CallAction => ({ do: 'hangup', leg: leg.id, cause: 16 }));
+  const cancels = live
+    .filter(leg => leg.ending)
+    .flatMap((leg): CallAction[] => [
+      ...(hasAsked(call, leg) ? ([{ do: 'tellReferrer', leg: leg.id, outcome: 'answered' }] as const) : []),
+      { do: 'hangup', leg: leg.id, cause: 16 },
+    ]);
   const redirects = call.legs.filter(leg => leg.redirect !== null);
   const entering: CallAction[] = call.flow[call.step]?.action === 'conference_join' ? [{ do: 'enter' }] : [];
   if (call.answeredMs === null) {
@@ -65,6 +70,12 @@ function conference(call: CallRecord, confirmed: readonly string[]): CallAction[
 function hasLeft({ transfer }: CallRecord, leg: LegRecord): boolean {
   const isReferrer = transfer !== null && transfer.other !== null && transfer.referrer === leg.id;
   return leg.gaveWay || isReferrer;
+}
+
+/** Asked for a transfer that is done, and may not have been told so: Asterisk would say at its end that it has failed. */
+function hasAsked(call: CallRecord, leg: LegRecord): boolean {
+  const side = sideOf(call, leg.id);
+  return leg.gaveWay && call.transfers.some(({ by, to }) => by === side && to !== '');
 }
 
 /** An attended transfer that is allowed is done, any other is asked about. */

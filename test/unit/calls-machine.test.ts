@@ -663,6 +663,22 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(resumeActions(givesWay, seen), [{ do: 'join', legs: ['caller'] }]);
   });
 
+  test('whose transfer is done and who was not told so by the last daemon hears it of the next one, not 503', () => {
+    const { call } = play(routed(connect('sip:a')), answered('c1-1'));
+    const seen = snapshot(channel('caller', 'Up'), channel('c1-1', 'Up'));
+    const legs = call.legs.map(leg => ({ ...leg, ...(leg.id === 'caller' && { gaveWay: true, ending: true }) }));
+    const done = { atMs: 9_000, by: 'caller', kind: 'attended', call: 'c2' } as const;
+    const hangup = { do: 'hangup', leg: 'caller', cause: 16 };
+    assert.deepEqual(resumeActions({ ...call, legs, transfers: [{ ...done, to: '70002' }] }, seen), [
+      { do: 'join', legs: ['c1-1'] },
+      { do: 'tellReferrer', leg: 'caller', outcome: 'answered' },
+      hangup,
+    ]);
+    // In the call that was consulted nobody has asked.
+    const consulted = resumeActions({ ...call, legs, transfers: [{ ...done, to: '' }] }, seen);
+    assert.deepEqual(consulted, [{ do: 'join', legs: ['c1-1'] }, hangup]);
+  });
+
   test('who is told once more by the next daemon that it gave way has one transfer in its record', () => {
     const { call } = play(routed(connect('sip:a')), answered('c1-1'));
     const givesWay = { ...call, legs: call.legs.map(leg => ({ ...leg, gaveWay: leg.id === 'c1-1' })) };
