@@ -2,6 +2,7 @@
 import type { AriChannel } from '../ports/asterisk.js';
 import type { CallAction, CallEvent } from './call-machine.js';
 import { mutedAgain } from './call-steps.js';
+import { byeAfterMs } from './call-transfer.js';
 import { callerLeg, isLive, type CallRecord, type LegRecord } from './call-record.js';
 import { isUp, sideOf } from './transfers.js';
 
@@ -40,10 +41,14 @@ export function resumeActions(call: CallRecord, channels: ReadonlyMap<string, Ar
   if (call.routeName === null) return [{ do: 'route' }];
   const cancels = live
     .filter(leg => leg.ending)
-    .flatMap((leg): CallAction[] => [
-      ...(hasAsked(call, leg) ? ([{ do: 'tellReferrer', leg: leg.id, outcome: 'answered' }] as const) : []),
-      { do: 'hangup', leg: leg.id, cause: 16 },
-    ]);
+    .flatMap((leg): CallAction[] => {
+      const hangup: CallAction = { do: 'hangup', leg: leg.id, cause: 16 };
+      if (!hasAsked(call, leg)) return [hangup];
+      return [
+        { do: 'tellReferrer', leg: leg.id, outcome: 'answered' },
+        { ...hangup, afterMs: byeAfterMs },
+      ];
+    });
   const redirects = call.legs.filter(leg => leg.redirect !== null);
   const entering: CallAction[] = call.flow[call.step]?.action === 'conference_join' ? [{ do: 'enter' }] : [];
   if (call.answeredMs === null) {

@@ -8,7 +8,7 @@ import { bestStatus, isGlobalFailure } from './sip-status.js';
 import { isTransferTarget, mayAdd, mayRefer, presentReferrer, withTransfer, withTransferStep } from './transfers.js';
 
 /** Whoever was told that its transfer is done hangs up by itself (RFC 5589 §6.1); our BYE would overtake a NOTIFY that is late. */
-const byeAfterMs = 1_000;
+export const byeAfterMs = 1_000;
 
 /** A leg is gone, and the others stay. */
 export function parted(call: CallRecord, legId: string, orEnd = false): Transition {

@@ -672,7 +672,7 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(resumeActions({ ...call, legs, transfers: [{ ...done, to: '70002' }] }, seen), [
       { do: 'join', legs: ['c1-1'] },
       { do: 'tellReferrer', leg: 'caller', outcome: 'answered' },
-      hangup,
+      { ...hangup, afterMs: 1_000 },
     ]);
     // In the call that was consulted nobody has asked.
     const consulted = resumeActions({ ...call, legs, transfers: [{ ...done, to: '' }] }, seen);
