@@ -9,7 +9,6 @@ import { SipDialog } from '../harness/sip-dialog.js';
 import { answerChallenge } from '../harness/sip-digest.js';
 import { SipMessage, splitList, uriOf } from '../harness/sip-message.js';
 import { formatSdp, offeredCodecs, parseSdp } from '../harness/sdp.js';
-import { waitFor } from '../harness/wait-for.js';
 
 describe('SIP endpoint', () => {
   let alice: SipEndpoint;
