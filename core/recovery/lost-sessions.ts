@@ -51,9 +51,9 @@ interface ScheduledCall {
 const givenAtOnce = 8;
 /**
  * Sessions that keep a node busy at once: more of them only wait in its queues. One that is not back after `busyMs` has a phone that is far
- * away or does not answer, and keeps no core busy: it keeps no other session waiting either.
+ * away or does not answer, and keeps no core busy: the next one sets off, so that a thousand a second do in any case.
  */
-const inFlight = { atOnce: 16, busyMs: 50 };
+const inFlight = { atOnce: 16, busyMs: 16 };
 const abandonedReason = 'the call ended before it was recovered';
 
 export class LostSessions {
