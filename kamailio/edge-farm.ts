@@ -1,4 +1,5 @@
 // The Kamailio farm as core sees it: one state, held equal by every instance.
+import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError, messageOf } from '../core/errors.js';
 import { ports, type FarmNode } from '../core/farm/farm-plan.js';
 import type {
@@ -33,12 +34,17 @@ export interface KamailioFarmOptions {
   readonly writeFiles: (node: string, files: readonly NodeFile[], user: string) => Promise<void>;
 }
 
+/** How much longer than those that are up an instance that is not may take over a change, ms, before nobody waits for it any more. */
+const lateMs = 50;
+
 export class KamailioFarm implements EdgeFarm {
   readonly #options: KamailioFarmOptions;
   readonly #instances = new Map<string, EdgeInstance>();
   readonly #pins = new Map<string, { readonly destination: string; readonly untilMs: number }>();
   /** Instances that were equal at their last apply: the others lack the pins too. */
   readonly #equal = new Set<string>();
+  /** Instances that are still at an earlier change. */
+  readonly #busy = new Set<string>();
   #content: EdgeContent | undefined;
 
   constructor(options: KamailioFarmOptions) {
@@ -48,8 +54,23 @@ export class KamailioFarm implements EdgeFarm {
   async apply(state: EdgeState, extent: ApplyExtent = 'all'): Promise<readonly InstanceReport[]> {
     const content = renderContent(state, this.#options.secrets);
     this.#content = content;
+    const up = new Set(state.nodes.filter(isServing).map(({ name }) => name));
+    const isUp = ({ name }: EdgeInstance): boolean => up.has(name);
+    const applied = new Map<EdgeInstance, Promise<InstanceReport>>();
+    for (const instance of this.#all()) {
+      if (!isUp(instance)) this.#equal.delete(instance.name);
+      if (isUp(instance) || !this.#busy.has(instance.name))
+        applied.set(instance, this.#applyOne(instance, content, state.fenced.includes(instance.name), extent));
+    }
+    const waitedFor = [...applied].filter(([instance]) => up.size === 0 || isUp(instance)).map(([, report]) => report);
+    const late = Promise.all(waitedFor).then(() => delay(lateMs, undefined));
     return Promise.all(
-      this.#all().map(instance => this.#applyOne(instance, content, state.fenced.includes(instance.name), extent)),
+      this.#all().map(async (instance): Promise<InstanceReport> => {
+        const report = applied.get(instance);
+        const inTime = report && (waitedFor.includes(report) ? report : Promise.race([report, late]));
+        const { name } = instance;
+        return (await inTime) ?? { instance: name, equal: false, error: `${name} has not answered to a change yet` };
+      }),
     );
   }
 
@@ -145,6 +166,7 @@ export class KamailioFarm implements EdgeFarm {
     isFenced: boolean,
     extent: ApplyExtent,
   ): Promise<InstanceReport> {
+    this.#busy.add(instance.name);
     try {
       // Nobody waits for what cannot arrive.
       if (isFenced) throw new HoldfastError('RPC_TIMEOUT', `${instance.name} is fenced`);
@@ -157,6 +179,8 @@ export class KamailioFarm implements EdgeFarm {
     } catch (error) {
       this.#equal.delete(instance.name);
       return { instance: instance.name, equal: false, error: messageOf(error) };
+    } finally {
+      this.#busy.delete(instance.name);
     }
   }
 
@@ -195,4 +219,8 @@ export class KamailioFarm implements EdgeFarm {
     this.#instances.set(name, instance);
     return instance;
   }
+}
+
+function isServing({ farm, state }: EdgeState['nodes'][number]): boolean {
+  return farm === 'kamailio' && (state === 'up' || state === 'draining');
 }

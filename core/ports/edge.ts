@@ -229,7 +229,8 @@ export type ApplyExtent = 'all' | 'changes';
 export interface EdgeFarm {
   /**
    * Makes every running instance hold exactly `state` (lists and tables), one operation at a time per instance, reading
-   * back. An instance that is down is reported, a fenced one not even asked. Refuses (DISPATCHER_REFUSED) a state that would leave a
+   * back. An instance that is down is reported, a fenced one not even asked, and one that is not up keeps nobody waiting: it may be at an
+   * earlier change still. Refuses (DISPATCHER_REFUSED) a state that would leave a
    * set empty or broken; the last good one stays.
    *
    * `changes`: of an instance that was made to hold an earlier state, only what is different now is set, and of that only the lists are read

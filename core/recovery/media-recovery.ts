@@ -99,11 +99,11 @@ export class MediaRecovery {
     this.note();
     if (legs.length > 0)
       log.warn({ node, legs: legs.length }, `${node} died with the media of ${legs.length} legs: they move to another`);
-    await this.#reinvite(legs, record);
+    const moving = await this.#reinvite(legs, record);
     const { found, recovered } = record.sessions;
     log.info({ node, found, recovered }, `the media of ${recovered} of ${found} legs have left ${node}`);
     done({ ...record, done: true });
-    await this.#followSetUp(new Set(up.map(({ leg }) => leg.id)), lost, record);
+    await this.#follow(new Set(up.map(({ leg }) => leg.id).filter(id => !moving.has(id))), lost, record);
     if (record.sessions.found > found) done({ ...record, done: true });
     if (!this.#closed) await this.#moves.delete(record.epoch);
   }
@@ -114,9 +114,10 @@ export class MediaRecovery {
 
   /**
    * A call in set-up has the dead engine's ports in its offer, and nobody's in its answer: its legs are re-INVITEd once they are
-   * up, where their dialogs name that engine. `seen` are the legs that need no looking after.
+   * up, where their dialogs name that engine. So are those whose own node has died as well: their recovery was a re-INVITE while some of the
+   * Kamailios may have known of the successor and others not. `seen` are the legs that need no looking after.
    */
-  async #followSetUp(seen: Set<string>, lost: ReadonlySet<string>, record: RecoveryRecord): Promise<void> {
+  async #follow(seen: Set<string>, lost: ReadonlySet<string>, record: RecoveryRecord): Promise<void> {
     const arriveUntilMs = Date.now() + arrivalMs;
     const looksLeft = new Map<string, number>();
     do {
@@ -127,7 +128,7 @@ export class MediaRecovery {
         seen.add(id);
         if (!legs.some(({ leg }) => leg.id === id)) looksLeft.delete(id);
       }
-      const answered = legs.filter(one => isUp(one) && looksLeft.has(one.leg.id));
+      const answered = legs.filter(one => isUp(one) && one.leg.recovering === null && looksLeft.has(one.leg.id));
       const dialogs = answered.length === 0 ? undefined : await this.#dialogs(answered);
       for (const { leg, sipCallId } of answered) {
         const left = dialogs?.has(sipCallId ?? '') === true ? 0 : (looksLeft.get(leg.id) ?? 0) - 1;
@@ -167,11 +168,10 @@ export class MediaRecovery {
     while (!has() && Date.now() < endMs) await delay(lookEveryMs);
   }
 
-  /** Counts what it does in the record. */
-  async #reinvite(legs: readonly MediaLeg[], record: RecoveryRecord): Promise<void> {
-    record.sessions.found += legs.length;
+  /** Counts what it does in the record. Gives the legs that are under way to another node meanwhile. */
+  async #reinvite(legs: readonly MediaLeg[], record: RecoveryRecord): Promise<ReadonlySet<string>> {
     const nodes = new Set(legs.map(({ leg }) => leg.node));
-    await Promise.all(
+    const moving = await Promise.all(
       [...nodes].map(name =>
         this.#reinviteOn(
           name,
@@ -180,24 +180,30 @@ export class MediaRecovery {
         ),
       ),
     );
+    return new Set(moving.flat());
   }
 
-  async #reinviteOn(node: string, legs: readonly MediaLeg[], record: RecoveryRecord): Promise<void> {
+  async #reinviteOn(node: string, legs: readonly MediaLeg[], record: RecoveryRecord): Promise<readonly string[]> {
     await this.#connected(node);
     const waiting = [...legs];
+    const moving: string[] = [];
     const oneByOne = async (): Promise<void> => {
-      for (let leg = waiting.shift(); leg; leg = waiting.shift()) await this.#reinviteLeg(node, leg, record);
+      for (let one = waiting.shift(); one; one = waiting.shift())
+        if (!(await this.#reinviteLeg(node, one, record))) moving.push(one.leg.id);
     };
     await Promise.all(Array.from({ length: inFlight }, oneByOne));
+    return moving;
   }
 
-  async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<void> {
+  /** False for one that is under way to another node. */
+  async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<boolean> {
     const { engine, asterisks, log } = this.#options;
     const now = engine.book.record(callId)?.legs.find(one => one.id === leg.id);
-    if (now?.node !== node || now.recovering !== null) {
-      // It is over, or its node died as well, and its recovery is a re-INVITE too.
-      record.sessions[now ? 'recovered' : 'ended']++;
-      return;
+    if (now && (now.node !== node || now.recovering !== null)) return false;
+    record.sessions.found++;
+    if (!now) {
+      record.sessions.ended++;
+      return true;
     }
     const { channels } = asterisks.node(node).ari;
     try {
@@ -210,6 +216,7 @@ export class MediaRecovery {
       record.sessions.failed++;
       log.warn({ call: callId, leg: leg.id, error }, `no re-INVITE for ${leg.id}: ${messageOf(error)}`);
     }
+    return true;
   }
 
   /** A daemon that has just started may not have heard of its call nodes yet. */

@@ -169,6 +169,24 @@ describe('a server freezes', () => {
     await farm.idle();
   });
 
+  test('all servers of a host at once: every phone hears the other one again', { timeout: 90_000 }, async t => {
+    const host = ['kamailio-1', 'call-1', 'conference-1', 'registrar-1', 'rtpengine-1'];
+    const pairs: PhonePair[] = [];
+    for (let i = 0; i < 8; i++) pairs.push(await PhonePair.call(farm, alice, bob));
+    const calls = pairs.flatMap(pair => pair.calls);
+    calls.forEach(call => call.audio.resetReport());
+    await Promise.all(host.map(node => signalAll(node, 'SIGSTOP')));
+    for (const node of host) await become(node, 'dead');
+    await Promise.all(pairs.map(pair => pair.hear()));
+    t.diagnostic(`silences ${silences(calls).join(', ')} ms`);
+    for (const pair of pairs) await pair.holdAndResume();
+    await nextCallWorks();
+    await Promise.all(host.map(node => signalAll(node, 'SIGKILL')));
+    await farm.whole(60_000);
+    for (const pair of pairs) await pair.hangup('caller');
+    await farm.idle();
+  });
+
   test('pauses shorter than the limit, and a starved daemon, cost nobody anything', { timeout: 90_000 }, async () => {
     const pair = await PhonePair.call(farm, alice, bob);
     const node = await pair.node(farm);

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '../../core/errors.js';
+import { sessionOf, signal } from '../../core/host/process-table.js';
 import type { EdgeNode, EdgeState } from '../../core/ports/edge.js';
 import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
 import { IncomingCall } from '../harness/incoming-call.js';
@@ -188,6 +189,31 @@ describe('An instance', () => {
     const client = meddler(0);
     const pin = JSON.stringify(await client.request('htable.get', ['pins', 'a-ringing-call']));
     assert.match(pin, new RegExp(lab.address(32)));
+  });
+});
+
+describe('An instance that is suspect', () => {
+  it('keeps nobody waiting where it does not answer, and holds everything when it does', async () => {
+    const node = lab.nodes('kamailio')[2]!;
+    const { pid, startTicks } = lab.host.process(node.name)!;
+    const processes = sessionOf({ pid, startTicks });
+    const nodes = lab.state.nodes.map(one => (one.name === node.name ? { ...one, state: 'suspect' as const } : one));
+    for (const one of processes) signal(one.pid, 'SIGSTOP');
+    try {
+      for (let i = 0; i < 3; i++) {
+        const reports = await lab.edge.apply({ ...lab.state, nodes });
+        assert.deepEqual(
+          reports.map(({ equal, error = '' }) => `${equal} ${error}`),
+          ['true ', 'true ', `false ${node.name} has not answered to a change yet`],
+        );
+      }
+    } finally {
+      for (const one of processes) signal(one.pid, 'SIGCONT');
+    }
+    await waitFor('it to hold what the others hold', async () => {
+      await lab.edge.apply({ ...lab.state, nodes });
+      return lab.edge.ready(node.name);
+    });
   });
 });
 
