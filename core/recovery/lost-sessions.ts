@@ -3,6 +3,7 @@ import type { CallEngine } from '../calls/call-engine.js';
 import type { CallRecord } from '../calls/call-record.js';
 import type { Conferences } from '../conferences/conferences.js';
 import { messageOf } from '../errors.js';
+import type { Dialog } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
@@ -22,6 +23,8 @@ export interface LostSessionsOptions {
   readonly log: Logger;
   readonly policy: () => RecoveryPolicy | undefined;
   readonly hasCredentials: (trunk: string) => boolean;
+  /** Resolves when the RTPEngine of a dialog can be offered something, as far as is known. */
+  readonly mediaReady: (dialog: Dialog) => Promise<void>;
   /** Call → node. */
   readonly assign: (calls: readonly CallToAssign[]) => ReadonlyMap<string, string>;
   /** A session has found its end. */
@@ -273,8 +276,15 @@ export class LostSessions {
       perSecond: policy?.perSecond ?? Infinity,
       ...(trunk === null ? {} : { trunk: ofTrunk(trunk) }),
       isWanted: node => pending.node === node && this.#pending.has(legId),
-      run: () => this.#run(pending, 'new'),
+      run: () => this.#begin(pending),
     };
+  }
+
+  async #begin(pending: Pending): Promise<void> {
+    const { session, node } = pending;
+    if (session.dialog !== null) await this.#options.mediaReady(session.dialog);
+    // It may have found another node meanwhile, or its end.
+    if (pending.node === node && this.#pending.has(session.legId)) await this.#run(pending, 'new');
   }
 
   async #run(pending: Pending, from: 'new' | 'under way' | 'up'): Promise<void> {

@@ -35,7 +35,7 @@ export function onEngines(
 }
 
 /** The engine incarnation of a dialog: second field of the parameter `hf` of our own Route. */
-function engineOf(dialog: Dialog): string | undefined {
+export function engineOf(dialog: Dialog): string | undefined {
   for (const route of dialog.routeSet) {
     const fields = /;hf=([^;>]+)/.exec(route)?.[1]?.split('.');
     if (fields?.[1] !== undefined) return fields[1];

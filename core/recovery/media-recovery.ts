@@ -11,7 +11,7 @@ import type { EngineIncarnation } from '../ports/edge.js';
 import type { Store, Table } from '../store/store.js';
 import type { NodeDeath } from './recovery-ports.js';
 import type { LedgerPort } from './dialog-source.js';
-import { mediaLegs, onEngines, type MediaLeg } from './media-legs.js';
+import { engineOf, mediaLegs, onEngines, type MediaLeg } from './media-legs.js';
 import type { RecoveryRecord } from './recovery-record.js';
 
 export interface MediaRecoveryOptions {
@@ -45,6 +45,8 @@ const lookEveryMs = 50;
 /** A leg that had an offer from a dead engine is known so soon after its death. */
 const arrivalMs = 3_000;
 const followEveryMs = 250;
+/** How long a session waits for the verdict on its engine, ms, and how often it looks: servers of one host are found dead within a tenth of a second. */
+const doubt = { mostMs: 300, everyMs: 10 };
 /** How often a leg that was answered is looked at before its dialog must have been seen. */
 const mostLooks = 10;
 
@@ -73,6 +75,20 @@ export class MediaRecovery {
   async engineDied(death: NodeDeath): Promise<void> {
     const lost = new Set([...this.#nodeOf].filter(([, on]) => on === death.node).map(([id]) => id));
     if (lost.size > 0) await this.#move(death, lost);
+  }
+
+  /**
+   * Resolves when the Kamailios send this dialog's media to an RTPEngine of which nothing bad is known, or after 300 ms: an engine may be dying with
+   * the call node, and an offer to a frozen one keeps a worker of a Kamailio for half a second.
+   */
+  async ready(dialog: Dialog): Promise<void> {
+    const endMs = Date.now() + doubt.mostMs;
+    while (this.#isInDoubt(dialog) && Date.now() < endMs) await delay(doubt.everyMs);
+  }
+
+  #isInDoubt(dialog: Dialog): boolean {
+    const node = this.#nodeOf.get(engineOf(dialog) ?? '');
+    return node !== undefined && ['suspect', 'dead'].includes(this.#options.nodes.state(node));
   }
 
   async #move(death: NodeDeath, lost: ReadonlySet<string>): Promise<void> {

@@ -1,16 +1,24 @@
 // What becomes of the calls of a dead node: which sessions are recovered and which end, and the record of it all.
 import type { CallEvent } from '../calls/call-machine.js';
 import { messageOf } from '../errors.js';
-import type { OpenInvite } from '../ledger/dialog.js';
+import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
-import type { Store } from '../store/store.js';
+import type { Store, StoreWrite } from '../store/store.js';
+import { asTheyCome } from './as-they-come.js';
 import { FarEnds } from './far-ends.js';
 import { LostSessions } from './lost-sessions.js';
 import { RecoveryBook } from './recovery-book.js';
 import type { RecoveryFacts } from './recovery-facts.js';
 import { trunkOf, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
-import { isRecovered, isWanted, lacksDialog, RecoveryPlanner, type PlannerOptions } from './recovery-planner.js';
+import {
+  isRecovered,
+  isWanted,
+  lacksDialog,
+  RecoveryPlanner,
+  type DecidedCall,
+  type PlannerOptions,
+} from './recovery-planner.js';
 import type { NodeDeath, StandInPort } from './recovery-ports.js';
 import type { LostSession, RecoveryRecord } from './recovery-record.js';
 import { sessionLine, type SessionFacts, type SessionLine } from './session-line.js';
@@ -20,9 +28,12 @@ export interface RecoveriesOptions extends PlannerOptions {
   readonly asterisks: AsteriskFarm;
   readonly standIn: StandInPort;
   readonly hasCredentials: (trunk: string) => boolean;
+  readonly mediaReady: (dialog: Dialog) => Promise<void>;
   readonly done: (facts: RecoveryFacts) => void;
 }
 
+/** How long calls of which plugins have said what becomes of them wait for the others, ms. */
+const decisionMs = 20;
 /** For so long after a death its nodes may be late. */
 const aftermathMs = 10_000;
 
@@ -39,7 +50,7 @@ export class Recoveries {
   /** Sessions that have found their end, until their recovery is done and saved. */
   #ended: LostSession[] = [];
   readonly #markDone = new Map<string, () => void>();
-  /** Recoveries that still wait for what a trace source knows. */
+  /** Recoveries that still wait for plugins, or for what a trace source knows. */
   readonly #planning = new Set<string>();
 
   constructor(options: RecoveriesOptions) {
@@ -163,29 +174,64 @@ export class Recoveries {
         { node, epoch, sessions: found, recoverable, detectedMs: death.declaredMs - death.firstSignMs },
         `${node} died with ${found} sessions, ${recoverable} of them can be recovered${also}: ${death.reason}`,
       );
-    if (lacking.length > 0) this.#planning.add(epoch);
-    await this.#begin(
-      record,
-      planned.filter(one => !lacking.includes(one)),
-      invites,
-    );
-    if (lacking.length > 0) await this.#beginTraced(record, lacking, invites);
+    this.#planning.add(epoch);
+    try {
+      await this.#begin(
+        record,
+        planned.filter(one => !lacking.includes(one)),
+        invites,
+      );
+      if (lacking.length > 0) await this.#beginTraced(record, lacking, invites);
+    } finally {
+      this.#planning.delete(epoch);
+    }
     await this.#finishIfDone(epoch);
     await finished;
   }
 
-  /** What can be recovered is first: the silence of a call counts, not that of a ringing tone. */
+  /** Calls of which a plugin takes its time to say what becomes of them keep the others waiting for a moment only. */
   async #begin(record: RecoveryRecord, planned: readonly PlannedCall[], invites: readonly OpenInvite[]): Promise<void> {
-    const { epoch, node } = record;
-    const asked = await Promise.all(planned.map(one => this.#planner.decide(one, node)));
-    const sessions = asked.flatMap(({ legs, priority, wish }) =>
+    let writes: readonly StoreWrite[] = [this.#book.putting(record)];
+    const undecided = new Map(planned.map(one => [one.call.id, one]));
+    const decisions = planned.map(one => this.#planner.decide(one, record.node));
+    for await (const decided of asTheyCome(decisions, decisionMs)) {
+      for (const { call } of decided) undecided.delete(call.id);
+      if (writes.length > 0) this.#noteLost(record, [...undecided.values()], isWanted);
+      await this.#beginDecided(record, decided, invites, writes);
+      writes = [];
+    }
+    if (writes.length > 0) await this.#sessions.schedule(writes);
+  }
+
+  /** What can be recovered is first: the silence of a call counts, not that of a ringing tone. */
+  async #beginDecided(
+    record: RecoveryRecord,
+    decided: readonly DecidedCall[],
+    invites: readonly OpenInvite[],
+    writes: readonly StoreWrite[],
+  ): Promise<void> {
+    const { epoch } = record;
+    const sessions = decided.flatMap(({ legs, priority, wish }) =>
       legs.filter(isWanted).map(leg => ({ wish, session: this.#sessionOf(epoch, leg, priority) })),
     );
     for (const { session, wish } of sessions) this.#sessions.adopt(session, deathOf(record), wish, undefined);
-    const scheduled = this.#sessions.schedule([this.#book.putting(record)]);
-    for (const leg of asked.flatMap(call => call.legs).filter(one => one.action === 'end'))
+    const scheduled = this.#sessions.schedule(writes);
+    for (const leg of decided.flatMap(call => call.legs).filter(one => one.action === 'end'))
       this.#endLeg(epoch, leg, invites);
     await scheduled;
+  }
+
+  /** Of calls that are not on their way yet: their node may come back, empty, and ask for them. */
+  #noteLost(
+    { epoch, node, firstSignMs }: RecoveryRecord,
+    lost: readonly PlannedCall[],
+    isLost: (leg: PlannedLeg) => boolean,
+  ): void {
+    for (const { call, legs } of lost) {
+      const moved = legs.filter(isLost).map(one => one.leg.id);
+      if (moved.length > 0)
+        this.#options.engine.tell(call.id, { type: 'legsMoved', node, epoch, legs: moved, sinceMs: firstSignMs });
+    }
   }
 
   /** The rest, when a trace source has said what it knows. */
@@ -194,15 +240,8 @@ export class Recoveries {
     lacking: readonly PlannedCall[],
     invites: readonly OpenInvite[],
   ): Promise<void> {
-    const { epoch, node } = record;
-    const { engine } = this.#options;
-    for (const { call, legs } of lacking) {
-      // Their node may come back, empty, and ask for them.
-      const moved = { legs: legs.map(one => one.leg.id), sinceMs: record.firstSignMs };
-      engine.tell(call.id, { type: 'legsMoved', node, epoch, ...moved });
-    }
-    const planned = await this.#planner.traced(node, lacking);
-    this.#planning.delete(epoch);
+    this.#noteLost(record, lacking, () => true);
+    const planned = await this.#planner.traced(record.node, lacking);
     await this.#begin(record, planned, invites);
   }
 

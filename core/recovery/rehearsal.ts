@@ -82,6 +82,7 @@ class Stage {
       isEmergency: () => false,
       askRecover: nothing,
       hasCredentials: () => false,
+      mediaReady: nothing,
       done: () => undefined,
     });
   }

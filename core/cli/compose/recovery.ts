@@ -55,6 +55,7 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
     isEmergency: call => get(tokens.admission).isEmergencyCall(call),
     askRecover: call => plugins.ask('recover', call, call.id),
     hasCredentials: trunk => hasCredentials(live, trunk),
+    mediaReady: dialog => get(tokens.mediaRecovery).ready(dialog),
     done: facts => {
       get(tokens.eventLog).append('recovery.done', { ...facts });
       plugins.emit('recovery.done', facts);
