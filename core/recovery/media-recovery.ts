@@ -119,7 +119,8 @@ export class MediaRecovery {
     const { found, recovered } = record.sessions;
     log.info({ node, found, recovered }, `the media of ${recovered} of ${found} legs have left ${node}`);
     done({ ...record, done: true });
-    await this.#follow(new Set(up.map(({ leg }) => leg.id).filter(id => !moving.has(id))), lost, record);
+    const seen = up.filter(({ leg }) => leg.recovering === null && !moving.has(leg.id)).map(({ leg }) => leg.id);
+    await this.#follow(new Set(seen), lost, record);
     if (record.sessions.found > found) done({ ...record, done: true });
     if (!this.#closed) await this.#moves.delete(record.epoch);
   }
@@ -144,7 +145,7 @@ export class MediaRecovery {
         seen.add(id);
         if (!legs.some(({ leg }) => leg.id === id)) looksLeft.delete(id);
       }
-      const answered = legs.filter(one => isUp(one) && one.leg.recovering === null && looksLeft.has(one.leg.id));
+      const answered = legs.filter(one => isUp(one) && !this.#isMoving(one.leg) && looksLeft.has(one.leg.id));
       const dialogs = answered.length === 0 ? undefined : await this.#dialogs(answered);
       for (const { leg, sipCallId } of answered) {
         const left = dialogs?.has(sipCallId ?? '') === true ? 0 : (looksLeft.get(leg.id) ?? 0) - 1;
@@ -215,7 +216,7 @@ export class MediaRecovery {
   async #reinviteLeg(node: string, { callId, leg }: MediaLeg, record: RecoveryRecord): Promise<boolean> {
     const { engine, asterisks, log } = this.#options;
     const now = engine.book.record(callId)?.legs.find(one => one.id === leg.id);
-    if (now && (now.node !== node || now.recovering !== null)) return false;
+    if (now && (now.node !== node || this.#isMoving(now))) return false;
     record.sessions.found++;
     if (!now) {
       record.sessions.ended++;
@@ -235,10 +236,16 @@ export class MediaRecovery {
     return true;
   }
 
+  /** Its node has died as well, and it is recovered, or about to be. */
+  #isMoving({ node, recovering }: MediaLeg['leg']): boolean {
+    return recovering !== null || this.#options.nodes.isDead(node);
+  }
+
   /** A daemon that has just started may not have heard of its call nodes yet. */
   async #connected(node: string): Promise<void> {
-    const endMs = Date.now() + this.#options.patienceMs();
-    while (this.#options.nodes.state(node) === 'dead' && Date.now() < endMs) await delay(lookEveryMs);
+    const { nodes, patienceMs } = this.#options;
+    const endMs = Date.now() + patienceMs();
+    while (nodes.state(node) === 'dead' && !nodes.isDead(node) && Date.now() < endMs) await delay(lookEveryMs);
   }
 }
 
