@@ -1,7 +1,8 @@
 // ARI's operations by their own names, with parameters and paths from the API description of the Asterisk that is built here.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { HoldfastError } from '../core/errors.js';
-import type { AriClient } from '../core/ports/asterisk.js';
+import type { AriBridge, AriClient } from '../core/ports/asterisk.js';
 import type { AriRequest, AriRequester } from './ari-requester.js';
 import { ariOperations, type AriOperations } from './generated/ari.js';
 
@@ -81,6 +82,36 @@ export async function callAri<N extends OperationName, T>(
   return reply.data;
 }
 
+/** How often a bridge that is neither to be made nor there is asked for, and how long it may take in between to be gone. */
+const mostTries = 10;
+const endingMs = 20;
+
+/** The bridge of this id: made, or as it is. */
+async function bridgeOf(
+  requester: AriRequester,
+  parameters: Parameters<'bridges.createWithId'> & { readonly bridgeId: string },
+): Promise<AriBridge> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await callAri(requester, 'bridges.createWithId', parameters, bridgeSchema);
+    } catch (error) {
+      // Asked twice, as after a restart of ours: Asterisk refuses (res/ari/resource_bridges.c), though it has what we want.
+      if (!isRefusal(error, 409)) throw error;
+    }
+    try {
+      return await callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, bridgeSchema);
+    } catch (error) {
+      // One of this id is just ending, as its last channel has left it.
+      if (!isRefusal(error, 404) || tries === mostTries) throw error;
+    }
+    await sleep(endingMs);
+  }
+}
+
+function isRefusal(error: unknown, status: number): boolean {
+  return HoldfastError.is(error, 'ARI_REFUSED') && error.details['status'] === status;
+}
+
 /** The operations that core uses. */
 export function ariClient(requester: AriRequester): AriClient {
   const call =
@@ -96,7 +127,6 @@ export function ariClient(requester: AriRequester): AriClient {
       list: ask('channels.list', z.array(channelSchema)),
       get: call('channels.get', channelSchema),
       create: call('channels.create', nothing),
-      dial: call('channels.dial', nothing),
       originate: call('channels.originate', nothing),
       answer: call('channels.answer', nothing),
       ring: call('channels.ring', nothing),
@@ -123,15 +153,7 @@ export function ariClient(requester: AriRequester): AriClient {
     },
     bridges: {
       list: ask('bridges.list', z.array(bridgeSchema)),
-      createWithId: async parameters => {
-        try {
-          return await callAri(requester, 'bridges.createWithId', parameters, bridgeSchema);
-        } catch (error) {
-          // Asked twice, as after a restart of ours: Asterisk refuses (res/ari/resource_bridges.c), though it has what we want.
-          if (!HoldfastError.is(error, 'ARI_REFUSED') || error.details['status'] !== 409) throw error;
-          return callAri(requester, 'bridges.get', { bridgeId: parameters.bridgeId }, bridgeSchema);
-        }
-      },
+      createWithId: parameters => bridgeOf(requester, parameters),
       addChannel: call('bridges.addChannel', nothing),
       removeChannel: call('bridges.removeChannel', nothing),
       destroy: call('bridges.destroy', nothing),

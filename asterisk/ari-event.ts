@@ -37,7 +37,6 @@ const known: Readonly<Record<string, Check>> = {
   ChannelUnhold: ofChannel,
   ChannelTalkingStarted: ofChannel,
   ChannelTalkingFinished: ofChannel,
-  ChannelHangupRequest: ofChannel,
   ChannelDestroyed: event =>
     ofChannel(event) &&
     isNumber(event['cause']) &&

@@ -102,6 +102,7 @@ const unheardMessages = [
   'ast_channel_entered_bridge_type',
   'ast_channel_left_bridge_type',
   'ast_channel_hangup_handler_type',
+  'ast_channel_hangup_request_type',
   'ast_channel_dtmf_begin_type',
   'ast_rtp_rtcp_sent_type',
   'ast_rtp_rtcp_received_type',

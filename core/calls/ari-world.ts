@@ -8,7 +8,15 @@ import { heardUnlessDead } from '../conferences/node-deaths.js';
 import { HoldfastError, messageOf } from '../errors.js';
 import type { NodeStates } from '../farm/node-states.js';
 import type { Logger } from '../log.js';
-import { sendEnd, stasisApp, trunkEndpointName, type AriClient, type AsteriskFarm } from '../ports/asterisk.js';
+import {
+  dialVariable,
+  ringVariable,
+  sendEnd,
+  stasisApp,
+  trunkEndpointName,
+  type AriClient,
+  type AsteriskFarm,
+} from '../ports/asterisk.js';
 import type {
   DialAnswer,
   IncomingCall,
@@ -43,7 +51,6 @@ import { legVariables, outgoingLeg } from './outgoing-leg.js';
 import type { CallWorld } from './call-world.js';
 import type { PassingRules } from './passed-headers.js';
 import { writeFields } from './sip-fields.js';
-import type { StasisArrivals } from './stasis-arrivals.js';
 import { mergeCalls } from './merge-calls.js';
 import { askTransfer, type CallLeg } from './transfer-question.js';
 
@@ -52,7 +59,6 @@ export interface AriWorldOptions extends Pick<CallWorld, 'save' | 'finish' | 'ch
   readonly nodes: NodeStates;
   readonly conferences: Conferences;
   readonly log: Logger;
-  readonly arrivals: StasisArrivals;
   /** True for a trunk that challenges our INVITEs: its legs are made on an endpoint of its own. */
   readonly hasCredentials: (trunk: string) => boolean;
   /** Routes to a gateway of a trunk, `host:port` with its transport, that is not reached like others. */
@@ -108,13 +114,14 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     // Whom a dead node did not answer is refused, or recovered, with all that it had.
     answer: call => heardUnlessDead(options.nodes, homeOf(call), () => ariOf(call).channels.answer(caller(call))),
     mute: (call, muted) => mute(call, muted, ariOfLeg),
-    join: (call, legIds) => {
+    join: (call, legIds, answer) => {
       const legs = call.legs.filter(leg => legIds.includes(leg.id)).map(leg => ({ id: leg.id, node: leg.node }));
       const step = call.flow[call.step];
       const room = step?.action === 'conference_join' ? { room: step.room } : {};
       const leaving = call.legs.filter(leg => leg.ending || leg.gaveWay).map(leg => leg.id);
+      const { id, node } = callerLeg(call);
       const joining = { callId: call.id, legs, leaving, firstInnerLeg: firstInnerLeg(call) };
-      return options.conferences.join({ ...joining, ...room });
+      return options.conferences.join({ ...joining, ...room, ...(answer && { unanswered: { id, node } }) });
     },
     refer: (call, legId) => askTransfer(call, legId, options),
     tellReferrer: async (call, legId, outcome) => {
@@ -266,20 +273,19 @@ async function dial(
 ): Promise<void> {
   const leg = call.legs.find(one => one.id === legId);
   if (!leg) return;
-  const create = (): Promise<unknown> =>
-    ari.channels.create({
-      endpoint: endpointOf(call, leg, options),
-      app: stasisApp,
-      appArgs: 'leg',
-      channelId: leg.id,
-      formats: 'ulaw',
-      variables: leg.peer === echoPeer ? {} : legVariables(call, leg, answers, options.policyFor, options.passing()),
-    });
+  const endpoint = endpointOf(call, leg, options);
   try {
-    await options.arrivals.create(leg.id, create);
-    await ari.channels.dial({ channelId: leg.id });
+    await ari.channels.create({
+      ...{ endpoint, app: stasisApp, appArgs: 'leg', channelId: leg.id, formats: 'ulaw' },
+      variables: {
+        ...(leg.peer === echoPeer ? {} : legVariables(call, leg, answers, options.policyFor, options.passing())),
+        [dialVariable]: endpoint.slice(endpoint.indexOf('/') + 1),
+        // Who has heard ringing, from a flow or an earlier target, has heard it.
+        ...(call.state === 'trying' && { [ringVariable]: callerLeg(call).id }),
+      },
+    });
   } catch (error) {
-    // What was made and cannot be dialled is nobody's: it must not stay.
+    // It may have been made all the same, and answered to nobody: it must not stay.
     await ari.channels.hangup({ channelId: leg.id }).catch(() => undefined);
     throw error;
   }

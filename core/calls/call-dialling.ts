@@ -60,7 +60,7 @@ export function answerCaller(call: CallRecord, nowMs: number): Transition {
 /** Answers the caller, and puts these legs into the call's conference. */
 export function answerInto(call: CallRecord, legs: readonly string[], nowMs: number): Transition {
   const { call: confirmed, actions } = answerCaller(call, nowMs);
-  return { call: confirmed, actions: [...actions, { do: 'join', legs }] };
+  return { call: confirmed, actions: [{ do: 'join', legs, ...(actions.length > 0 && { answer: true }) }] };
 }
 
 function lastMoment({ maxCallSeconds: seconds }: CallRecord, answeredMs: number): CallRecord['deadline'] {

@@ -17,12 +17,14 @@ import { readInvite } from './inbound-invite.js';
 import { newCallRecord } from './new-call.js';
 import type { CallWorld } from './call-world.js';
 import { LiveCall } from './live-call.js';
+import type { StasisArrivals } from './stasis-arrivals.js';
 
 /** What the world of calls asks of the engine itself. */
 type EnginesOwn = 'save' | 'finish' | 'changed' | 'legOfDialog' | 'tellOther';
 
 export interface CallEngineOptions extends Omit<AriWorldOptions, EnginesOwn> {
   readonly store: Store;
+  readonly arrivals: StasisArrivals;
   /** The SIP Call-ID of a leg as seen on the wire, if it was. */
   readonly sipCallIdOf: (legId: string) => string | undefined;
   readonly events: {
@@ -185,6 +187,7 @@ export class CallEngine {
       case 'Dial':
         this.#learnCallId(event.peer);
         break;
+      case 'ChannelStateChange':
       case 'ChannelDestroyed':
         this.#learnCallId(event.channel);
         break;

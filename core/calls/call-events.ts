@@ -115,7 +115,8 @@ export type CallAction =
   /** What the caller says, or says again. */
   | { readonly do: 'mute'; readonly muted: boolean }
   | { readonly do: 'enter' }
-  | { readonly do: 'join'; readonly legs: readonly string[] }
+  /** `answer`: the caller has not been answered yet, and is. */
+  | { readonly do: 'join'; readonly legs: readonly string[]; readonly answer?: true }
   /** `afterMs`: unless it has ended by itself by then. */
   | {
       readonly do: 'hangup';

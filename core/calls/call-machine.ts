@@ -164,10 +164,11 @@ function moved(
 
 function legRinging(call: CallRecord, legId: string): Transition {
   const leg = call.legs.find(one => one.id === legId);
-  if (leg?.state !== 'trying') return unchanged(call);
+  if (leg?.state !== 'trying' || leg.direction === 'inbound') return unchanged(call);
   const rung = withLeg(call, legId, { state: 'proceeding' });
   if (call.state !== 'trying') return { call: rung, actions: [] };
-  return { call: { ...rung, state: 'proceeding' }, actions: [{ do: 'ring' }] };
+  // The caller is rung by their node: `ringVariable`.
+  return { call: { ...rung, state: 'proceeding' }, actions: [] };
 }
 
 /** A 183 with SDP: its audio is passed to the caller before the answer, of the first leg that has any. */

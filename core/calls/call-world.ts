@@ -25,8 +25,8 @@ export interface CallWorld {
   mute(call: CallRecord, muted: boolean): Promise<void>;
   /** Asks for a place in the room of the call's step; the answer comes back as an event. */
   enter(call: CallRecord): Promise<CallEvent>;
-  /** Resolves with the conference's id. */
-  join(call: CallRecord, legIds: readonly string[]): Promise<string>;
+  /** Resolves with the conference's id. `answer`: the caller is answered first. */
+  join(call: CallRecord, legIds: readonly string[], answer: boolean): Promise<string>;
   /** `headers` are added to what ends the leg, a BYE or a CANCEL; those of `reject` to the response. */
   hangup(call: CallRecord, legId: string, cause: number, headers: readonly HeaderField[]): Promise<void>;
   reject(call: CallRecord, sipStatus: number, headers: readonly HeaderField[]): Promise<void>;

@@ -22,8 +22,7 @@ export function heardEvent(event: AriEvent, passing: () => PassingRules): HeardE
     case 'Dial':
       return dialled(event.peer.id, event.dialstatus);
     case 'ChannelStateChange':
-      // A leg that is on its way from one bridge to another as it is answered has no Dial event of it.
-      return event.channel.state === 'Up' ? dialled(event.channel.id, 'ANSWER') : undefined;
+      return dialled(event.channel.id, statusOf[event.channel.state] ?? '');
     case 'ChannelDtmfReceived':
       return { id: event.channel.id, event: { type: 'flow', event: { type: 'digit', digit: event.digit } } };
     case 'PlaybackFinished':
@@ -39,6 +38,9 @@ export function heardEvent(event: AriEvent, passing: () => PassingRules): HeardE
       return undefined;
   }
 }
+
+/** What a leg's state is as the status of a Dial event. Of its dialling it has none but PROGRESS (patches/0012), in a bridge all. */
+const statusOf: Readonly<Record<string, string>> = { Ringing: 'RINGING', Up: 'ANSWER' };
 
 function held(leg: string, held: boolean): HeardEvent {
   return { id: leg, event: { type: 'legHeld', leg, held } };

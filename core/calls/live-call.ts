@@ -76,7 +76,8 @@ export class LiveCall {
       if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
       if (action.do === 'tellReferrer') this.#tellings.set(action.leg, (this.#tellings.get(action.leg) ?? 0) + 1);
     }
-    const durable = !savedTogether.has(event.type) && (!notDurable.has(event.type) || call.state === 'confirmed');
+    const isDurable = !notDurable.has(event.type) || call.state === 'confirmed' || this.#untold.length > 0;
+    const durable = !savedTogether.has(event.type) && isDurable;
     const save = (durable || actions.length > 0) && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
   }
@@ -141,7 +142,7 @@ export class LiveCall {
         });
         return;
       case 'join': {
-        const conferenceId = await this.#world.join(call, action.legs);
+        const conferenceId = await this.#world.join(call, action.legs, action.answer === true);
         this.dispatch({ type: 'joined', conferenceId });
         return;
       }

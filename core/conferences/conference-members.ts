@@ -33,6 +33,8 @@ export interface JoinRequest {
   readonly firstInnerLeg: number;
   /** Legs that are about to leave it: they are not counted. */
   readonly leaving?: readonly string[];
+  /** The caller, where it has not been answered: it is, before any of them comes in. */
+  readonly unanswered?: Leg;
 }
 
 /** A call that wants to enter a room and is not answered yet. */
@@ -71,6 +73,8 @@ export interface ConferenceMembersOptions {
 export class ConferenceMembers {
   readonly #options: ConferenceMembersOptions;
   readonly #book: ConferenceBook;
+  /** Records of conferences whose bridge was made by those who came into it, and ends with the last of them: as long as nothing was changed about them. */
+  readonly #begun = new WeakSet<ConferenceRecord>();
 
   constructor(options: ConferenceMembersOptions) {
     this.#options = options;
@@ -89,7 +93,9 @@ export class ConferenceMembers {
       if (known?.participants.some(one => one.legId === leg.id)) return undefined;
       const refusal = known && refusalOf(known);
       if (refusal) return refusal;
-      const conference = known ?? (await this.#create(id, [leg], request.room));
+      const facts = factsOf(id, [leg], request.room);
+      const conference = known ?? (await this.#options.placement.place(facts));
+      if (!known) await this.#make(conference, facts);
       const place = {
         ...newParticipant(callId, leg, firstInnerLeg),
         role,
@@ -108,26 +114,38 @@ export class ConferenceMembers {
    * stay. Resolves with the conference's id. Throws what ARI refused, or NO_CONFERENCE_NODE.
    */
   async join(request: JoinRequest): Promise<string> {
-    const { callId, room, legs, leaving = [], firstInnerLeg } = request;
+    const { callId, room, legs, leaving = [], firstInnerLeg, unanswered } = request;
     const own = room === undefined ? `${callId}-conf` : roomId(room);
     const there = await this.#book.runOf(callId, conference => Promise.resolve(conference.id));
     const key = there ?? own;
     return this.#book.run(key, async () => {
-      const conference = this.#book.get(key) ?? (await this.#create(key, legs, room));
+      const known = this.#book.get(key);
+      const facts = factsOf(key, legs, room);
+      const conference = known ?? (await this.#options.placement.place(facts));
       const there = new Set(present(conference).map(one => one.legId));
-      const joining = legs.filter(leg => !there.has(leg.id));
-      if (joining.length === 0) return key;
-      const added = joining.map((leg): Participant => {
-        const place = conference.participants.find(one => one.legId === leg.id);
-        return { ...(place ?? newParticipant(callId, leg, firstInnerLeg)), entering: false, joinedMs: Date.now() };
-      });
+      const added = legs
+        .filter(leg => !there.has(leg.id))
+        .map((leg): Participant => {
+          const place = conference.participants.find(one => one.legId === leg.id);
+          return { ...(place ?? newParticipant(callId, leg, firstInnerLeg)), entering: false, joinedMs: Date.now() };
+        });
       const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
-      const joined = await this.#joined(conference, others, added, leaving);
+      const comers: Comers = { others, added, leaving };
+      if (
+        known === undefined &&
+        added.length > 0 &&
+        conference.mixing === 'call-node' &&
+        !isTooMuch(conference, comers)
+      ) {
+        await this.#begin({ ...conference, participants: added }, facts, unanswered !== undefined);
+        return key;
+      }
+      if (unanswered) await this.#answer(unanswered);
+      if (known === undefined) await this.#make(conference, facts);
+      if (added.length === 0) return key;
+      const joined = await this.#joined(conference, comers);
       this.#refresh(joined);
-      this.#options.log.info(
-        { call: callId, conference: key, legs: added.map(one => one.legId), node: joined.node },
-        `joined conference ${key} on ${joined.node}`,
-      );
+      this.#logJoined(joined, added);
       return key;
     });
   }
@@ -154,7 +172,7 @@ export class ConferenceMembers {
       const gone = conference.participants.filter(one => one.callId === callId);
       const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
       await Promise.all(gone.map(one => this.#detach(conference, one)));
-      if (left.participants.length === 0) return this.#end(left);
+      if (left.participants.length === 0) return this.#end(left, this.#begun.has(conference));
       const ending = left.ending ?? endingAfter(gone, left) ?? aloneAfter(left);
       await this.#book.save({ ...left, ending });
       this.#refresh(left);
@@ -167,19 +185,39 @@ export class ConferenceMembers {
     return this.#book.run(id, async () => {
       const conference = this.#book.get(id);
       if (conference?.participants.length !== 0) return false;
-      await this.#end(conference);
+      await this.#end(conference, false);
       return true;
     });
   }
 
-  async #create(id: string, legs: readonly Leg[], room: string | undefined): Promise<ConferenceRecord> {
-    const callNodes = [...new Set(legs.map(leg => leg.node))];
-    const facts: ConferenceFacts = { id, callNodes, ...(room === undefined ? {} : { room }) };
-    const conference = await this.#options.placement.place(facts);
+  /** A conference on a call node whose first two are there: one request answers the caller, makes the bridge and puts both into it. */
+  async #begin(conference: ConferenceRecord, facts: ConferenceFacts, answer: boolean): Promise<void> {
+    const { id: bridgeId, node, participants } = conference;
+    await this.#book.save(conference);
+    const channel = participants.map(one => one.legId).join(',');
+    const { bridges } = this.#options.asterisks.node(node).ari;
+    await this.#heard(node, () => bridges.addChannel({ bridgeId, channel, create: 'mixing', answer }));
+    this.#begun.add(conference);
+    this.#options.events.created({ ...facts, node });
+    this.#refresh(conference);
+    this.#logJoined(conference, participants);
+  }
+
+  async #make(conference: ConferenceRecord, facts: ConferenceFacts): Promise<void> {
     await this.#book.save(conference);
     await this.#heard(conference.node, () => this.#options.makeBridge(conference));
     this.#options.events.created({ ...facts, node: conference.node });
-    return conference;
+  }
+
+  async #answer({ id: channelId, node }: Leg): Promise<void> {
+    await this.#heard(node, () => this.#options.asterisks.node(node).ari.channels.answer({ channelId }));
+  }
+
+  #logJoined({ id, node }: ConferenceRecord, added: readonly Participant[]): void {
+    this.#options.log.info(
+      { call: added[0]?.callId, conference: id, legs: added.map(one => one.legId), node },
+      `joined conference ${id} on ${node}`,
+    );
   }
 
   /** Not awaited: those who come and go do not wait for what the others hear then. */
@@ -187,18 +225,12 @@ export class ConferenceMembers {
     void this.#options.sounds(conference);
   }
 
-  async #joined(
-    conference: ConferenceRecord,
-    others: readonly Participant[],
-    added: readonly Participant[],
-    leaving: readonly string[],
-  ): Promise<ConferenceRecord> {
-    const all = [...others, ...added];
-    const stay = all.filter(one => !leaving.includes(one.legId));
-    if (outgrows(conference, stay)) return this.#options.transitions.grow(conference, all);
+  async #joined(conference: ConferenceRecord, comers: Comers): Promise<ConferenceRecord> {
+    const all = [...comers.others, ...comers.added];
+    if (isTooMuch(conference, comers)) return this.#options.transitions.grow(conference, all);
     const joined = { ...conference, participants: all };
     await this.#book.save(joined);
-    await this.#attach(joined, added);
+    await this.#attach(joined, comers.added);
     return joined;
   }
 
@@ -238,10 +270,31 @@ export class ConferenceMembers {
     await Promise.all(work(this.#options.asterisks.node(node).ari).map(ignoreGone));
   }
 
-  async #end({ id, node, room }: ConferenceRecord): Promise<void> {
-    await this.#book.delete(id, () => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]));
+  async #end({ id, node, room }: ConferenceRecord, endsByItself: boolean): Promise<void> {
+    const destroy = (): Promise<void> => this.#onLiving(node, ari => [ari.bridges.destroy({ bridgeId: id })]);
+    await this.#book.delete(id, endsByItself ? async () => undefined : destroy);
     this.#options.events.ended({ id, ...(room === null ? {} : { room }) });
   }
+}
+
+interface Comers {
+  readonly others: readonly Participant[];
+  readonly added: readonly Participant[];
+  /** Ids of legs that are about to leave. */
+  readonly leaving: readonly string[];
+}
+
+/** True where all who stay are too many, or too far apart, for where the conference is mixed. */
+function isTooMuch(conference: ConferenceRecord, { others, added, leaving }: Comers): boolean {
+  return outgrows(
+    conference,
+    [...others, ...added].filter(one => !leaving.includes(one.legId)),
+  );
+}
+
+function factsOf(id: string, legs: readonly Leg[], room: string | undefined): ConferenceFacts {
+  const callNodes = [...new Set(legs.map(leg => leg.node))];
+  return { id, callNodes, ...(room === undefined ? {} : { room }) };
 }
 
 function newParticipant(callId: string, leg: Leg, innerLegs: number): Participant {

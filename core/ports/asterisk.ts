@@ -12,6 +12,15 @@ export const recoveredContext = 'recovered';
 /** Channel variable: the bridge that a channel is in when its StasisStart comes, made where it is not there yet (patches/0005). */
 export const bridgeVariable = 'STASIS_BRIDGE';
 
+/**
+ * Channel variable: what a created channel dials as soon as it is in our application, its endpoint without the technology. It has no StasisStart:
+ * its ringing and answer are ChannelStateChange, early media a Dial with PROGRESS (patches/0012).
+ */
+export const dialVariable = 'STASIS_DIAL';
+
+/** Channel variable beside it: the caller's channel, which is rung once the dialled one rings, and once only. */
+export const ringVariable = 'STASIS_RING';
+
 /** Bears the conference's id on an inner leg, which the conference node's dialplan takes for its bridge. */
 export const conferenceHeader = 'X-Holdfast-Conference';
 
@@ -69,7 +78,6 @@ export type AriEvent = AriEventBase &
     | { readonly type: 'ChannelHold' | 'ChannelUnhold'; readonly channel: AriChannel }
     /** Of a channel with `TALK_DETECT(set)`. */
     | { readonly type: 'ChannelTalkingStarted' | 'ChannelTalkingFinished'; readonly channel: AriChannel }
-    | { readonly type: 'ChannelHangupRequest'; readonly channel: AriChannel; readonly cause?: number }
     | {
         readonly type: 'ChannelDestroyed';
         readonly channel: AriChannel;
@@ -131,7 +139,7 @@ export interface AriClient {
   readonly channels: {
     list(): Promise<readonly AriChannel[]>;
     get(params: { channelId: string }): Promise<AriChannel>;
-    /** POST /channels/create: a channel in our application, not dialled yet. */
+    /** POST /channels/create: a channel in our application, not dialled but by `dialVariable`. */
     create(params: {
       endpoint: string;
       app: string;
@@ -141,7 +149,6 @@ export interface AriClient {
       formats?: string;
       variables?: Readonly<Record<string, string>>;
     }): Promise<void>;
-    dial(params: { channelId: string; caller?: string; timeout?: number }): Promise<void>;
     /** POST /channels: dialled at once; answered, it comes into `app`, or into the dialplan at priority 1. */
     originate(params: {
       endpoint: string;
@@ -201,7 +208,11 @@ export interface AriClient {
     list(): Promise<readonly AriBridge[]>;
     /** POST /bridges/{bridgeId}: idempotent by its id. Gives the bridge as it is, with the channels of one that was there. */
     createWithId(params: { bridgeId: string; type: string; name?: string }): Promise<AriBridge>;
-    addChannel(params: { bridgeId: string; channel: string }): Promise<void>;
+    /**
+     * `channel`: one or more ids, with commas. `create`: type of the bridge that is made where there is none of this id, and that ends with the last who is in it. `answer`: who called us and is
+     * not answered yet is answered just before (both patches/0013).
+     */
+    addChannel(params: { bridgeId: string; channel: string; create?: string; answer?: boolean }): Promise<void>;
     removeChannel(params: { bridgeId: string; channel: string }): Promise<void>;
     destroy(params: { bridgeId: string }): Promise<void>;
     /** What all in it say together, into a file of this name in the Asterisk's spool. */

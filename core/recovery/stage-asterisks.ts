@@ -30,15 +30,13 @@ export class StageAsterisks implements AsteriskFarm {
 
   #ari(node: string): AriClient {
     const says = (event: AriEvent): void => void setImmediate(() => this.#tell(node, event));
-    const starts = async (id: string, state: string): Promise<void> =>
-      says({ type: 'StasisStart', timestamp: '', args: ['leg'], channel: channel(id, state) });
     const channels: Partial<AriClient['channels']> = {
-      create: ({ channelId }) => starts(channelId, 'Down'),
-      originate: ({ channelId }) => starts(channelId, 'Up'),
-      dial: async ({ channelId }) => {
-        for (const dialstatus of ['', 'RINGING', 'ANSWER'])
-          says({ type: 'Dial', timestamp: '', dialstatus, peer: channel(channelId, 'Up') });
+      create: async ({ channelId }) => {
+        for (const state of ['Ringing', 'Up'])
+          says({ type: 'ChannelStateChange', timestamp: '', channel: channel(channelId, state) });
       },
+      originate: async ({ channelId }) =>
+        says({ type: 'StasisStart', timestamp: '', args: ['leg'], channel: channel(channelId, 'Up') }),
       hangup: async ({ channelId }) =>
         says({ type: 'ChannelDestroyed', timestamp: '', cause: 16, cause_txt: '', channel: channel(channelId, 'Up') }),
     };

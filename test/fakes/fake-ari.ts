@@ -21,6 +21,8 @@ export class FakeAri {
   startupTime = new Date().toISOString();
   /** Requests that are read and not answered. */
   ignoreNext = 0;
+  /** Bridges of these ids are ending: they can neither be made nor had, so many times more. */
+  readonly endingBridges = new Map<string, number>();
   /** Sent as the body of the next reply. */
   garbage: string | undefined;
   /** Runs before the list of channels is answered: what happens while a snapshot is taken. */
@@ -138,11 +140,13 @@ export class FakeAri {
 
   #bridge(id: string): Reply {
     const bridge = this.#bridges.get(id);
+    if (this.endingBridges.has(id)) this.endingBridges.set(id, (this.endingBridges.get(id) ?? 0) - 1);
     return bridge ? { status: 200, body: bridge } : gone;
   }
 
   #create(id: string, query: URLSearchParams): Reply {
-    if (this.#bridges.has(id)) return { status: 409, body: { message: `Bridge with id '${id}' already exists` } };
+    if (this.#bridges.has(id) || (this.endingBridges.get(id) ?? 0) > 0)
+      return { status: 409, body: { message: `Bridge with id '${id}' already exists` } };
     const name = query.get('name') ?? '';
     const bridge = { id, technology: 'simple_bridge', bridge_type: query.get('type') ?? 'mixing', name, channels: [] };
     this.#bridges.set(id, bridge);

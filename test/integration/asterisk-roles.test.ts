@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { inviteParts } from '../../core/calls/inbound-invite.js';
 import { digestsOf } from '../../core/farm/edge-settings.js';
-import type { AriClient } from '../../core/ports/asterisk.js';
+import { dialVariable, type AriClient } from '../../core/ports/asterisk.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { SipMessage } from '../harness/sip-message.js';
@@ -43,6 +43,14 @@ describe('A conference node from our configs', () => {
     await lab.close();
   });
 
+  async function dial(ari: AriClient, id: string): Promise<void> {
+    const there = `conference/sip:${id}@${lab.node('conference-1').address}:5060`;
+    await ari.channels.create({
+      ...{ endpoint: `PJSIP/${there}`, app, appArgs: 'leg', channelId: id, formats: 'ulaw' },
+      variables: { [dialVariable]: there },
+    });
+  }
+
   /** A caller at a call node, answered and bridged there with a leg to the conference node; gives that leg's far end. */
   async function callerAt(name: string, id: string): Promise<{ caller: OutgoingCall; member: string }> {
     const { ari, events } = callNodes.get(name)!;
@@ -51,13 +59,10 @@ describe('A conference node from our configs', () => {
       'StasisStart',
       ({ args }) => inviteParts(args)[0] === encodeURIComponent(caller.callId),
     );
-    const endpoint = `PJSIP/conference/sip:${id}@${lab.node('conference-1').address}:5060`;
-    await ari.channels.create({ endpoint, app, appArgs: 'leg', channelId: id, formats: 'ulaw' });
-    await events.of('StasisStart', ({ channel }) => channel.id === id);
-    await ari.channels.dial({ channelId: id });
+    await dial(ari, id);
     const joined = await conference.events.of('StasisStart', ({ args }) => args[1] === id);
     await conference.ari.channels.answer({ channelId: joined.channel.id });
-    await events.of('Dial', ({ peer, dialstatus }) => peer.id === id && dialstatus === 'ANSWER');
+    await events.of('ChannelStateChange', ({ channel }) => channel.id === id && channel.state === 'Up');
     await ari.channels.answer({ channelId: started.channel.id });
     await caller.answered();
     await ari.bridges.createWithId({ bridgeId: id, type: 'mixing' });
@@ -87,10 +92,7 @@ describe('A conference node from our configs', () => {
   it('does not keep a leg while nobody listens', async () => {
     const { ari, events } = callNodes.get('call-1')!;
     await lab.stopListening('conference-1');
-    const endpoint = `PJSIP/conference/sip:m4@${lab.node('conference-1').address}:5060`;
-    await ari.channels.create({ endpoint, app, appArgs: 'leg', channelId: 'm4', formats: 'ulaw' });
-    await events.of('StasisStart', ({ channel }) => channel.id === 'm4');
-    await ari.channels.dial({ channelId: 'm4' });
+    await dial(ari, 'm4');
     // Answered by its dialplan, and hung up as no application is there.
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'm4');
     conference = { ...conference, ari: lab.farm.node('conference-1').ari };

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { trunkEndpointName } from '../../core/ports/asterisk.js';
-import type { AriClient } from '../../core/ports/asterisk.js';
+import { dialVariable, trunkEndpointName, type AriClient } from '../../core/ports/asterisk.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { AsteriskLab, EventRecorder } from './asterisk-node-lab.js';
@@ -31,10 +30,11 @@ after(async () => {
 });
 
 async function dial(endpoint: string, channelId: string): Promise<void> {
-  const target = `PJSIP/${endpoint}/sip:70001@${lab.subnet.host(208)}:5060`;
-  await ari.channels.create({ endpoint: target, app: 'holdfast', appArgs: 'leg', channelId, formats: 'ulaw' });
-  await events.of('StasisStart', ({ channel }) => channel.id === channelId);
-  await ari.channels.dial({ channelId });
+  const target = `${endpoint}/sip:70001@${lab.subnet.host(208)}:5060`;
+  await ari.channels.create({
+    ...{ endpoint: `PJSIP/${target}`, app: 'holdfast', appArgs: 'leg', channelId, formats: 'ulaw' },
+    variables: { [dialVariable]: target },
+  });
 }
 
 function isRight(call: IncomingCall): boolean {
@@ -56,7 +56,7 @@ describe('A leg to a trunk with credentials', () => {
       else await call.reject(403);
     });
     await dial(trunkEndpointName('carrier'), 'right');
-    await events.of('Dial', ({ peer, dialstatus }) => peer.id === 'right' && dialstatus === 'ANSWER');
+    await events.of('ChannelStateChange', ({ channel }) => channel.id === 'right' && channel.state === 'Up');
     await ari.channels.hangup({ channelId: 'right' });
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'right');
   });

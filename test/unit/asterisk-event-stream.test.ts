@@ -196,6 +196,14 @@ describe('An ARI client', () => {
     await fails('ARI_INVALID_REPLY', /\[0\]\.id/);
   });
 
+  it('makes a bridge whose id another one has that is just ending', async () => {
+    server.endingBridges.set('again', 2);
+    const made = await ariClient(requester).bridges.createWithId({ bridgeId: 'again', type: 'mixing' });
+    assert.equal(made.id, 'again');
+    server.endingBridges.set('never', 100);
+    await assert.rejects(ariClient(requester).bridges.createWithId({ bridgeId: 'never', type: 'mixing' }), /404/);
+  });
+
   it('says that an Asterisk is not there', async () => {
     await server.stop();
     await fails('ARI_UNREACHABLE', /bridges\.list/);

@@ -238,9 +238,7 @@ describe('a call to one target', () => {
     const up = play(routed(connect('sip:a')), { type: 'legRinging', leg: 'c1-1' }, answered('c1-1'));
     assert.deepEqual(up.all, [
       { do: 'dial', legs: ['c1-1'] },
-      { do: 'ring' },
-      { do: 'answer' },
-      { do: 'join', legs: ['caller', 'c1-1'] },
+      { do: 'join', legs: ['caller', 'c1-1'], answer: true },
     ]);
     const over = play(routed(connect('sip:a')), answered('c1-1'), ended('c1-1'), ended('caller'));
     assert.equal(over.call.state, 'terminated');
@@ -476,8 +474,7 @@ describe('several targets', () => {
     const step: ConnectStep = { ...connect('sip:a', 'sip:b', 'sip:c'), strategy: 'at-once' };
     const { actions, call } = play(routed(step), ended('c1-3', 486), answered('c1-2'));
     assert.deepEqual(actions, [
-      { do: 'answer' },
-      { do: 'join', legs: ['caller', 'c1-2'] },
+      { do: 'join', legs: ['caller', 'c1-2'], answer: true },
       { do: 'hangup', leg: 'c1-1', cause: 26 },
     ]);
     const late = advance(call, answered('c1-1'), 9_000);
@@ -696,8 +693,7 @@ describe('a daemon that comes back', () => {
     assert.deepEqual(actions, [{ do: 'enter' }]);
     assert.deepEqual(resumeActions(call, snapshot(channel('caller', 'Ring'))), [{ do: 'enter' }]);
     assert.deepEqual(advance(call, { type: 'entered' }, 9_000).actions, [
-      { do: 'answer' },
-      { do: 'join', legs: ['caller'] },
+      { do: 'join', legs: ['caller'], answer: true },
     ]);
     const full = advance(call, { type: 'notEntered', sipStatus: 486, reason: 'full' }, 9_000);
     assert.deepEqual(full.actions, [{ do: 'reject', sipStatus: 486 }, { do: 'leave' }]);

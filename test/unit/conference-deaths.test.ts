@@ -50,9 +50,10 @@ describe('a server freezes while somebody joins', () => {
               if (name === 'call-1' && !bridges.has(bridgeId)) bridges.set(bridgeId, []);
               return { id: bridgeId, channels: bridges.get(bridgeId) ?? [] };
             }),
-          addChannel: (into_: { bridgeId: string; channel: string }) =>
+          addChannel: (into_: { bridgeId: string; channel: string; create?: string }) =>
             ask(name, () => {
               if (refusal) throw refusal;
+              if (into_.create !== undefined && !bridges.has(into_.bridgeId)) bridges.set(into_.bridgeId, []);
               into(into_.bridgeId, into_.channel);
             }),
           removeChannel: () => ask(name, () => undefined),

@@ -11,13 +11,14 @@ const heard = (event: object): ReturnType<typeof heardEvent> =>
   heardEvent({ timestamp: '', ...event } as unknown as AriEvent, () => rules);
 
 describe('a call hears', () => {
-  test('how far a leg of ours is, and of its answer also where no Dial event tells of it', () => {
+  test('how far a leg of ours is, by its states and by what is told of its dialling', () => {
     const dial = (dialstatus: string): unknown => heard({ type: 'Dial', peer: channel(), dialstatus })?.event.type;
     assert.deepEqual(['RINGING', 'PROGRESS', 'ANSWER'].map(dial), ['legRinging', 'legProgress', 'legAnswered']);
     assert.deepEqual(['', 'BUSY', 'CANCEL'].map(dial), [undefined, undefined, undefined]);
-    const answered = { id: 'c1-1', event: { type: 'legAnswered', leg: 'c1-1' } };
-    assert.deepEqual(heard({ type: 'ChannelStateChange', channel: channel('Up') }), answered);
-    assert.equal(heard({ type: 'ChannelStateChange', channel: channel('Ringing') }), undefined);
+    const state = (state: string): unknown => heard({ type: 'ChannelStateChange', channel: channel(state) })?.event;
+    assert.deepEqual(state('Up'), { type: 'legAnswered', leg: 'c1-1' });
+    assert.deepEqual(state('Ringing'), { type: 'legRinging', leg: 'c1-1' });
+    assert.equal(state('Ring'), undefined);
   });
 
   test('why a leg ended: by its far end, by silence, or as nobody answered the INVITE', () => {
