@@ -86,8 +86,8 @@ const notifyLeadMs = 100;
 
 /** Answers come from plugins, which may be strangers: what they say is checked before it is acted upon. */
 const routeAnswer = z.union([
-  z.object({ reject: z.int().min(400).max(699), reason: z.string(), routeName: z.string().optional() }),
   z.object({ flow: flowSchema, routeName: z.string(), maxCallSeconds: z.number().optional() }),
+  z.object({ reject: z.int().min(400).max(699), reason: z.string(), routeName: z.string().optional() }),
   z.object({ flowName: z.string(), routeName: z.string(), maxCallSeconds: z.number().optional() }),
 ]);
 

@@ -44,6 +44,14 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** SIP is UTF-8 (RFC 3261 §7); a phone that writes Latin-1 is understood, and what we send on is UTF-8. */
 function decode(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return decodeOctets(encoded);
+  }
+}
+
+function decodeOctets(encoded: string): string {
   const octets = Buffer.from(
     encoded.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16))),
     'latin1',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { inviteParts } from '../../core/calls/inbound-invite.js';
-import { bridgeVariable, dialVariable, type AriClient, type EventOf } from '../../core/ports/asterisk.js';
+import { bridgeVariable, dialVariable, ringVariable, type AriClient, type EventOf } from '../../core/ports/asterisk.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
@@ -176,6 +176,24 @@ describe('An outgoing leg', () => {
     await events.of('ChannelDestroyed', ({ channel }) => channel.id === 'answered');
     const states = ['ChannelStateChange Ringing', 'Dial PROGRESS', 'ChannelStateChange Up'];
     assert.deepEqual(events.about('answered'), [...states, 'StasisEnd', 'ChannelDestroyed 16']);
+  });
+
+  it('has its caller rung when it rings, but not one who hears somebody already', async () => {
+    const [rung, early] = [await callIn(), await callIn()];
+    await ari.channels.progress({ channelId: early.id });
+    await ari.bridges.addChannel({ bridgeId: 'early-media', channel: early.id, create: 'mixing' });
+    for (const { call, id } of [rung, early]) {
+      const callee = await dial(`for-${id}`, { [ringVariable]: id });
+      callee.ring();
+      if (call === rung.call) await call.ringing();
+      await callee.answer();
+      // Told by the thread that would have rung.
+      await events.of('ChannelStateChange', isState(`for-${id}`, 'Up'));
+    }
+    // Asterisk would play a ringing tone into what is heard.
+    const wasRung = async ({ id }: { id: string }): Promise<string> =>
+      (await ari.channels.getChannelVar({ channelId: id, variable: 'STASIS_RUNG' }).catch(() => ({ value: '' }))).value;
+    assert.deepEqual([await wasRung(rung), await wasRung(early)], ['yes', '']);
   });
 
   for (const status of [404, 480, 486, 487, 488, 500, 503, 600, 603, 302]) {

@@ -1,10 +1,8 @@
 // Calls: the engine with all that it asks and tells, operations on calls, recordings of calls.
 import { CallEngine, type CallEngineOptions } from '../../calls/call-engine.js';
 import { callRecordSchema } from '../../calls/call-record.js';
-import type { PassingRules } from '../../calls/passed-headers.js';
 import { StasisArrivals } from '../../calls/stasis-arrivals.js';
 import { CallOperations } from '../../control/call-operations.js';
-import type { LiveConfig } from '../../daemon-parts.js';
 import { callEvents } from '../../events/event-facts.js';
 import { Flows } from '../../flows/flows.js';
 import { soundPath } from '../../flows/sounds.js';
@@ -13,7 +11,7 @@ import { transcodingPolicies } from '../../plugin-api.js';
 import { recordingNotice } from '../../recordings/call-recording-record.js';
 import { CallRecordings } from '../../recordings/call-recordings.js';
 import { recordingFolder } from '../../recordings/recording-folder.js';
-import { trunkCallers } from '../../trunks/trunk-rules.js';
+import { passingRules } from '../../trunks/trunk-rules.js';
 import type { Get, Given, Make } from './graph.js';
 import { tokens } from './tokens.js';
 import { hasCredentials } from './trunks.js';
@@ -46,7 +44,7 @@ function callEngine({ live, store, log }: Given, get: Get): CallEngine {
     hasCredentials: trunk => hasCredentials(live, trunk),
     pathTo: (trunk, gateway) => get(tokens.gateways).pathTo(trunk, gateway),
     log,
-    passing: () => passingRules(live),
+    passing: () => passingRules(live.config),
     limits: () => live.config.limits,
     flows: new Flows({
       actions: () => plugins.actions,
@@ -109,12 +107,6 @@ function toldOfCalls(get: Get): CallEngineOptions['events'] {
       plugins.emit('call.ended', record);
     },
   };
-}
-
-function passingRules({ config }: LiveConfig): PassingRules {
-  const trusted = new Set(config.trunks.filter(trunk => trunk.trusted).map(trunk => trunk.name));
-  const callersOf = trunkCallers(config);
-  return { headers: config.passHeaders, domain: config.domain, trusts: trunk => trusted.has(trunk), callersOf };
 }
 
 function callRecordings({ live, store, stateFolder, log }: Given, get: Get): CallRecordings {

@@ -30,7 +30,12 @@ export type Wiring = (given: Given, make: Make) => void;
 /** No part sees the graph: it is given the parts it needs, or a function where two need each other. */
 export function wire(given: Given, wirings: readonly Wiring[]): Get {
   const graph = container.createChildContainer();
-  const get: Get = key => graph.resolve(key);
+  // Parts are asked for by others for each call: looked up by their symbol alone, once they are made.
+  const made = new Map<unknown, unknown>();
+  const get: Get = <T>(key: Token<T>): T => {
+    if (!made.has(key)) made.set(key, graph.resolve(key));
+    return made.get(key) as T;
+  };
   const make: Make = (key, factory) => {
     graph.register(key, { useFactory: instanceCachingFactory(() => factory(get)) });
   };
