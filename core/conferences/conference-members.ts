@@ -121,7 +121,7 @@ export class ConferenceMembers {
     return this.#book.run(key, async () => {
       const known = this.#book.get(key);
       const facts = factsOf(key, legs, room);
-      const conference = known ?? (await this.#options.placement.place(facts));
+      const conference = known ?? (await this.#orAnswer(unanswered, () => this.#options.placement.place(facts)));
       const there = new Set(present(conference).map(one => one.legId));
       const added = legs
         .filter(leg => !there.has(leg.id))
@@ -137,7 +137,7 @@ export class ConferenceMembers {
         conference.mixing === 'call-node' &&
         !isTooMuch(conference, comers)
       ) {
-        await this.#begin({ ...conference, participants: added }, facts, unanswered !== undefined);
+        await this.#begin({ ...conference, participants: added }, facts, unanswered);
         return key;
       }
       if (unanswered) await this.#answer(unanswered);
@@ -191,12 +191,14 @@ export class ConferenceMembers {
   }
 
   /** A conference on a call node whose first two are there: one request answers the caller, makes the bridge and puts both into it. */
-  async #begin(conference: ConferenceRecord, facts: ConferenceFacts, answer: boolean): Promise<void> {
+  async #begin(conference: ConferenceRecord, facts: ConferenceFacts, unanswered: Leg | undefined): Promise<void> {
     const { id: bridgeId, node, participants } = conference;
+    const answer = unanswered !== undefined;
     await this.#book.save(conference);
     const channel = participants.map(one => one.legId).join(',');
     const { bridges } = this.#options.asterisks.node(node).ari;
-    await this.#heard(node, () => bridges.addChannel({ bridgeId, channel, create: 'mixing', answer }));
+    const add = (): Promise<void> => bridges.addChannel({ bridgeId, channel, create: 'mixing', answer });
+    await this.#orAnswer(unanswered, () => this.#heard(node, add));
     this.#begun.add(conference);
     this.#options.events.created({ ...facts, node });
     this.#refresh(conference);
@@ -211,6 +213,16 @@ export class ConferenceMembers {
 
   async #answer({ id: channelId, node }: Leg): Promise<void> {
     await this.#heard(node, () => this.#options.asterisks.node(node).ari.channels.answer({ channelId }));
+  }
+
+  /** Where this fails, as the callee has hung up right behind the answer, the caller is answered all the same: the call's record says so, and its end is a BYE. */
+  async #orAnswer<T>(unanswered: Leg | undefined, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (unanswered) await this.#answer(unanswered).catch(() => undefined);
+      throw error;
+    }
   }
 
   #logJoined({ id, node }: ConferenceRecord, added: readonly Participant[]): void {

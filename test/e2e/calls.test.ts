@@ -181,6 +181,17 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       await first.ended();
     });
 
+    test('a callee who hangs up right behind the answer: the caller is answered, and hears of the end', async () => {
+      onBob = async call => {
+        await call.answer();
+        await call.hangup();
+      };
+      const call = await alice.invite(farm.uri('70001'));
+      await call.answered();
+      await call.ended();
+      onBob = answer;
+    });
+
     test('the echo test answers, and three parties in a room hear each other', async t => {
       const echo = await alice.invite(farm.uri('9001'));
       await echo.answered();

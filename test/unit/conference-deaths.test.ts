@@ -23,6 +23,7 @@ describe('a server freezes while somebody joins', () => {
   /** What frozen nodes were asked and have not answered. */
   let waiting: { readonly node: string; readonly fail: () => void }[];
   let refusal: Error | undefined;
+  let answered: string[];
 
   /** What is asked of a node: done, left waiting where it is frozen, and failed where it is dead. */
   function ask<T>(node: string, work: () => T): Promise<T> {
@@ -60,6 +61,7 @@ describe('a server freezes while somebody joins', () => {
           destroy: ({ bridgeId }: { bridgeId: string }) => ask(name, () => void bridges.delete(bridgeId)),
         },
         channels: {
+          answer: ({ channelId }: { channelId: string }) => ask(name, () => void answered.push(channelId)),
           hangup: () => ask(name, () => undefined),
           // The call node takes the order; the leg comes where the conference node answers.
           originate: ({ channelId, endpoint, variables }: Record<string, string & Record<string, string>>) =>
@@ -81,7 +83,7 @@ describe('a server freezes while somebody joins', () => {
     states = new NodeStates(silentLogger);
     bridges = new Map<string, string[]>();
     frozen = new Set<string>();
-    [waiting, refusal] = [[], undefined];
+    [waiting, refusal, answered] = [[], undefined, []];
     names.forEach((name, i) => {
       const farm = name.startsWith('call') ? 'call' : 'conference';
       states.add({ name, farm, index: i, address: `192.0.2.${i + 1}` });
@@ -153,10 +155,14 @@ describe('a server freezes while somebody joins', () => {
     assert.equal(conferences.get('c1-conf')?.participants.length, 2);
   });
 
-  test('what a living node refuses fails at once', async () => {
+  test('what a living node refuses fails at once, and whose call counts as answered is answered', async () => {
     mixing = 'call-node';
     refusal = new HoldfastError('ARI_REFUSED', 'Channel not found', { details: { status: 404 } });
-    await assert.rejects(conferences.join({ ...joining, legs: legs.slice(0, 2) }), /Channel not found/);
+    const request = { ...joining, legs: legs.slice(0, 2) };
+    await assert.rejects(conferences.join(request), /Channel not found/);
+    assert.deepEqual(answered, []);
+    await assert.rejects(conferences.join({ ...request, callId: 'c2', unanswered: legs[0]! }), /Channel not found/);
+    assert.deepEqual(answered, ['a']);
   });
 
   function sharesWithInner(legId: string): boolean {
