@@ -141,7 +141,7 @@ export function ariWorld(options: AriWorldOptions): CallWorld {
     merge: (call, other) => mergeCalls(call, other, options),
     enter: call => enter(call, options),
     ...flowWorld(options, ariOf),
-    leave: call => options.conferences.leave(call.id),
+    leave: call => options.conferences.leave(call.id, call.ending !== null),
     hangup: async (call, legId, cause, headers) => {
       if (options.abandon(legId)) return;
       const ari = ariOfLeg(call, legId);

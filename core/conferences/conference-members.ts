@@ -165,14 +165,14 @@ export class ConferenceMembers {
     });
   }
 
-  /** Takes a call's legs out of its conference, and ends the conference when nobody is left. */
-  async leave(callId: string): Promise<void> {
+  /** Takes a call's legs out of its conference, and ends the conference when nobody is left. `isOver`: all of them are being hung up. */
+  async leave(callId: string, isOver: boolean): Promise<void> {
     await this.#book.runOf(callId, async conference => {
       this.#book.unlink(callId);
       const gone = conference.participants.filter(one => one.callId === callId);
       const left = { ...conference, participants: conference.participants.filter(one => one.callId !== callId) };
       await Promise.all(gone.map(one => this.#detach(conference, one)));
-      if (left.participants.length === 0) return this.#end(left, this.#begun.has(conference));
+      if (left.participants.length === 0) return this.#end(left, isOver && this.#begun.has(conference));
       const ending = left.ending ?? endingAfter(gone, left) ?? aloneAfter(left);
       await this.#book.save({ ...left, ending });
       this.#refresh(left);

@@ -129,8 +129,8 @@ export class Conferences {
   }
 
   /** See ConferenceMembers. */
-  leave(callId: string): Promise<void> {
-    return this.#members.leave(callId);
+  leave(callId: string, isOver: boolean): Promise<void> {
+    return this.#members.leave(callId, isOver);
   }
 
   /** See ConferenceMembers. */

@@ -15,7 +15,7 @@ export function conferencePlace(
     fields: { call, conference },
     end: async () => {
       if (isCall(call)) return false;
-      await conferences.leave(call);
+      await conferences.leave(call, false);
       return true;
     },
   });

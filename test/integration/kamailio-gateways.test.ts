@@ -193,9 +193,11 @@ describe('The certificate of a gateway', () => {
     const carrier = await gateway('TLS');
     const to = await known({ transport: 'tls', tls: { name: 'sip.provider.example', verify: true } });
     const node = await open({ host: 31, codecs: ['PCMU'] });
-    await dial(node, to, { callId: 'unknown-authority' });
+    const { callId } = await dial(node, to, { callId: 'unknown-authority' });
     await waitFor('the INVITE to have been sent again', () => node.retransmissions > 1);
-    assert.equal(carrier.ladder.rows().length, 0);
+    // A Kamailio may still send what is left of the call before, whose gateway was at this address.
+    const ofIt = carrier.ladder.rows().filter(({ message }) => message.get('Call-ID') === callId);
+    assert.deepEqual(ofIt, []);
   });
 });
 
