@@ -6,9 +6,10 @@ import type { ControlServer } from './control/control-server.js';
 import type { DaemonParts } from './daemon-parts.js';
 import { messageOf } from './errors.js';
 import { nodeNamed, type FarmNode, type FarmPlan } from './farm/farm-plan.js';
+import type { NodeDeath } from './recovery/recovery-ports.js';
 import { rehearse } from './recovery/rehearsal.js';
 import { Reloads, type Untaken } from './reload.js';
-import type { Table } from './store/store.js';
+import type { StoreWrite, Table } from './store/store.js';
 import { traceFarmOf } from './trace/trace-farm.js';
 import type { Trace } from './trace/trace.js';
 
@@ -86,17 +87,19 @@ export class Daemon {
     await this.#parts.metrics.start(live.config.metrics);
     const progress = (line: string): void => log.info({}, line);
     const reason = 'it died while the daemon was away';
-    const died = (node: string): void => {
-      void this.#parts.nodeDied({ node, reason, firstSignMs: lastLivedMs, declaredMs: Date.now() });
-    };
+    const declaredMs = Date.now();
+    const deathOf = (node: string): NodeDeath => ({ node, reason, firstSignMs: lastLivedMs, declaredMs });
+    const died = (node: string): void => void this.#parts.nodeDied(deathOf(node));
     const { host, mediaRecovery } = this.#parts;
     const gone = await this.#gone(reason);
     for (const { name, farm } of gone) if (farm === 'call') died(name);
     // Which engine had whose media, before those that are gone have successors.
     mediaRecovery.note();
     await mediaRecovery.load();
-    const engines = await book.buryGone(node => host.process(node));
-    if (engine.book.size > 0) engines.forEach(died);
+    const hasCalls = engine.book.size > 0;
+    const lostMedia = (node: string): readonly StoreWrite[] => (hasCalls ? mediaRecovery.noting(deathOf(node)) : []);
+    const engines = await book.buryGone(node => host.process(node), lostMedia);
+    if (hasCalls) engines.forEach(died);
     await this.#parts.certificates.start();
     await this.#parts.names.start();
     await keeper.start(live.plan, progress);

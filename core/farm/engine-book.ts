@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { EngineIncarnation } from '../ports/edge.js';
 import type { NodeProcess } from '../ports/node-host.js';
-import type { Store, Table } from '../store/store.js';
+import type { Store, StoreWrite, Table } from '../store/store.js';
 import type { FarmNode, NodeState } from './farm-plan.js';
 
 const incarnation = z.object({
@@ -21,10 +21,12 @@ type Incarnation = z.infer<typeof incarnation>;
 const deadKept = 64;
 
 export class EngineBook {
+  readonly #store: Store;
   readonly #table: Table<Incarnation>;
   readonly #incarnations = new Map<string, Incarnation>();
 
   constructor(store: Store) {
+    this.#store = store;
     this.#table = store.table('engines', incarnation);
   }
 
@@ -46,19 +48,25 @@ export class EngineBook {
     return true;
   }
 
-  /** The engine's process is gone, or must not be believed in any more. Known at once, resolved once it is in the store. */
-  async bury(node: string, pid: number): Promise<void> {
+  /**
+   * The engine's process is gone, or must not be believed in any more. Known at once, resolved once it is in the store, together with `also`: a daemon
+   * that finds an engine dead in the store asks no more what becomes of its media.
+   */
+  async bury(node: string, pid: number, also: readonly StoreWrite[] = []): Promise<void> {
     const one = [...this.#incarnations.values()].find(each => each.node === node && each.pid === pid && !each.dead);
-    if (one) await this.#save({ ...one, dead: true });
+    if (one) await this.#save({ ...one, dead: true }, also);
   }
 
-  /** Buries those whose process has ended while nobody looked; returns their nodes. */
-  async buryGone(processOf: (node: string) => NodeProcess | undefined): Promise<string[]> {
+  /** Buries those whose process has ended while nobody looked, each with its `also`; returns their nodes. */
+  async buryGone(
+    processOf: (node: string) => NodeProcess | undefined,
+    also: (node: string) => readonly StoreWrite[] = () => [],
+  ): Promise<string[]> {
     const gone = [...this.#incarnations.values()].filter(one => {
       const now = processOf(one.node);
       return !one.dead && (now?.pid !== one.pid || now.startTicks !== one.startTicks);
     });
-    for (const { node, pid } of gone) await this.bury(node, pid);
+    for (const { node, pid } of gone) await this.bury(node, pid, also(node));
     return gone.map(one => one.node);
   }
 
@@ -90,9 +98,9 @@ export class EngineBook {
     return successor;
   }
 
-  async #save(one: Incarnation): Promise<void> {
+  async #save(one: Incarnation, also: readonly StoreWrite[] = []): Promise<void> {
     this.#incarnations.set(one.id, one);
-    await this.#table.put(one.id, one);
+    await this.#store.transaction([this.#table.putting(one.id, one), ...also]);
   }
 
   async #prune(): Promise<void> {

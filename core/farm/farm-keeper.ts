@@ -16,6 +16,7 @@ import type { Bindings } from '../registrations/bindings.js';
 import type { RegistrarKeeper } from '../registrations/registrar-keeper.js';
 import type { NodeDeath } from '../recovery/recovery-ports.js';
 import type { Sentinel, SentinelVerdict } from '../sentinel/sentinel.js';
+import type { StoreWrite } from '../store/store.js';
 import type { Sweep } from '../sweep/sweep.js';
 
 export interface FarmKeeperOptions {
@@ -38,6 +39,8 @@ export interface FarmKeeperOptions {
   readonly listener: (node: string) => AsteriskListener;
   /** Told once of each death, when nothing of the node can reach anybody any more. */
   readonly lostNode: (death: NodeDeath) => void;
+  /** Written with the end of an RTPEngine: see MediaRecovery. */
+  readonly lostMedia: (death: NodeDeath) => readonly StoreWrite[];
   /** Resolves when a node that died may start again. */
   readonly mayRestart: (node: string) => Promise<void>;
   /** Whether the process that a node has now was up before. */
@@ -324,13 +327,13 @@ export class FarmKeeper {
   async #died(kept: Kept, pid: number, isThere: boolean, death: NodeDeath): Promise<void> {
     if (kept.deadPid === pid) return;
     kept.deadPid = pid;
-    const { states, host, fences, book, edge, deathPolicy, lostNode, log } = this.#options;
+    const { states, host, fences, book, edge, deathPolicy, lostNode, lostMedia, log } = this.#options;
     const { name, farm } = kept.node;
     if (isThere) await fences.raise(kept.node);
     // In one turn: who asks the book for the successors of a dead engine must know all of its state.
     if (farm === 'rtpengine')
       book
-        .bury(name, pid)
+        .bury(name, pid, lostMedia(death))
         .catch((error: unknown) =>
           log.error({ node: name, error }, `the end of ${name} was not noted: ${messageOf(error)}`),
         );

@@ -8,8 +8,8 @@ import type { Dialog } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { AsteriskFarm } from '../ports/asterisk.js';
 import type { EngineIncarnation } from '../ports/edge.js';
-import type { Store, Table } from '../store/store.js';
-import type { NodeDeath } from './recovery-ports.js';
+import type { Store, StoreWrite, Table } from '../store/store.js';
+import { epochOf, type NodeDeath } from './recovery-ports.js';
 import type { LedgerPort } from './dialog-source.js';
 import { engineOf, mediaLegs, onEngines, type MediaLeg } from './media-legs.js';
 import type { RecoveryRecord } from './recovery-record.js';
@@ -71,10 +71,20 @@ export class MediaRecovery {
     this.#nodeOf = this.#options.serving();
   }
 
+  /** Written with an engine's end, so that a daemon which dies before it has begun to move the media leaves that to the next one. */
+  noting(death: NodeDeath): readonly StoreWrite[] {
+    const lost = this.#lostWith(death);
+    return lost.size === 0 ? [] : [this.#moves.putting(epochOf(death), { death, lost: [...lost] })];
+  }
+
   /** An RTPEngine is dead: the legs that had ports there get others. */
   async engineDied(death: NodeDeath): Promise<void> {
-    const lost = new Set([...this.#nodeOf].filter(([, on]) => on === death.node).map(([id]) => id));
+    const lost = this.#lostWith(death);
     if (lost.size > 0) await this.#move(death, lost);
+  }
+
+  #lostWith({ node }: NodeDeath): ReadonlySet<string> {
+    return new Set([...this.#nodeOf].filter(([, on]) => on === node).map(([id]) => id));
   }
 
   /**
@@ -104,7 +114,7 @@ export class MediaRecovery {
     const { log, applyEdge, done } = this.#options;
     const { node, firstSignMs, declaredMs } = death;
     const record: RecoveryRecord = {
-      ...{ epoch: `${node}-${Math.round(firstSignMs).toString(36)}`, node, farm: 'rtpengine', firstSignMs, declaredMs },
+      ...{ epoch: epochOf(death), node, farm: 'rtpengine', firstSignMs, declaredMs },
       ...{ sessions: { found: 0, recovered: 0, ended: 0, failed: 0 }, lastUpMs: null, done: false },
     };
     const up = this.#legs().filter(isUp);

@@ -19,7 +19,7 @@ import {
   type DecidedCall,
   type PlannerOptions,
 } from './recovery-planner.js';
-import type { NodeDeath, StandInPort } from './recovery-ports.js';
+import { epochOf, type NodeDeath, type StandInPort } from './recovery-ports.js';
 import type { LostSession, RecoveryRecord } from './recovery-record.js';
 import { sessionLine, type SessionFacts, type SessionLine } from './session-line.js';
 
@@ -314,10 +314,6 @@ export class Recoveries {
     this.#markDone.get(epoch)?.();
     this.#markDone.delete(epoch);
   }
-}
-
-function epochOf({ node, firstSignMs }: NodeDeath): string {
-  return `${node}-${Math.round(firstSignMs).toString(36)}`;
 }
 
 function newRecord(death: NodeDeath): RecoveryRecord {

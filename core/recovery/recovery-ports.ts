@@ -10,6 +10,11 @@ export interface NodeDeath {
   readonly declaredMs: number;
 }
 
+/** Names one death of one node: the same in each daemon. */
+export function epochOf({ node, firstSignMs }: NodeDeath): string {
+  return `${node}-${Math.round(firstSignMs).toString(36)}`;
+}
+
 /** What was seen of dialogs: the ledger, and what fills its holes. */
 export interface DialogSource {
   /** Confirmed dialogs of a node as the daemon saw them, by Call-ID: at once. */

@@ -81,6 +81,7 @@ describe('A farm of another size', () => {
       log: silentLogger,
       listener: () => ({}),
       lostNode: silent,
+      lostMedia: () => [],
       mayRestart: asks,
       wasUp: async () => false,
       callsOn: (name: string) => {

@@ -1,6 +1,7 @@
 // How the farm is kept: verdicts on nodes, names of engines, pins while lists change, all without a server.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { z } from 'zod';
 import { EdgeKeeper } from '../../core/farm/edge-keeper.js';
 import { EdgeSync, type EdgeSyncOptions } from '../../core/farm/edge-sync.js';
 import { EngineBook } from '../../core/farm/engine-book.js';
@@ -61,6 +62,29 @@ describe('the incarnations of an engine', () => {
     await book.observe(engine1, { pid: 11, startTicks: 9 });
     assert.equal(book.list(() => 'up').find(one => one.id === first)?.successor, heir);
     assert.equal(book.serving().get(first), 'rtpengine-2');
+  });
+
+  test('what its end asks for is in the store with it, or a daemon that dies in between would leave that to nobody', async () => {
+    const store = openMemoryStore();
+    const moves = store.table('media-moves', z.string());
+    const book = new EngineBook(store);
+    await book.observe(engine1, { pid: 10, startTicks: 1 });
+    let commits = 0;
+    store.onCommit(() => commits++);
+    await book.bury('rtpengine-1', 10, [moves.putting('first', 'its media')]);
+    assert.equal(commits, 1);
+    assert.equal((await moves.get('first'))?.value, 'its media');
+    const next = new EngineBook(store);
+    await next.load();
+    await next.observe(engine1, { pid: 11, startTicks: 2 });
+    assert.deepEqual(
+      await next.buryGone(
+        () => undefined,
+        node => [moves.putting('second', node)],
+      ),
+      ['rtpengine-1'],
+    );
+    assert.equal((await moves.get('second'))?.value, 'rtpengine-1');
   });
 
   test('one that a daemon which has just started has not heard yet keeps its dialogs', async () => {

@@ -119,6 +119,7 @@ function farmKeeper({ live, log }: Given, get: Get): FarmKeeper {
     log,
     listener: node => listenerOf(get, node),
     lostNode: death => void nodeDied(get, live, death),
+    lostMedia: death => get(tokens.mediaRecovery).noting(death),
     mayRestart: node => get(tokens.recoveries).mayRestart(node),
     wasUp: node => get(tokens.known).wasUp(node),
     callsOn: node => engine.book.withLegsOn(node).length,
