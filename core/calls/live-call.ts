@@ -76,9 +76,9 @@ export class LiveCall {
       if (action.do === 'dial') action.legs.forEach(leg => this.#dialling.add(leg));
       if (action.do === 'tellReferrer') this.#tellings.set(action.leg, (this.#tellings.get(action.leg) ?? 0) + 1);
     }
-    const isDurable = !notDurable.has(event.type) || call.state === 'confirmed' || this.#untold.length > 0;
-    const durable = !savedTogether.has(event.type) && isDurable;
-    const save = (durable || actions.length > 0) && !actions.some(action => action.do === 'finish');
+    const matters = !notDurable.has(event.type) || call.state === 'confirmed' || this.#untold.length > 0;
+    const isSavedHere = matters && !savedTogether.has(event.type);
+    const save = (isSavedHere || actions.length > 0) && !actions.some(action => action.do === 'finish');
     this.#queue(call, actions, save);
   }
 

@@ -131,12 +131,8 @@ export class ConferenceMembers {
         });
       const others = conference.participants.filter(one => added.every(({ legId }) => legId !== one.legId));
       const comers: Comers = { others, added, leaving };
-      if (
-        known === undefined &&
-        added.length > 0 &&
-        conference.mixing === 'call-node' &&
-        !isTooMuch(conference, comers)
-      ) {
+      const isBegun = known === undefined && room === undefined && added.length > 0;
+      if (isBegun && conference.mixing === 'call-node' && !isTooMuch(conference, comers)) {
         await this.#begin({ ...conference, participants: added }, facts, unanswered);
         return key;
       }
