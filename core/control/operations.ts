@@ -96,7 +96,8 @@ export const operationTable = {
   recoveryPlan: {
     params: z.strictObject({ node: z.string().min(1).max(64) }),
     result: recoveryPlan,
-    deadlineMs: 10_000,
+    // A trace source is asked for the dialogs that the ledger lacks.
+    deadlineMs: 60_000,
     survivesCaller: false,
   },
   /** Copies of a Call-ID's messages, as every Kamailio received and sent them. */

@@ -94,14 +94,21 @@ export class Recoveries {
       .some(({ done, declaredMs, lastUpMs }) => !done || nowMs - Math.max(declaredMs, lastUpMs ?? 0) < aftermathMs);
   }
 
-  /** What would become of the node's sessions if it died now. Changes nothing. */
+  /** What would become of the node's sessions if it died now. Changes nothing; takes seconds where a trace source is asked. */
   async plan(node: string): Promise<readonly (PlannedLeg & { readonly target: string | undefined })[]> {
     const planned = await this.#planned(node);
+    const lacking = this.#lacking(planned);
+    const traced = lacking.length === 0 ? [] : await this.#planner.traced(node, lacking);
+    const known = planned.filter(one => !lacking.includes(one));
+    const decided = await Promise.all(
+      [...known, ...traced].map(one => this.#planner.decide(one, { node, dryRun: true })),
+    );
+    const moved = decided.filter(isRecovered).map(one => ({ ...one, legs: one.legs.filter(isWanted) }));
     const assigned = this.#planner.assign(
-      planned.filter(isRecovered).map(one => ({ ...one, wish: undefined })),
+      moved.sort((a, b) => b.priority - a.priority),
       node,
     );
-    return planned.flatMap(one => one.legs.map(leg => ({ ...leg, target: assigned.get(one.call.id) })));
+    return decided.flatMap(one => one.legs.map(leg => ({ ...leg, target: assigned.get(one.call.id) })));
   }
 
   /** Resolves when the node may start again: nothing that still believes in its old self would meet the new one. */
@@ -159,7 +166,7 @@ export class Recoveries {
     this.#options.source.hold();
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
-    const lacking = this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
+    const lacking = this.#lacking(planned);
     const before = this.#book.get(epoch);
     // An earlier daemon had begun it, and none has lived for long since.
     if (before?.done === true && found === 0) return;
@@ -193,7 +200,7 @@ export class Recoveries {
   async #begin(record: RecoveryRecord, planned: readonly PlannedCall[], invites: readonly OpenInvite[]): Promise<void> {
     let writes: readonly StoreWrite[] = [this.#book.putting(record)];
     const undecided = new Map(planned.map(one => [one.call.id, one]));
-    const decisions = planned.map(one => this.#planner.decide(one, record.node));
+    const decisions = planned.map(one => this.#planner.decide(one, { node: record.node, dryRun: false }));
     for await (const decided of asTheyCome(decisions, decisionMs)) {
       for (const { call } of decided) undecided.delete(call.id);
       if (writes.length > 0) this.#noteLost(record, [...undecided.values()], isWanted);
@@ -243,6 +250,11 @@ export class Recoveries {
     this.#noteLost(record, lacking, () => true);
     const planned = await this.#planner.traced(record.node, lacking);
     await this.#begin(record, planned, invites);
+  }
+
+  /** Calls whose dialogs a trace source is asked for. */
+  #lacking(planned: readonly PlannedCall[]): readonly PlannedCall[] {
+    return this.#options.source.hasTraced ? planned.filter(lacksDialog) : [];
   }
 
   #planned(node: string): Promise<PlannedCall[]> {

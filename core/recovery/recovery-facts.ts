@@ -41,6 +41,8 @@ export interface LostCall {
   readonly sessions: number;
   /** As the recovery policy has it: higher first. */
   readonly priority: number;
+  /** Nothing has died: `holdfast recovery plan` asks what would become of the call if its node did now. */
+  readonly dryRun: boolean;
 }
 
 /** Leave the call to end, or recover it with another priority, or on a certain node (where that one is up). */

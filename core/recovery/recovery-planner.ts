@@ -88,7 +88,7 @@ export class RecoveryPlanner {
   }
 
   /** Asks policy and plugins, who may veto. */
-  async decide(planned: PlannedCall, node: string): Promise<DecidedCall> {
+  async decide(planned: PlannedCall, { node, dryRun }: Pick<LostCall, 'node' | 'dryRun'>): Promise<DecidedCall> {
     const { policy, isEmergency, askRecover, log } = this.#options;
     if (policy() === undefined) return notAtAll(planned);
     const { call, legs } = planned;
@@ -98,7 +98,7 @@ export class RecoveryPlanner {
     const sessions = legs.filter(isWanted).length;
     if (sessions === 0) return { ...planned, priority: base, wish: undefined };
     try {
-      const lost: LostCall = { id, node, source, dialled, callerNumber, emergency, sessions, priority: base };
+      const lost: LostCall = { id, node, source, dialled, callerNumber, emergency, sessions, priority: base, dryRun };
       const answer = await askRecover(lost);
       if (answer && 'skip' in answer)
         return { ...refusing(planned, `a plugin says: ${answer.skip}`), priority: base, wish: undefined };

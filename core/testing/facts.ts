@@ -56,5 +56,16 @@ export function conferenceFacts(part: Partial<ConferenceFacts> = {}): Conference
 /** That call, when its node has died. */
 export function lostCall(part: Partial<LostCall> = {}): LostCall {
   const { id, source, dialled, callerNumber } = incomingCall();
-  return { id, node: 'call-1', source, dialled, callerNumber, emergency: false, sessions: 2, priority: 0, ...part };
+  return {
+    id,
+    node: 'call-1',
+    source,
+    dialled,
+    callerNumber,
+    emergency: false,
+    sessions: 2,
+    priority: 0,
+    dryRun: false,
+    ...part,
+  };
 }

@@ -40,6 +40,13 @@ describe('with the ledger switched off and a HOMER 7 that writes late', () => {
   test('calls of both roles are recovered, and again', { timeout: 90_000 }, async t => {
     const pair = await PhonePair.call(farm, alice, bob);
     await pair.holdAndResume();
+    const node = await pair.node(farm);
+    const plan = await farm.json<{ sessions: { action: string }[] }>('recovery', 'plan', node);
+    assert.deepEqual(
+      plan.sessions.map(one => one.action),
+      ['recover', 'recover'],
+      'the dry run asks HOMER, too',
+    );
     for (let i = 0; i < 2; i++) {
       pair.calls.forEach(call => call.audio.resetReport());
       await recovered(pair);

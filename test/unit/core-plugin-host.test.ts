@@ -313,7 +313,7 @@ describe('hooks and events', () => {
     await host.ask('route', call);
     await host.askAll('dial', leg);
     await host.ask('place', { id: 'x', callNodes: [] });
-    await host.ask('recover', { ...call, node: 'call-1', emergency: false, sessions: 1, priority: 0 });
+    await host.ask('recover', { ...call, node: 'call-1', emergency: false, sessions: 1, priority: 0, dryRun: false });
     assert.deepEqual(told(), ['route', 'dial', 'place', 'recover']);
   });
 

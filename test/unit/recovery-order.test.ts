@@ -38,7 +38,7 @@ async function orderOf(calls: readonly CallRecord[]): Promise<string> {
   const decided = await Promise.all(
     calls.map(async one => {
       const legs = one.legs.map(leg => ({ call: one, leg, dialog: undefined, action: 'recover' as const, reason: '' }));
-      return planner.decide({ call: one, legs }, 'call-1');
+      return planner.decide({ call: one, legs }, { node: 'call-1', dryRun: false });
     }),
   );
   const queues = new NodeQueues({ atOnce: 1, busyMs: 60_000 });
