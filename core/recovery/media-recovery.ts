@@ -54,6 +54,8 @@ export class MediaRecovery {
   readonly #options: MediaRecoveryOptions;
   readonly #moves: Table<z.output<typeof moveSchema>>;
   #nodeOf: ReadonlyMap<string, string> = new Map();
+  /** What a death has cost, until its media move: incarnations by epoch. */
+  readonly #lost = new Map<string, ReadonlySet<string>>();
   #closed = false;
 
   constructor(options: MediaRecoveryOptions) {
@@ -73,18 +75,22 @@ export class MediaRecovery {
 
   /** Written with an engine's end, so that a daemon which dies before it has begun to move the media leaves that to the next one. */
   noting(death: NodeDeath): readonly StoreWrite[] {
-    const lost = this.#lostWith(death);
+    const lost = this.#servedBy(death.node);
+    this.#lost.set(epochOf(death), lost);
     return lost.size === 0 ? [] : [this.#moves.putting(epochOf(death), { death, lost: [...lost] })];
   }
 
-  /** An RTPEngine is dead: the legs that had ports there get others. */
+  /** An RTPEngine is dead, as was noted: the legs that had ports there get others. */
   async engineDied(death: NodeDeath): Promise<void> {
-    const lost = this.#lostWith(death);
-    if (lost.size > 0) await this.#move(death, lost);
+    const lost = this.#lost.get(epochOf(death));
+    this.#lost.delete(epochOf(death));
+    if (lost && lost.size > 0) await this.#move(death, lost);
   }
 
-  #lostWith({ node }: NodeDeath): ReadonlySet<string> {
-    return new Set([...this.#nodeOf].filter(([, on]) => on === node).map(([id]) => id));
+  /** Incarnations whose dialogs have ports on this node, or are about to: it has just taken over from another one, and not all Kamailios know yet. */
+  #servedBy(node: string): ReadonlySet<string> {
+    const all = [...this.#nodeOf, ...this.#options.serving()];
+    return new Set(all.filter(([, on]) => on === node).map(([id]) => id));
   }
 
   /**
@@ -120,7 +126,7 @@ export class MediaRecovery {
     const up = this.#legs().filter(isUp);
     const noted = this.#moves.put(record.epoch, { death, lost: [...lost] });
     const legs = onEngines(up, await this.#dialogs(up), lost);
-    await Promise.all([noted, this.#successor()]);
+    await Promise.all([noted, this.#successors(lost)]);
     await applyEdge(`${node} is dead`);
     this.note();
     if (legs.length > 0)
@@ -188,11 +194,20 @@ export class MediaRecovery {
     return dialogs;
   }
 
-  /** Waits until some engine can take over, as long as the policy's patience lasts. */
-  async #successor(): Promise<void> {
+  /** Waits until engines that live have taken over from these, as long as the policy's patience lasts. */
+  async #successors(lost: ReadonlySet<string>): Promise<void> {
     const endMs = Date.now() + this.#options.patienceMs();
-    const has = (): boolean => this.#options.incarnations().some(one => one.state !== 'dead');
-    while (!has() && Date.now() < endMs) await delay(lookEveryMs);
+    while (!this.#areServed(lost) && Date.now() < endMs) await delay(lookEveryMs);
+  }
+
+  #areServed(lost: ReadonlySet<string>): boolean {
+    const known = new Map(this.#options.incarnations().map(one => [one.id, one]));
+    const isServed = (id: string): boolean => {
+      const one = known.get(id);
+      // One that is forgotten has nobody left to wait for.
+      return one === undefined || one.state !== 'dead' || (one.successor !== undefined && isServed(one.successor));
+    };
+    return [...lost].every(isServed);
   }
 
   /** Counts what it does in the record. Gives the legs that are under way to another node meanwhile. */

@@ -77,6 +77,20 @@ for (const twoParty of ['call-node', 'conference-farm']) {
       },
     );
 
+    test('all RTPEngines die at once: the media are back on those that come back', { timeout: 60_000 }, async t => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const { reinvites } = pair;
+      pair.calls.forEach(call => call.audio.resetReport());
+      const engines = ['rtpengine-1', 'rtpengine-2'];
+      const pids = await Promise.all(engines.map(engine => farm.pid(engine)));
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await pair.reinvited(reinvites);
+      await pair.soundsAgain();
+      t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
+      await pair.holdAndResume();
+      await pair.hangup('callee');
+    });
+
     test('a call that rings while its RTPEngine dies has sound when it is answered', { timeout: 60_000 }, async () => {
       const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
       callee.ring();
