@@ -6,6 +6,7 @@ import { readProcess, sessionOf, signal } from '../../core/host/process-table.js
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { localConfig } from '../harness/local-config.js';
+import { cut } from '../harness/packet-cut.js';
 import { Capture } from '../harness/pcap.js';
 import { PhonePair } from '../harness/phone-pair.js';
 import type { SipCall } from '../harness/sip-call.js';
@@ -45,9 +46,11 @@ describe('a server freezes', () => {
     for (const { pid } of sessionOf(leader)) signal(pid, name);
   }
   /** What the woken zombie sends in two seconds of calls that go on. */
-  async function sentByZombie(node: string, addresses: readonly string[]): Promise<readonly string[]> {
+  const sentByZombie = (node: string, addresses: readonly string[]): Promise<readonly string[]> =>
+    sentAfter(() => signalAll(node, 'SIGCONT'), addresses);
+  async function sentAfter(wake: () => Promise<void> | void, addresses: readonly string[]): Promise<readonly string[]> {
     const capture = await Capture.start(farm.subnet.cidr);
-    await signalAll(node, 'SIGCONT');
+    await wake();
     await sleep(2_000);
     const packets = await capture.stop();
     assert.ok(packets.length > 200, 'the calls themselves are captured');
@@ -83,6 +86,41 @@ describe('a server freezes', () => {
     await nextCallWorks();
     await farm.idle();
   });
+
+  test(
+    'a call node is cut off, and lives: its calls are recovered, and what it says later reaches nobody',
+    {
+      timeout: 90_000,
+    },
+    async t => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const node = await pair.node(farm);
+      const pid = await farm.pid(node);
+      const address = (await farm.status()).nodes.find(({ name }) => name === node)?.address ?? '';
+      const { reinvites } = pair;
+      pair.calls.forEach(call => call.audio.resetReport());
+      const mend = cut({ subnet: farm.subnet.cidr }, `ip saddr ${address}`, `ip daddr ${address}`);
+      try {
+        await pair.reinvited(reinvites);
+        await pair.soundsAgain();
+        t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
+        pair.calls.forEach(call => call.audio.resetReport());
+        assert.deepEqual(await sentAfter(mend, [address]), []);
+      } finally {
+        mend();
+      }
+      for (const call of pair.calls) assert.equal(call.audio.report().sources.length, 1);
+      assert.equal(await state(node), 'dead');
+      assert.equal(await farm.pid(node), pid, 'it has lived all the time');
+      await pair.holdAndResume();
+      await pair.hangup('caller');
+      await farm.idle();
+      process.kill(pid, 'SIGKILL');
+      await become(node, 'up');
+      await nextCallWorks();
+      await farm.idle();
+    },
+  );
 
   test(
     'an RTPEngine: its media move to another, and when it wakes up it reaches nobody',

@@ -11,7 +11,7 @@ import type { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 import { EdgeLab, labDomain } from './kamailio-lab.js';
-import { cut } from './packet-cut.js';
+import { cut } from '../harness/packet-cut.js';
 
 const streams = { tcp: 5060, tls: 5061, perSource: 20 };
 let lab: EdgeLab;

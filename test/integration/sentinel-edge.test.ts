@@ -10,7 +10,7 @@ import { signal } from '../../core/host/process-table.js';
 import { waitFor } from '../harness/wait-for.js';
 import { JsonrpcClient } from '../../kamailio/jsonrpc-client.js';
 import { EdgeLab } from './kamailio-lab.js';
-import { cut } from './packet-cut.js';
+import { cut } from '../harness/packet-cut.js';
 import { Verdicts } from './verdicts.js';
 
 describe('Kamailios and RTPEngines under the sentinel', () => {

@@ -3,7 +3,7 @@ import { isRunning, readProcess } from '../../core/host/process-table.js';
 import type { Sentinel, SentinelVerdict } from '../../core/sentinel/sentinel.js';
 import type { WatchedNode } from '../../core/sentinel/sentinel-protocol.js';
 import { AsteriskLab } from './asterisk-node-lab.js';
-import { cut } from './packet-cut.js';
+import { cut } from '../harness/packet-cut.js';
 import { Verdicts } from './verdicts.js';
 
 export class SentinelLab {
