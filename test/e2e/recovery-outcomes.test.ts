@@ -22,6 +22,17 @@ let farm: Farm;
 let alice: SipEndpoint;
 let bob: SipEndpoint;
 
+/** A phone, and the other one. */
+const roles = [
+  ['callee', 'caller'],
+  ['caller', 'callee'],
+] as const;
+
+interface Outcome {
+  readonly outcome: string;
+  readonly recoveries: number;
+}
+
 const shared = new SharedDeath(async () => {
   await farm.json('undrain', 'call-2');
   process.kill(await farm.pid('call-1'), 'SIGKILL');
@@ -67,10 +78,10 @@ describe('a call node dies, and', { concurrency: true }, () => {
           one.callId === callId && one.method === 'ACK' && one.direction === 'out' && one.cseq === dialog.localCseq,
       );
     });
-  const lastCdr = async (pair: PhonePair): Promise<{ outcome: string; recoveries: number }> =>
+  const lastCdr = async (pair: PhonePair): Promise<Outcome> =>
     waitFor('the record', async () => {
       const lines = (await readFile(join(farm.state, 'cdr.jsonl'), 'utf8')).split('\n').filter(line => line !== '');
-      const all = lines.map(line => JSON.parse(line) as { sipCallIds: string[]; outcome: string; recoveries: number });
+      const all = lines.map(line => JSON.parse(line) as Outcome & { sipCallIds: string[] });
       return all.find(one => one.sipCallIds.includes(pair.caller.callId));
     });
 
@@ -84,8 +95,7 @@ describe('a call node dies, and', { concurrency: true }, () => {
       await pair.reinvited(reinvites);
       await pair.soundsAgain();
       await pair.hangup('caller');
-      const cdr = await lastCdr(pair);
-      assert.deepEqual([cdr.outcome, cdr.recoveries], ['answered', 1]);
+      assert.deepEqual(outcomeOf(await lastCdr(pair)), ['answered', 1]);
     }),
   );
 
@@ -135,17 +145,56 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 
-  for (const status of [481, 488]) {
+  for (const [role, other] of roles) {
+    for (const status of [491, 500, 503]) {
+      test(
+        `the ${role}'s phone answers ${status}, and 200 when it is asked again: the call goes on`,
+        { timeout: 180_000 },
+        shared.scene(async death => {
+          const pair = await call();
+          const phone = pair[role];
+          phone.onReinvite = () => (phone.reinvites.length === 1 ? status : 'answer');
+          await death();
+          await waitFor('another re-INVITE', () => phone.reinvites.length > 1, { describe: () => phone.ladder() });
+          await pair.reinvited([0, 0]);
+          await pair.soundsAgain();
+          assert.deepEqual([phone.reinvites.length, pair[other].reinvites.length], [2, 1], phone.ladder());
+          const [first, second] = phone.reinvites.map(one => one.cseq);
+          assert.ok(Number(first) < Number(second), phone.ladder());
+          await pair.holdAndResume();
+          await pair.hangup(other);
+          assert.deepEqual(outcomeOf(await lastCdr(pair)), ['answered', 1]);
+        }),
+      );
+    }
+
+    for (const status of [481, 488]) {
+      test(
+        `the ${role}'s phone answers ${status}: the other side ends with a BYE`,
+        { timeout: 180_000 },
+        shared.scene(async death => {
+          const pair = await call();
+          const phone = pair[role];
+          phone.onReinvite = status;
+          await death();
+          assert.equal((await pair[other].ended(10_000)).by, 'them', pair[other].ladder());
+          assert.equal(phone.reinvites.length, 1, phone.ladder());
+          // One that refused the offer still has its dialog: it is ended, too.
+          if (status === 488) assert.equal((await phone.ended(10_000)).by, 'them', phone.ladder());
+        }),
+      );
+    }
+
     test(
-      `a phone answers ${status}: the other side ends with a BYE`,
+      `the ${role}'s phone does not answer at all: the other side ends with a BYE`,
       { timeout: 180_000 },
       shared.scene(async death => {
         const pair = await call();
-        pair.callee.onReinvite = status;
+        pair[role].onReinvite = 'ignore';
         await death();
-        assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
-        // One that refused the offer still has its dialog: it is ended, too.
-        if (status === 488) assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
+        assert.equal((await pair[other].ended(15_000)).by, 'them', pair[other].ladder());
+        assert.equal((await pair[role].ended(15_000)).by, 'them', pair[role].ladder());
+        assert.equal(pair[role].reinvites.length, 1, pair[role].ladder());
       }),
     );
   }
@@ -161,17 +210,6 @@ describe('a call node dies, and', { concurrency: true }, () => {
       await death();
       assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
       assert.equal(pair.caller.reinvites.length, 1);
-    }),
-  );
-
-  test(
-    'a phone does not answer at all: the other side ends with a BYE',
-    { timeout: 180_000 },
-    shared.scene(async death => {
-      const pair = await call();
-      pair.callee.onReinvite = 'ignore';
-      await death();
-      assert.equal((await pair.caller.ended(15_000)).by, 'them', pair.caller.ladder());
     }),
   );
 
@@ -272,6 +310,10 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 });
+
+function outcomeOf({ outcome, recoveries }: Outcome): readonly [string, number] {
+  return [outcome, recoveries];
+}
 
 function isAck(message: SipMessage, callId: string, cseq: number | undefined): boolean {
   return message.isRequest && message.method === 'ACK' && message.callId === callId && message.cseq === cseq;
