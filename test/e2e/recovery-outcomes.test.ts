@@ -11,16 +11,23 @@ import { nothingLeft } from '../harness/farm-quiet.js';
 import type { IncomingCall } from '../harness/incoming-call.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { PhonePair } from '../harness/phone-pair.js';
+import { RecordRoutingProxy } from '../harness/record-routing-proxy.js';
 import { SharedDeath } from '../harness/shared-death.js';
+import { signallingConfig } from '../harness/signalling-config.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import type { LadderRow } from '../harness/sip-ladder.js';
-import type { SipMessage } from '../harness/sip-message.js';
+import { uriOf, type SipMessage } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 
 let farm: Farm;
 let alice: SipEndpoint;
 let bob: SipEndpoint;
+/** Where a phone of each is that has moved. */
+let moved: Record<'caller' | 'callee', SipEndpoint>;
+/** Behind its proxy, at an address that the farm has no way to but that one. */
+let carol: SipEndpoint;
+let proxy: RecordRoutingProxy;
 
 /** A phone, and the other one. */
 const roles = [
@@ -28,22 +35,41 @@ const roles = [
   ['caller', 'callee'],
 ] as const;
 
+const ipv6Contact = 'sip:carol@[2001:db8::7]:5062';
+
 interface Outcome {
   readonly outcome: string;
   readonly recoveries: number;
 }
 
-const shared = new SharedDeath(async () => {
-  await farm.json('undrain', 'call-2');
-  process.kill(await farm.pid('call-1'), 'SIGKILL');
+/** Of the node that has all calls, then of the engine that has their media. */
+const deaths = [
+  ['call-2', 'call-1'],
+  ['rtpengine-2', 'rtpengine-1'],
+] as const;
+
+const shared = new SharedDeath(async count => {
+  const [spare, victim] = deaths[count] ?? assert.fail('there are two deaths');
+  await farm.json('undrain', spare);
+  process.kill(await farm.pid(victim), 'SIGKILL');
 });
 
 describe('a call node dies, and', { concurrency: true }, () => {
   before(async () => {
-    farm = await Farm.up();
-    await farm.json('drain', 'call-2');
+    farm = await Farm.up({ config: await signallingConfig() });
+    for (const [spare] of deaths) await farm.json('drain', spare);
     alice = await SipEndpoint.open({ address: farm.host(200), user: '100', codecs: ['PCMA'] });
     bob = await SipEndpoint.open({ address: farm.host(208), codecs: ['PCMU'] });
+    moved = {
+      caller: await SipEndpoint.open({ address: farm.host(217), user: '100', codecs: ['PCMA'] }),
+      callee: await SipEndpoint.open({ address: farm.host(218), codecs: ['PCMU'] }),
+    };
+    carol = await SipEndpoint.open({
+      address: farm.host(219),
+      codecs: ['PCMU'],
+      writes: text => text.replace(/^Contact: .*$/m, `Contact: <${ipv6Contact}>`),
+    });
+    proxy = await RecordRoutingProxy.open(farm.host(209), carol);
   });
   after(async () => {
     try {
@@ -52,7 +78,7 @@ describe('a call node dies, and', { concurrency: true }, () => {
       // What a phone ended that we could not tell of, the sweep finds at its second look.
       await nothingLeft(farm, 45_000);
     } finally {
-      await closeAll(alice, bob);
+      await closeAll(alice, bob, moved.caller, moved.callee, carol, proxy);
       await farm.down();
     }
   });
@@ -78,6 +104,30 @@ describe('a call node dies, and', { concurrency: true }, () => {
           one.callId === callId && one.method === 'ACK' && one.direction === 'out' && one.cseq === dialog.localCseq,
       );
     });
+  /** The phone is at another address, sounds there, and our ledger knows. */
+  const move = async (pair: PhonePair, role: 'caller' | 'callee'): Promise<void> => {
+    const { status } = await moved[role].takeOver(pair[role], { caller: alice, callee: bob }[role]);
+    assert.equal(status, 200, pair[role].ladder());
+    await pair.soundsAgain();
+    await hasReached(pair[role]);
+  };
+  /** What it was sent at the address that it has left. */
+  const sentToOld = (pair: PhonePair, role: 'caller' | 'callee'): readonly string[] => {
+    const [old, call] = [{ caller: alice, callee: bob }[role], pair[role]];
+    const since = moved[role].ladder.rows(call.callId)[0]?.atMs ?? 0;
+    return old.ladder
+      .rows(call.callId)
+      .filter(({ direction, atMs, message }) => direction === 'received' && atMs > since && message.method !== 'ACK')
+      .map(({ message }) => message.startLine);
+  };
+  /** Both phones' answers to their last re-INVITE are acknowledged. */
+  const acknowledged = async ({ caller, callee }: PhonePair): Promise<void> => {
+    const ackTo =
+      ({ callId, reinvites }: SipCall) =>
+      (one: SipMessage) =>
+        isAck(one, callId, reinvites.at(-1)?.cseq);
+    await Promise.all([alice.received('the ACK', ackTo(caller)), bob.received('the ACK', ackTo(callee))]);
+  };
   const lastCdr = async (pair: PhonePair): Promise<Outcome> =>
     waitFor('the record', async () => {
       const lines = (await readFile(join(farm.state, 'cdr.jsonl'), 'utf8')).split('\n').filter(line => line !== '');
@@ -188,12 +238,15 @@ describe('a call node dies, and', { concurrency: true }, () => {
     test(
       `the ${role}'s phone does not answer at all: the other side ends with a BYE`,
       { timeout: 180_000 },
-      shared.scene(async death => {
+      shared.scene(async (death, t) => {
         const pair = await call();
         pair[role].onReinvite = 'ignore';
         await death();
+        const t0 = Date.now();
         assert.equal((await pair[other].ended(15_000)).by, 'them', pair[other].ladder());
+        t.diagnostic(`TMP other ended ${Date.now() - t0}`);
         assert.equal((await pair[role].ended(15_000)).by, 'them', pair[role].ladder());
+        t.diagnostic(`TMP role ended ${Date.now() - t0} ${pair[role].ladder()}`);
         assert.equal(pair[role].reinvites.length, 1, pair[role].ladder());
       }),
     );
@@ -286,6 +339,88 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 
+  for (const [role, other] of roles) {
+    test(
+      `the ${role}'s phone has moved to another address: our BYE finds it there`,
+      { timeout: 180_000 },
+      shared.scene(async () => {
+        const pair = await call();
+        await move(pair, role);
+        await pair.hangup(other);
+        assert.deepEqual(targets(pair[role]), [uriOf(moved[role].contact)]);
+        assert.deepEqual(sentToOld(pair, role), []);
+      }),
+    );
+
+    test(
+      `the ${role}'s phone has moved to another address: it comes back there, and our BYE finds it there`,
+      { timeout: 180_000 },
+      shared.scene(async death => {
+        const pair = await call();
+        await move(pair, role);
+        const { reinvites } = pair;
+        await death();
+        await pair.reinvited(reinvites);
+        await pair.soundsAgain();
+        await pair.hangup(other);
+        const there = uriOf(moved[role].contact);
+        assert.deepEqual(targets(pair[role]), [there, there]);
+        assert.deepEqual(sentToOld(pair, role), []);
+      }),
+    );
+  }
+
+  test(
+    'a caller with quotes and commas in its name, and a callee with an IPv6 Contact behind a proxy that stays in the dialog, come back as they are',
+    { timeout: 180_000 },
+    shared.scene(async (death, t) => {
+      const pair = await shared.inTurn(async () => {
+        const from = `"M\u00fcller, \\"Bob\\" \u65e5\u672c \\\\" <${alice.uri}>;tag=named`;
+        const { caller, callee } = await PhonePair.ring(alice, carol, farm.uri('60001'), { from });
+        return PhonePair.answer(caller, callee);
+      });
+      const { caller, callee } = pair;
+      await death();
+      await pair.reinvited([0, 0]);
+      await pair.soundsAgain();
+      t.diagnostic(`the callee is called by ${callee.invite.get('From')}`);
+      assert.equal(caller.reinvites[0]?.get('To'), caller.invite.get('From'));
+      assert.equal(caller.reinvites[0]?.get('From'), caller.dialog.remote);
+      assert.equal(callee.reinvites[0]?.get('From'), callee.invite.get('From'));
+      assert.equal(callee.reinvites[0]?.get('To'), callee.dialog.local);
+      await pair.holdAndResume();
+      await pair.hangup('caller');
+      assert.deepEqual(targets(callee), [ipv6Contact, ipv6Contact]);
+      const strays = carol.ladder
+        .rows(callee.callId)
+        .filter(({ direction, peer }) => direction === 'received' && peer.address !== proxy.address);
+      assert.deepEqual(strays, [], 'all that it is sent passes its proxy');
+    }),
+  );
+
+  test(
+    'an RTPEngine dies later: both phones are re-INVITEd in the dialogs that were recovered, and the call goes on',
+    { timeout: 180_000 },
+    shared.scene(async death => {
+      const pair = await call();
+      await death();
+      await pair.reinvited([0, 0]);
+      await pair.soundsAgain();
+      await acknowledged(pair);
+      await death();
+      await pair.reinvited([1, 1]);
+      await pair.soundsAgain();
+      await acknowledged(pair);
+      for (const one of pair.calls) {
+        assert.equal(one.media.remote?.address, farm.host(82), one.ladder());
+        const [first, second] = one.reinvites.map(({ cseq }) => cseq);
+        assert.equal(second, Number(first) + 1, one.ladder());
+      }
+      await pair.holdAndResume();
+      await pair.hangup('caller');
+    }),
+  );
+
   test(
     'a ringing call: the caller gets a final response, and the callee a CANCEL',
     { timeout: 180_000 },
@@ -310,6 +445,11 @@ describe('a call node dies, and', { concurrency: true }, () => {
     }),
   );
 });
+
+/** Where the requests of ours to a phone went that are no ACK. */
+function targets(call: SipCall): readonly string[] {
+  return [...call.reinvites, ...call.requests('BYE')].map(({ requestUri }) => requestUri);
+}
 
 function outcomeOf({ outcome, recoveries }: Outcome): readonly [string, number] {
   return [outcome, recoveries];

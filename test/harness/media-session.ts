@@ -50,6 +50,7 @@ const mirrored: Readonly<Record<Direction, Direction>> = {
 export class MediaSession {
   readonly stream: RtpStream;
   readonly #id = randomInt(1, 2 ** 31);
+  readonly #origin: string;
   #version = 0;
   #local: SdpModel | undefined;
   #remote: SdpAudio | undefined;
@@ -58,6 +59,7 @@ export class MediaSession {
 
   private constructor(stream: RtpStream, options: MediaOptions) {
     this.stream = stream;
+    this.#origin = stream.address;
     this.#options = {
       codecs: ['PCMA'],
       direction: 'sendrecv',
@@ -144,9 +146,9 @@ export class MediaSession {
   }
 
   /** The version rises with every change, and only then (RFC 3264 §8). */
-  #describe(media: Omit<SdpModel, 'id' | 'version' | 'address' | 'port'>): string {
+  #describe(media: Omit<SdpModel, 'id' | 'version' | 'origin' | 'address' | 'port'>): string {
     const { address, port } = this.stream;
-    const same = { id: this.#id, version: this.#version, address, port, ...media };
+    const same = { id: this.#id, version: this.#version, origin: this.#origin, address, port, ...media };
     const changed = !this.#local || formatSdp(same) !== formatSdp(this.#local);
     this.#local = changed ? { ...same, version: ++this.#version } : same;
     return formatSdp(this.#local);

@@ -23,9 +23,7 @@ export interface RtpAgreement {
 }
 
 export class RtpStream {
-  readonly address: string;
-  readonly port: number;
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #tone = new ToneSource();
   readonly #decoders = new Map<CodecName, AudioCodec>();
   readonly #meter = new RtpMeter();
@@ -44,32 +42,28 @@ export class RtpStream {
   #isClosed = false;
 
   private constructor(socket: Socket, sequence: number) {
-    this.#socket = socket;
     this.#sequence = sequence;
-    const { address, port } = socket.address();
-    this.address = address;
-    this.port = port;
-    socket.on('message', (data, from) => this.#onMessage(data, from));
-    // ECONNREFUSED of a remote that is gone belongs to what is tested, not to the test.
-    socket.on('error', () => undefined);
+    this.#socket = this.#take(socket);
   }
 
   /** Binds an even port (RFC 3550 §11) of the address. */
   static async open(address: string, firstSequence = randomInt(2 ** 16)): Promise<RtpStream> {
-    for (let attempt = 0; ; attempt++) {
-      const socket = createSocket('udp4');
-      try {
-        await new Promise<void>((resolve, reject) => {
-          socket.once('error', reject);
-          socket.bind(2 * randomInt(15_000, 30_000), address, resolve);
-        });
-        socket.removeAllListeners('error');
-        return new RtpStream(socket, firstSequence);
-      } catch (error) {
-        socket.close();
-        if (attempt === 20) throw error;
-      }
-    }
+    return new RtpStream(await bindEven(address), firstSequence);
+  }
+
+  get address(): string {
+    return this.#socket.address().address;
+  }
+
+  get port(): number {
+    return this.#socket.address().port;
+  }
+
+  /** The same stream, sent and received at another address from now on. */
+  async moveTo(address: string): Promise<void> {
+    const [before, socket] = [this.#socket, await bindEven(address)];
+    this.#socket = this.#take(socket);
+    before.close();
   }
 
   /** Packets sent so far. */
@@ -197,6 +191,13 @@ export class RtpStream {
     this.#socket.close();
   }
 
+  #take(socket: Socket): Socket {
+    socket.on('message', (data, from) => this.#onMessage(data, from));
+    // ECONNREFUSED of a remote that is gone belongs to what is tested, not to the test.
+    socket.on('error', () => undefined);
+    return socket;
+  }
+
   #tick(): void {
     // Late ticks are caught up, unless by more than a phone's own buffer would hold.
     const now = performance.now();
@@ -247,6 +248,23 @@ export class RtpStream {
     let decoder = this.#decoders.get(codec);
     if (!decoder) this.#decoders.set(codec, (decoder = openCodec(codec)));
     this.#meter.audio(decoder.decode(packet.payload), decoder.facts.sampleRate);
+  }
+}
+
+async function bindEven(address: string): Promise<Socket> {
+  for (let attempt = 0; ; attempt++) {
+    const socket = createSocket('udp4');
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('error', reject);
+        socket.bind(2 * randomInt(15_000, 30_000), address, resolve);
+      });
+      socket.removeAllListeners('error');
+      return socket;
+    } catch (error) {
+      socket.close();
+      if (attempt === 20) throw error;
+    }
   }
 }
 

@@ -88,6 +88,8 @@ function value(lines: readonly string[], prefix: string): string | undefined {
 export interface SdpModel {
   readonly id: number;
   readonly version: number;
+  /** Address in the o= line, which stays when the phone's changes (RFC 3264 §8). Default: the address. */
+  readonly origin?: string;
   readonly address: string;
   readonly port: number;
   readonly direction: Direction;
@@ -103,7 +105,7 @@ export interface SdpModel {
 }
 
 export function formatSdp(model: SdpModel): string {
-  const { address, port, direction, codecs, transport = 'RTP/AVP', key, refused = [] } = model;
+  const { address, origin = address, port, direction, codecs, transport = 'RTP/AVP', key, refused = [] } = model;
   const maps = codecs.flatMap(({ payloadType, name, clockRate }) => [
     `a=rtpmap:${payloadType} ${name}/${clockRate}${name === 'opus' ? '/2' : ''}`,
     ...(name === 'telephone-event' ? [`a=fmtp:${payloadType} 0-16`] : []),
@@ -119,7 +121,7 @@ export function formatSdp(model: SdpModel): string {
   for (const { at, line } of refused) media[at] = [`m=${line.replace(/^(\S+) \S+/, '$1 0')}`];
   const free = Array.from({ length: media.length + 1 }, (_, i) => i).find(i => !media[i]) ?? media.length;
   media[free] = audio;
-  const head = ['v=0', `o=test ${model.id} ${model.version} IN IP4 ${address}`, 's=-', `c=IN IP4 ${address}`, 't=0 0'];
+  const head = ['v=0', `o=test ${model.id} ${model.version} IN IP4 ${origin}`, 's=-', `c=IN IP4 ${address}`, 't=0 0'];
   return [...head, ...(model.before ?? []), ...media.flat(), ...(model.after ?? []), ''].join('\r\n');
 }
 

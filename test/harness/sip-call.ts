@@ -37,7 +37,7 @@ export function challenging(status: 401 | 407, realm: string, credentials: Crede
 export abstract class SipCall {
   readonly callId: string;
   readonly media: MediaSession;
-  protected readonly transport: SipTransport;
+  protected transport: SipTransport;
   #state: CallState = 'trying';
   #wasConfirmed = false;
   protected dialogState: SipDialog | undefined;
@@ -130,6 +130,13 @@ export abstract class SipCall {
     } finally {
       this.#reinviting = false;
     }
+  }
+
+  /** From now on at this other address, as a re-INVITE says; gives its final response. For the endpoint. */
+  async moveTo(transport: SipTransport): Promise<SipMessage> {
+    this.transport = transport;
+    await this.audio.moveTo(transport.address);
+    return this.reinvite();
   }
 
   /** Waits until the call has ended by a BYE of either side. */

@@ -190,6 +190,13 @@ export class SipEndpoint implements SipTransport {
     return other;
   }
 
+  /** Carries a call of another endpoint on, as a phone does whose address has changed; resolves with the final response to the re-INVITE that says so. */
+  async takeOver(call: SipCall, from: SipEndpoint): Promise<SipMessage> {
+    from.#calls.delete(call);
+    this.#calls.add(call);
+    return call.moveTo(this);
+  }
+
   /** REGISTER with this endpoint's Contact, unless `headers` have others; resolves with the final response. */
   async register(registrar: string, expiresSeconds = 60, options: RequestOptions = {}): Promise<SipMessage> {
     const { headers = [] } = options;
