@@ -12,7 +12,9 @@ import { Farm } from '../harness/farm.js';
 import { leftovers } from '../harness/leftovers.js';
 import { localConfig } from '../harness/local-config.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
+import { isKept } from '../harness/phone-pair.js';
 import { roomBridges } from '../harness/room-bridges.js';
+import { parseSdp } from '../harness/sdp.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
@@ -123,6 +125,36 @@ describe('a room of four parties on two call nodes', () => {
     assert.deepEqual(await nodesOfCalls(), ['call-2', 'call-2', 'call-2', 'call-2']);
     await farm.whole();
     assert.equal((await bridgesOnTheFarm()).length, 1);
+  });
+
+  test('a call node dies with a party on hold: it is back as held, and resumes', { timeout: 60_000 }, async () => {
+    const [holder, ...others] = calls;
+    assert.ok(holder);
+    const theyHearAll = async (): Promise<void> => {
+      await Promise.all(
+        others.map((call, i) =>
+          call.audio.hearsMix(
+            tones.filter((_, j) => j !== i + 1),
+            tones.filter((_, j) => j === i + 1),
+          ),
+        ),
+      );
+    };
+    const hearsNothing = (): Promise<unknown> => waitFor('silence', () => holder.audio.heard() === undefined);
+    const before = reinvites();
+    assert.equal((await holder.reinvite({ direction: 'sendonly' })).status, 200);
+    await Promise.all([theyHearAll(), hearsNothing(), isKept(farm, holder)]);
+    await kill('call-2');
+    const all = (): boolean => reinvites().every((count, i) => count > (before[i] ?? 0));
+    await waitFor('all to be re-INVITEd', all, { deadlineMs: 10_000, describe: () => reinvites().join() });
+    await waitFor('RTP at the others', () => others.every(call => call.audio.report().packets > 10));
+    await Promise.all([theyHearAll(), hearsNothing()]);
+    assert.equal(parseSdp(holder.reinvites.at(-1)?.body ?? '').audio?.direction, 'recvonly', holder.ladder());
+    assert.equal(holder.media.direction, 'sendonly');
+    const resumed = async (): Promise<boolean> => (await holder.reinvite({ direction: 'sendrecv' })).status === 200;
+    await waitFor('the party to be back', resumed, { everyMs: 100, describe: () => holder.ladder() });
+    await everybodyHearsTheOthers();
+    await farm.whole();
   });
 
   test(

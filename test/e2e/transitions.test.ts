@@ -9,6 +9,7 @@ import { nothingLeft } from '../harness/farm-quiet.js';
 import { Farm } from '../harness/farm.js';
 import { journaledRecords } from '../harness/kept-records.js';
 import { PhonePair } from '../harness/phone-pair.js';
+import { parseSdp } from '../harness/sdp.js';
 import { signallingConfig } from '../harness/signalling-config.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -52,6 +53,11 @@ async function hearsSilence({ audio }: SipCall): Promise<void> {
   await waitFor('silence', () => audio.heard() === undefined, { deadlineMs: 15_000 });
   audio.resetReport();
   await waitFor('RTP all the same', () => audio.report().packets > 10, { deadlineMs: 15_000 });
+}
+
+/** Its phone has told that it wants none. */
+async function hearsNothing({ audio }: SipCall): Promise<void> {
+  await waitFor('silence', () => audio.heard() === undefined, { deadlineMs: 15_000 });
 }
 
 /** Begins what makes one conference of so many parties of these calls; resolves the moment it is written down, before anything is done about it. */
@@ -196,14 +202,12 @@ for (const placement of ['call-node', 'conference-farm'] as const) {
         );
         await Promise.all([hearsMusic(pair.caller), hearsSilence(pair.callee)]);
         assert.deepEqual(pair.reinvites, [0, 0]);
-        if (placement === 'call-node') {
-          await farm.kill(await pair.node(farm));
-          await pair.reinvited([0, 0]);
-          await Promise.all([hearsMusic(pair.caller), hearsSilence(pair.callee)]);
-          await farm.whole();
-          await farm.daemonAfter(await farm.killDaemon());
-          await Promise.all([hearsMusic(pair.caller), hearsSilence(pair.callee)]);
-        }
+        await farm.kill(await pair.node(farm));
+        await pair.reinvited([0, 0]);
+        await Promise.all([hearsMusic(pair.caller), hearsSilence(pair.callee)]);
+        await farm.whole();
+        await farm.daemonAfter(await farm.killDaemon());
+        await Promise.all([hearsMusic(pair.caller), hearsSilence(pair.callee)]);
         const [call] = await farm.calls();
         assert.deepEqual(
           call?.legs.map(leg => leg.onHold),
@@ -217,6 +221,38 @@ for (const placement of ['call-node', 'conference-farm'] as const) {
         await pair.hangup('caller');
       },
     );
+
+    for (const [role, other, hz] of [
+      ['caller', 'callee', 440],
+      ['callee', 'caller', 660],
+    ] as const) {
+      test(
+        `a call that the ${role}'s phone holds stays held over the death of its node, and is resumed`,
+        { timeout: 120_000 },
+        async () => {
+          const pair = await PhonePair.call(farm, alice, bob);
+          const [holder, held] = [pair[role], pair[other]];
+          assert.equal((await holder.reinvite({ direction: 'sendonly' })).status, 200);
+          await hearsNothing(holder);
+          await pair.isKept(farm);
+          await farm.kill(await pair.node(farm));
+          await pair.reinvited([0, 0]);
+          const offer = parseSdp(holder.reinvites[0]?.body ?? '');
+          assert.equal(offer.audio?.direction, 'recvonly', holder.ladder());
+          assert.equal(holder.media.direction, 'sendonly');
+          held.audio.resetReport();
+          await waitFor('the held phone to be sent RTP', () => held.audio.report().packets > 10);
+          await held.audio.hears(hz);
+          await hearsNothing(holder);
+          const resumed = async (): Promise<boolean> =>
+            (await holder.reinvite({ direction: 'sendrecv' })).status === 200;
+          await waitFor('the call to be resumed', resumed, { everyMs: 100, describe: () => holder.ladder() });
+          await pair.hear();
+          await pair.hangup(other);
+          await farm.whole();
+        },
+      );
+    }
 
     for (const nodes of placement === 'call-node' ? (['one node', 'two nodes'] as const) : (['two nodes'] as const)) {
       test(

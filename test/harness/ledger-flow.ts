@@ -32,6 +32,11 @@ export interface FlowOptions {
   readonly node?: string;
   readonly legId?: string;
   readonly startMs?: number;
+  /** From and To of both sides, without tags. */
+  readonly parties?: Readonly<Record<Side, string>>;
+  /** URI in their Contact. */
+  readonly contact?: string;
+  readonly recordRoutes?: readonly string[];
 }
 
 /** What is known of the dialog, as long as nothing is lost. */
@@ -40,7 +45,12 @@ export type Truth = Pick<
   'callId' | 'node' | 'localCseq' | 'remoteCseq' | 'routeSet' | 'remoteTarget' | 'localSdp' | 'remoteSdp' | 'legId'
 >;
 
-const outer = { us: '"Hold \\"fast\\", Inc" <sip:service@holdfast.test>', them: '<sip:1001@holdfast.test>' };
+const usualParties = { us: '"Hold \\"fast\\", Inc" <sip:service@holdfast.test>', them: '<sip:1001@holdfast.test>' };
+
+const usualRecordRoutes = [
+  '<sip:127.9.7.101:5060;lr;hf=call-1.e7.pcmu.k1.c2lnbmF0dXJlIG9m>',
+  '<sip:outside.example;lr;x="a,b">',
+];
 
 export class LedgerFlow {
   readonly messages: FlowMessage[] = [];
@@ -49,21 +59,23 @@ export class LedgerFlow {
   node: string;
   atMs: number;
   readonly tags: Record<Side, string>;
-  readonly recordRoutes = [
-    '<sip:127.9.7.101:5060;lr;hf=call-1.e7.pcmu.k1.c2lnbmF0dXJlIG9m>',
-    '<sip:outside.example;lr;x="a,b">',
-  ];
+  readonly recordRoutes: readonly string[];
+  readonly #parties: Readonly<Record<Side, string>>;
   readonly #legId: string | null;
   readonly #cseq: Record<Side, number | null> = { us: null, them: null };
   readonly #version: Record<Side, number> = { us: 1000, them: 5000 };
   readonly #sdp: Record<Side, Direction | null> = { us: null, them: null };
   #remoteVersion = 0;
-  #contact = 'sip:1001@192.0.2.7:5062;ob';
+  #contact: string;
   #targets = 0;
   #branches = 0;
   #inviteBranch = '';
 
-  constructor({ callId = 'call-1@test', role = 'uac', node = 'call-1', legId, startMs = 1e12 }: FlowOptions = {}) {
+  constructor(options: FlowOptions = {}) {
+    const { callId = 'call-1@test', role = 'uac', node = 'call-1', legId, startMs = 1e12 } = options;
+    this.#parties = options.parties ?? usualParties;
+    this.#contact = options.contact ?? 'sip:1001@192.0.2.7:5062;ob';
+    this.recordRoutes = options.recordRoutes ?? usualRecordRoutes;
     this.callId = callId;
     this.role = role;
     this.node = node;
@@ -219,8 +231,8 @@ export class LedgerFlow {
       `Via: SIP/2.0/UDP ${by === 'us' ? '127.9.7.31' : '192.0.2.7'}:5060;rport;branch=z9hG4bK${branch}`,
       ...headers,
       ...(hasRoutes ? routes : []),
-      `From: ${outer[by]};tag=${this.tags[by]}`,
-      `To: ${outer[other]}${toTag === '' ? '' : `;tag=${toTag}`}`,
+      `From: ${this.#parties[by]};tag=${this.tags[by]}`,
+      `To: ${this.#parties[other]}${toTag === '' ? '' : `;tag=${toTag}`}`,
       `Call-ID: ${this.callId}`,
       `CSeq: ${cseq} ${method}`,
       ...(contact ? [`Contact: <${sender === 'us' ? `sip:asterisk@${this.node}:5060` : this.#contact}>`] : []),

@@ -65,12 +65,7 @@ export class PhonePair {
 
   /** The store has both dialogs as the phones have them: the next daemon knows what it needs, whenever this one dies. */
   async isKept(farm: Farm): Promise<void> {
-    const kept = (): Dialog[] => keptRecords(farm.state, 'dialogs').map(value => dialogSchema.parse(value));
-    await waitFor(
-      'the dialogs to be in the store',
-      () => this.calls.every(({ dialog }) => kept().some(one => isAsAt(one, dialog))),
-      { describe: () => JSON.stringify({ kept: kept(), phones: this.calls.map(({ dialog }) => dialog) }) },
-    );
+    await isKept(farm, ...this.calls);
   }
 
   /** Each hears the other's tone, and nobody else's. */
@@ -126,6 +121,16 @@ export class PhonePair {
     const { by: who } = await second.ended();
     assert.equal(who, 'them');
   }
+}
+
+/** The store has the dialogs of these calls as their phones have them. */
+export async function isKept(farm: Farm, ...calls: readonly SipCall[]): Promise<void> {
+  const kept = (): Dialog[] => keptRecords(farm.state, 'dialogs').map(value => dialogSchema.parse(value));
+  await waitFor(
+    'the dialogs to be in the store',
+    () => calls.every(({ dialog }) => kept().some(one => isAsAt(one, dialog))),
+    { describe: () => JSON.stringify({ kept: kept(), phones: calls.map(({ dialog }) => dialog) }) },
+  );
 }
 
 /** Our side's dialog is whole and no older than the phone's. */
