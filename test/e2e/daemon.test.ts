@@ -1,24 +1,13 @@
 // The daemon away: calls go on without it, and it knows them again; ARI cut; an Asterisk restarted.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { callRecords, recordOf } from '../harness/call-records.js';
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
-
-interface Cdr {
-  readonly callId: string;
-  readonly sipCallIds: readonly string[];
-  readonly outcome: string;
-  readonly endedBy: string;
-  readonly reason: string;
-  readonly endedAt: string;
-  readonly endedNotBefore: string;
-}
 
 describe('a farm whose daemon dies', () => {
   let farm: Farm;
@@ -51,10 +40,6 @@ describe('a farm whose daemon dies', () => {
     }
     return calls;
   };
-  const records = async (): Promise<Cdr[]> => {
-    const text = await readFile(join(farm.state, 'cdr.jsonl'), 'utf8').catch(() => '');
-    return text.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Cdr]));
-  };
 
   test('50 calls go on when it is killed, and both sides still hang up each other', { timeout: 120_000 }, async () => {
     const calls = await place(50);
@@ -86,33 +71,38 @@ describe('a farm whose daemon dies', () => {
     await farm.idle();
     await Promise.all(calls.map(call => call.ended()));
     const cdrs = await waitFor('50 records', async () => {
-      const all = await records();
+      const all = await callRecords(farm);
       return all.length >= 50 && all;
     });
     assert.equal(cdrs.length, 50);
     assert.equal(new Set(cdrs.map(cdr => cdr.callId)).size, 50);
   });
 
-  test(
-    'a call whose caller hung up meanwhile is ended on the other side, and its record says when',
-    { timeout: 60_000 },
-    async () => {
-      const [call] = await place(1);
-      assert.ok(call);
-      const before = await farm.killDaemon();
-      await call.hangup();
-      await farm.daemonAfter(before);
-      const callee = bob.calls.at(-1);
-      assert.ok(callee);
-      await callee.ended();
-      await farm.idle();
-      const cdr = await waitFor('its record', async () =>
-        (await records()).find(one => one.sipCallIds.includes(call.callId)),
-      );
-      assert.equal(cdr.outcome, 'answered');
-      assert.ok(Date.parse(cdr.endedNotBefore) <= Date.parse(cdr.endedAt));
-    },
-  );
+  for (const side of ['caller', 'callee'] as const) {
+    test(
+      `a call whose ${side} hung up meanwhile is ended on the other side, and its record says who hung up, and when`,
+      { timeout: 60_000 },
+      async () => {
+        const [caller] = await place(1);
+        const callee = bob.calls.at(-1);
+        assert.ok(caller && callee);
+        const [first, other] = side === 'caller' ? [caller, callee] : [callee, caller];
+        const before = await farm.killDaemon();
+        const [fromMs, status, toMs] = [Date.now(), await first.hangup(), Date.now()];
+        assert.equal(status, 200, first.ladder());
+        await farm.daemonAfter(before);
+        assert.equal((await other.ended()).by, 'them', other.ladder());
+        await farm.idle();
+        const { outcome, endedBy, reason, endedNotBefore, endedAt } = await recordOf(farm, caller.callId);
+        assert.deepEqual(
+          [outcome, endedBy, reason],
+          ['answered', side, `${side} hung up while the daemon did not see it`],
+        );
+        // Between what the last daemon saw and what the next one found.
+        assert.ok(Date.parse(endedNotBefore) <= fromMs && toMs <= Date.parse(endedAt), `${endedNotBefore} ${endedAt}`);
+      },
+    );
+  }
 
   test(
     'with ARI cut for 10 s nothing happens to calls, and new ones go to the other node',
@@ -183,7 +173,9 @@ describe('a farm whose daemon dies', () => {
     for (const call of calls) assert.equal((await call.ended()).by, 'them');
     assert.ok((await ringing.rejected()) >= 400);
     for (const call of bob.calls) await call.waitFor('a BYE or a CANCEL', () => call.state === 'terminated');
-    const said = (await records()).slice(-5).map(({ outcome, endedBy, reason }) => `${outcome} ${endedBy} ${reason}`);
+    const said = (await callRecords(farm))
+      .slice(-5)
+      .map(({ outcome, endedBy, reason }) => `${outcome} ${endedBy} ${reason}`);
     assert.deepEqual(said.sort(), [
       ...Array<string>(4).fill('answered holdfast the farm was taken down'),
       'failed holdfast the farm was taken down',

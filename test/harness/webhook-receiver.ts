@@ -57,9 +57,9 @@ export class WebhookReceiver {
   }
 
   async #receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const body = Buffer.concat(parts).toString();
+    const body = await wholeBody(request);
+    // Its sender died before the end of it: nothing has come.
+    if (body === undefined) return;
     const header = (name: string): string => String(request.headers[name] ?? '');
     if (!this.#isSigned(header('webhook-id'), header('webhook-timestamp'), header('webhook-signature'), body)) {
       this.forged.push(body);
@@ -80,5 +80,15 @@ export class WebhookReceiver {
     const given = Buffer.from(signature.replace(/^v1,/, ''), 'base64');
     const fresh = Math.abs(Date.now() / 1000 - Number(timestamp)) < 300;
     return fresh && given.length === wanted.length && timingSafeEqual(given, wanted);
+  }
+}
+
+async function wholeBody(request: IncomingMessage): Promise<string | undefined> {
+  const parts: Buffer[] = [];
+  try {
+    for await (const part of request) parts.push(part as Buffer);
+    return Buffer.concat(parts).toString();
+  } catch {
+    return undefined;
   }
 }

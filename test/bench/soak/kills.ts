@@ -20,6 +20,8 @@ export class Kills {
   readonly #farm: Farm;
   readonly #pauseMs: number;
   readonly done: Kill[] = [];
+  /** Of these, and of the one under way, those of the daemon. */
+  ofDaemon = 0;
   #ending = false;
 
   constructor(farm: Farm, pauseMs: number) {
@@ -51,6 +53,7 @@ export class Kills {
       ...(what.endsWith('daemon') ? [{ name: 'daemon', pid: daemon.pid }] : []),
     ];
     const beganMs = performance.now();
+    if (what.endsWith('daemon')) this.ofDaemon++;
     for (const { pid } of victims) process.kill(pid, 'SIGKILL');
     await this.#whole(new Set(victims.map(({ pid }) => pid)));
     return { what, victims: victims.map(({ name }) => name), backMs: Math.round(performance.now() - beganMs) };

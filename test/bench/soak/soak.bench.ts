@@ -3,7 +3,7 @@
 //   node dist/test/bench/soak/soak.bench.js [--calls 2000] [--rate 25] [--pause 5] [--write]
 //
 // `--pause`: seconds between the farm being whole again and the next kill. --write puts the result into docs/soak.md. Exits 1 where
-// something is left, or a record is missing or there twice.
+// something is left, or a record is missing or there twice, in the file or at the webhook.
 import { parseArgs } from 'node:util';
 import { writeBench } from '../bench-doc.js';
 import { killable } from './kills.js';
@@ -25,7 +25,7 @@ const report = await soak(await localConfig(), {
 });
 const [summary, kills, resources] = [summaryOf(report), killsOf(report), resourcesOf(report)];
 process.stdout.write(`${[summary, kills, resources].join('\n\n')}\n`);
-const wrong = [...report.accounts.wrong, ...report.left];
+const wrong = [...report.accounts.wrong, ...report.deliveries.wrong, ...report.left];
 for (const one of wrong) process.stdout.write(`WRONG: ${one}\n`);
 if (values.write) await writeBench('soak.md', new Map(Object.entries({ summary, kills, resources })));
 process.exitCode = wrong.length === 0 ? 0 : 1;
@@ -34,7 +34,7 @@ function table(head: readonly string[], rows: readonly (readonly (string | numbe
   return [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-function summaryOf({ accounts, phonesLeft, left, seconds, quietSeconds, kills }: SoakReport): string {
+function summaryOf({ accounts, deliveries, phonesLeft, left, seconds, quietSeconds, kills }: SoakReport): string {
   const { placed, answered, refused, records, answeredRecords, withoutRecord, wrong } = accounts;
   return table(
     ['', ''],
@@ -47,6 +47,10 @@ function summaryOf({ accounts, phonesLeft, left, seconds, quietSeconds, kills }:
       ['call records', `${records}, ${answeredRecords} of them of an answer`],
       ['calls without a record: no daemon had heard of them', withoutRecord],
       ['records that are missing, or there twice', wrong.length],
+      ['deliveries that the webhook took', `${deliveries.taken}, in ${deliveries.attempts} requests`],
+      ['requests that the webhook refused, or never answered', deliveries.refused + deliveries.unanswered],
+      ['deliveries that a killed daemon left to the next one', deliveries.inherited],
+      ['records that the webhook does not have as the file has them', deliveries.wrong.length],
       ['phones that never heard the end of their call', phonesLeft],
       ['left in any server, or in the store', left.length],
       ['from the last call until nothing was left', `${Math.round(quietSeconds)} s`],

@@ -8,8 +8,10 @@ import { Farm } from '../../harness/farm.js';
 import { leftovers } from '../../harness/leftovers.js';
 import { Sipp } from '../../harness/sipp.js';
 import { waitFor } from '../../harness/wait-for.js';
+import { WebhookReceiver } from '../../harness/webhook-receiver.js';
 import { residentKb } from '../calls/process-cost.js';
 import { account, type Accounts } from './accounts.js';
+import { TroubledReceiver, type Deliveries } from './deliveries.js';
 import { Kills, type Kill } from './kills.js';
 
 export interface SoakOptions {
@@ -23,6 +25,8 @@ export interface SoakOptions {
 
 export interface SoakReport {
   readonly accounts: Accounts;
+  /** What the webhook's receiver had of the call records. */
+  readonly deliveries: Deliveries;
   readonly kills: readonly Kill[];
   /** Phones that were in a call and never heard its end. */
   readonly phonesLeft: number;
@@ -52,22 +56,38 @@ const patienceMs = 30_000;
 /** A callee that hears nothing for so long has been forgotten. */
 const forgottenMs = 60_000;
 /** Tables of the store that have something in them only while there are calls. */
-const tablesOfCalls = ['calls', 'conferences', 'dialogs', 'lost-sessions', 'media-moves', 'cdr-outbox', 'cdr-intent'];
+const tablesOfCalls = [
+  ...['calls', 'conferences', 'dialogs', 'lost-sessions', 'media-moves'],
+  ...['cdr-outbox', 'cdr-intent', 'cdr-webhook-outbox', 'cdr-webhook-batch'],
+];
+const webhookSecret = 'a-secret-of-the-soak';
 
 /** More than a process that has just started has open, as connections come and go. */
 export const fewFiles = 20;
 
-/** Runs one on a farm of its own. */
+/** Runs one on a farm of its own. `config`: that of `localConfig`. */
 export async function soak(config: string, options: SoakOptions): Promise<SoakReport> {
-  const farm = await Farm.up({ config: `${config}\nmetrics: { listen: 'unix:metrics.sock' }\n` });
+  const receiver = await WebhookReceiver.open(webhookSecret);
   try {
-    return await soakFarm(farm, options);
+    const farm = await Farm.up({ config: configOf(config, receiver.url) });
+    try {
+      return await soakFarm(farm, receiver, options);
+    } finally {
+      await farm.down();
+    }
   } finally {
-    await farm.down();
+    await receiver.close();
   }
 }
 
-async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
+function configOf(config: string, url: string): string {
+  const webhook = `{ url: '${url}', secret: ${webhookSecret}, timeoutSeconds: 1 }`;
+  return config
+    .replace('cdr: { file: cdr.jsonl }', `cdr: { file: cdr.jsonl, webhook: ${webhook} }`)
+    .concat("\nmetrics: { listen: 'unix:metrics.sock' }\n");
+}
+
+async function soakFarm(farm: Farm, receiver: WebhookReceiver, options: SoakOptions): Promise<SoakReport> {
   const { progress, pauseMs } = options;
   const before = await resources(farm);
   const beganMs = performance.now();
@@ -77,6 +97,7 @@ async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
   });
   const callers = await Promise.all(shares.map(share => caller(farm, share, options)));
   const kills = new Kills(farm, pauseMs);
+  const webhook = new TroubledReceiver(receiver, options.calls / 5, () => kills.ofDaemon);
   const watch = setInterval(
     () => progress(`${kills.done.length} kills, last ${JSON.stringify(kills.done.at(-1))}`),
     15_000,
@@ -97,6 +118,7 @@ async function soakFarm(farm: Farm, options: SoakOptions): Promise<SoakReport> {
         marks,
         records,
       ),
+      deliveries: webhook.compared(records),
       kills: kills.done,
       phonesLeft: called.failed,
       left,
@@ -159,9 +181,14 @@ function scrape(farm: Farm): Promise<string> {
 
 /** Records are written in the order in which calls end: all of them, when no more come. */
 async function settledRecords(farm: Farm): Promise<readonly CallDetailRecord[]> {
-  await waitFor('no record to wait', async () =>
-    /^holdfast_cdr_waiting_records\{destination="file"\} 0$/m.test(await scrape(farm)),
-  );
+  const waiting = async (): Promise<string[]> =>
+    [...(await scrape(farm)).matchAll(/^holdfast_cdr_waiting_records\{destination="(\w+)"\} [1-9]/gm)].map(
+      ([line]) => line,
+    );
+  await waitFor('no record to wait', async () => (await waiting()).length === 0, {
+    deadlineMs: 30_000,
+    describe: async () => (await waiting()).join('\n'),
+  });
   return callRecords(farm);
 }
 
