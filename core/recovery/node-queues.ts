@@ -67,10 +67,12 @@ export class NodeQueues {
 
   async #drainTrunk({ name, perSecond }: TrunkPace, waiting: OfTrunk[]): Promise<void> {
     while (waiting.length > 0) {
-      await this.#pacer(`trunk ${name}`, perSecond).turn();
+      await this.#pacer(`trunk ${name}`).turn(perSecond);
       waiting.sort((a, b) => b.work.priority - a.work.priority);
+      // What was for a node that is gone takes nobody's turn.
+      while (waiting[0]?.work.isWanted(waiting[0].node) === false) waiting.shift();
       const next = waiting.shift();
-      if (next?.work.isWanted(next.node) === true) this.#enqueue(next.node, [next.work]);
+      if (next) this.#enqueue(next.node, [next.work]);
     }
     this.#trunks.delete(name);
   }
@@ -89,7 +91,7 @@ export class NodeQueues {
       if (!next) return;
       if (!next.isWanted(node)) continue;
       this.#count(node, 1);
-      await this.#pacer(`node ${node}`, next.perSecond).turn();
+      await this.#pacer(`node ${node}`).turn(next.perSecond);
       this.#begin(node, next);
     }
   }
@@ -111,8 +113,8 @@ export class NodeQueues {
     this.#underWay.set(node, (this.#underWay.get(node) ?? 0) + change);
   }
 
-  #pacer(name: string, perSecond: number): Pacer {
-    const pacer = this.#pacers.get(name) ?? new Pacer(perSecond);
+  #pacer(name: string): Pacer {
+    const pacer = this.#pacers.get(name) ?? new Pacer();
     this.#pacers.set(name, pacer);
     return pacer;
   }

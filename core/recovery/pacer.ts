@@ -4,20 +4,14 @@
 const burstSeconds = 0.1;
 
 export class Pacer {
-  readonly #perSecond: number;
   /** When the next one may pass, ms of the monotonic clock. */
   #nextMs = 0;
 
-  /** `perSecond` Infinity: no limit. */
-  constructor(perSecond: number) {
-    this.#perSecond = perSecond;
-  }
-
-  /** Resolves when it is this caller's turn. */
-  async turn(): Promise<void> {
-    if (!Number.isFinite(this.#perSecond)) return;
+  /** Resolves when it is this caller's turn. `perSecond` is what may pass now: a reload may change it. Infinity: no limit. */
+  async turn(perSecond: number): Promise<void> {
+    if (!Number.isFinite(perSecond)) return;
     const now = performance.now();
-    this.#nextMs = Math.max(this.#nextMs, now - burstSeconds * 1000) + 1000 / this.#perSecond;
+    this.#nextMs = Math.max(this.#nextMs, now - burstSeconds * 1000) + 1000 / perSecond;
     const waitMs = this.#nextMs - now;
     if (waitMs > 0) await new Promise(resolve => setTimeout(resolve, waitMs));
   }

@@ -104,10 +104,7 @@ export class Recoveries {
       [...known, ...traced].map(one => this.#planner.decide(one, { node, dryRun: true })),
     );
     const moved = decided.filter(isRecovered).map(one => ({ ...one, legs: one.legs.filter(isWanted) }));
-    const assigned = this.#planner.assign(
-      moved.sort((a, b) => b.priority - a.priority),
-      node,
-    );
+    const assigned = this.#planner.assign(moved, node);
     return decided.flatMap(one => one.legs.map(leg => ({ ...leg, target: assigned.get(one.call.id) })));
   }
 

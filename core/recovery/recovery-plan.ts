@@ -66,17 +66,28 @@ export interface RecoveryTarget {
   readonly channels: number;
 }
 
+/** Sessions that must be on one node together. */
+export interface SessionGroup<Key> {
+  readonly key: Key;
+  readonly sessions: number;
+  /** Higher first. */
+  readonly priority: number;
+  /** Node that a plugin wants them on. */
+  readonly wish: string | undefined;
+}
+
 /**
- * Gives each group of sessions (what must be on one node together) a node: always the one with the fewest live channels,
- * those already given included. Groups in the order of priority, large ones first among equals.
+ * Gives each group of sessions a node: the wished one where that is a target, else the one with the fewest live channels, those already
+ * given included. Groups in the order of priority, large ones first among equals: a room that came last would have nowhere to fit.
  */
 export function assignTargets<Key>(
-  groups: readonly { readonly key: Key; readonly sessions: number; readonly wish?: string | undefined }[],
+  groups: readonly SessionGroup<Key>[],
   targets: readonly RecoveryTarget[],
 ): ReadonlyMap<Key, string> {
   const load = new Map(targets.map(({ node, channels }) => [node, channels]));
   const assigned = new Map<Key, string>();
-  for (const { key, sessions, wish } of groups) {
+  const inOrder = [...groups].sort((a, b) => b.priority - a.priority || b.sessions - a.sessions);
+  for (const { key, sessions, wish } of inOrder) {
     const [least] = [...load].sort(([, a], [, b]) => a - b);
     const node = wish !== undefined && load.has(wish) ? wish : least?.[0];
     if (node === undefined) break;

@@ -7,7 +7,7 @@ import type { NodeStates } from '../farm/node-states.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
 import type { LostCall, RecoverAnswer, RecoveryPolicy } from './recovery-facts.js';
-import { assignTargets, planCalls, type PlannedCall, type PlannedLeg } from './recovery-plan.js';
+import { assignTargets, planCalls, type PlannedCall, type PlannedLeg, type SessionGroup } from './recovery-plan.js';
 import type { DialogSource } from './recovery-ports.js';
 import { missingFrom } from './recovery-variables.js';
 
@@ -36,6 +36,7 @@ export interface DecidedCall extends PlannedCall {
 export interface CallToAssign {
   readonly call: CallRecord;
   readonly legs: readonly unknown[];
+  readonly priority: number;
   readonly wish: string | undefined;
 }
 
@@ -116,19 +117,23 @@ export class RecoveryPlanner {
       .up('call')
       .filter(node => node.name !== without)
       .map(node => ({ node: node.name, channels: engine.book.liveLegsOn(node.name).length }));
-    const groups = new Map<string, { key: string; sessions: number; wish: string | undefined; calls: string[] }>();
-    for (const { call, legs, wish } of calls) {
-      const key = conferences.mixedTogether(call.id) ?? call.id;
-      const group = groups.get(key) ?? { key, sessions: 0, wish, calls: [] };
-      group.sessions += legs.length;
-      group.calls.push(call.id);
-      groups.set(key, group);
+    const groups = new Map<string, SessionGroup<string>>();
+    const keyOf = ({ call }: CallToAssign): string => conferences.mixedTogether(call.id) ?? call.id;
+    for (const one of calls) {
+      const key = keyOf(one);
+      const { sessions, priority, wish } = groups.get(key) ?? { sessions: 0, priority: one.priority, wish: undefined };
+      groups.set(key, {
+        key,
+        sessions: sessions + one.legs.length,
+        priority: Math.max(priority, one.priority),
+        wish: wish ?? one.wish,
+      });
     }
     const assigned = assignTargets([...groups.values()], targets);
     return new Map(
-      [...groups.values()].flatMap(({ key, calls: ids }) => {
-        const node = assigned.get(key);
-        return node === undefined ? [] : ids.map(id => [id, node] as const);
+      calls.flatMap(one => {
+        const node = assigned.get(keyOf(one));
+        return node === undefined ? [] : [[one.call.id, node] as const];
       }),
     );
   }
