@@ -1,18 +1,25 @@
 // What passes from one leg of a call to the other, and what is answered or refused on the way, message by message, both ways.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { callDaemon } from '../../core/control/control-client.js';
 import { statePaths } from '../../core/host/state-folder.js';
+import type { FoundCall } from '../../core/inspect/call-view.js';
+import { recordOf } from '../harness/call-records.js';
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
 import { nothingLeft } from '../harness/farm-quiet.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import { localConfig } from '../harness/local-config.js';
 import type { InviteOptions, OutgoingCall } from '../harness/outgoing-call.js';
+import { readPcap } from '../harness/pcap.js';
 import { parseSdp } from '../harness/sdp.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint, type EndpointOptions } from '../harness/sip-endpoint.js';
-import type { Header, SipMessage } from '../harness/sip-message.js';
+import { SipMessage, type Header } from '../harness/sip-message.js';
 import { waitFor } from '../harness/wait-for.js';
 
 /** examples/local.yaml with a trunk that is not trusted (76xxx), both trunks at once (77xxx), and a header more that passes. */
@@ -79,6 +86,39 @@ describe('signalling: methods, statuses and headers', () => {
     assert.equal(incoming.state, 'confirmed', `the call went on\n${incoming.ladder()}`);
     await outgoing.hangup();
     await incoming.ended();
+  };
+
+  /** `call show ID --pcap FILE` has of these phones what they have themselves, in a form that tcpdump reads. */
+  const isCaptured = async (id: string, phones: readonly SipCall[]): Promise<void> => {
+    const ends = [trunk, callee, stranger];
+    const theirs = phones
+      .flatMap(({ callId }) => ends.flatMap(end => end.ladder.rows(callId).map(row => ({ ...row, end: end.address }))))
+      .map(({ end, direction, message }) => `${end} ${direction}\n${message.toString()}`)
+      .sort();
+    const file = join(farm.state, 'call.pcap');
+    const capture = async (): Promise<{ said: string; captured: readonly string[]; packets: number }> => {
+      const { code, stdout, stderr } = await farm.cli(['call', 'show', id, '--pcap', file]);
+      assert.equal(code, 0, stderr);
+      const packets = readPcap(await readFile(file));
+      const captured = packets.flatMap(({ source, destination, payload }) => {
+        const message = SipMessage.parse(payload)?.toString() ?? '';
+        const of = (end: string, direction: string): string[] =>
+          ends.some(({ address }) => address === end) ? [`${end} ${direction}\n${message}`] : [];
+        return [...of(source, 'sent'), ...of(destination, 'received')];
+      });
+      return { said: stdout, captured: captured.sort(), packets: packets.length };
+    };
+    // The Kamailios' copies of the last messages come a moment after them.
+    const all = async (): Promise<Awaited<ReturnType<typeof capture>> | undefined> => {
+      const now = await capture();
+      return now.captured.length >= theirs.length ? now : undefined;
+    };
+    const { said, captured, packets } = await waitFor('every message to be traced', all, { deadlineMs: 15_000 });
+    assert.deepEqual(captured, theirs);
+    assert.ok(said.endsWith(`\n${packets} messages are in ${file}.\n`), said);
+    const { stdout } = await promisify(execFile)('tcpdump', ['-r', file, '-nn', '-t', '-vv']);
+    assert.equal(stdout.match(/^IP /gm)?.length, packets);
+    assert.doesNotMatch(stdout, /bad (udp )?cksum|truncated|bad length/);
   };
 
   before(async () => {
@@ -521,6 +561,38 @@ describe('signalling: methods, statuses and headers', () => {
       await outgoing.hangup();
       await incoming.ended();
     }
+  });
+
+  test('the operator finds a call by either Call-ID, and has every message that its phones sent and received', async () => {
+    const [outgoing, incoming] = await talking();
+    const refused = await stranger.invite(farm.uri('70001'));
+    const refusal = await refused.rejected();
+    assert.notEqual(outgoing.callId, incoming.callId);
+    const isFound = async (wanted: Partial<FoundCall>): Promise<void> => {
+      const sipCallIds = [outgoing.callId, incoming.callId];
+      const byEither = await Promise.all(sipCallIds.map(callId => farm.json<FoundCall[]>('find', callId)));
+      for (const found of byEither) {
+        assert.deepEqual(
+          found.map(({ id, state, outcome, sipStatus, sipCallIds }) => ({ id, state, outcome, sipStatus, sipCallIds })),
+          [{ ...wanted, sipCallIds }],
+        );
+      }
+      const atTheEdge = await farm.json<FoundCall[]>('find', refused.callId);
+      assert.deepEqual(
+        atTheEdge.map(({ id, state, dialled, outcome, sipStatus }) => [id, state, dialled, outcome, sipStatus]),
+        [[null, 'wire', '70001', 'INVITE', refusal]],
+      );
+    };
+    const [call] = (await farm.calls()).filter(({ legs }) => legs[0]?.callId === outgoing.callId);
+    assert.ok(call);
+    await isFound({ id: call.id, state: 'confirmed', outcome: null, sipStatus: null });
+    await isCaptured(call.id, [outgoing, incoming]);
+    await outgoing.hangup();
+    await incoming.ended();
+    await recordOf(farm, outgoing.callId);
+    await isFound({ id: call.id, state: 'ended', outcome: 'answered', sipStatus: 200 });
+    await isCaptured(call.id, [outgoing, incoming]);
+    await isCaptured(refused.callId, [refused]);
   });
 
   test('of all these calls nothing is left', async () => {
