@@ -28,11 +28,14 @@ async function config(): Promise<string> {
   const usual = await localConfig();
   return usual
     .replace('  session-recovery:', '  session-recovery: { patienceSeconds: 3 }')
-    .replace('    routes:', '    routes:\n      - { dial: 77xxx, to: [{ trunk: lab }], maxCallSeconds: 6 }')
+    .replace(
+      '    routes:',
+      '    routes:\n      - { dial: 77xxx, to: [{ trunk: lab }], maxCallSeconds: 6 }\n      - { dial: 78xxx, to: [{ trunk: lab }], maxCallSeconds: 15 }',
+    )
     .concat(limits);
 }
 
-describe('a call that nobody hangs up', { concurrency: true }, () => {
+describe('a call that nobody hangs up', () => {
   let farm: Farm;
   let alice: SipEndpoint;
   let bob: SipEndpoint;
@@ -69,76 +72,98 @@ describe('a call that nobody hangs up', { concurrency: true }, () => {
     return recordOf(farm, caller.callId);
   };
 
-  test('is ended at both sides when its callee sends no RTP any more', { timeout: 60_000 }, async () => {
-    const call = await talk('70001');
-    call.callee.audio.stop();
-    const { endedBy, limit, reason, outcome } = await ended(call);
-    assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'rtpTimeoutSeconds', 'answered']);
-    assert.match(reason, /no RTP from the callee for 4 s,/);
-  });
-
-  test('is ended when its caller sends no RTP any more', { timeout: 60_000 }, async () => {
-    const call = await talk('70002');
-    call.caller.audio.stop();
-    const { limit, reason } = await ended(call);
-    assert.equal(limit, 'rtpTimeoutSeconds');
-    assert.match(reason, /no RTP from the caller/);
-  });
-
-  test('goes on while it is on hold and silent, for longer, and not for ever', { timeout: 60_000 }, async () => {
-    const call = await talk('70003');
-    await call.callee.reinvite({ direction: 'inactive' });
-    call.callee.audio.stop();
-    const { limit, answeredAt, endedAt } = await ended(call);
-    assert.equal(limit, 'rtpTimeoutOnHoldSeconds');
-    const lastedMs = Date.parse(endedAt) - Date.parse(answeredAt ?? '');
-    assert.ok(lastedMs >= 9_000, `${lastedMs} ms`);
-  });
-
-  test('is ended when it has lasted as long as its route allows', { timeout: 60_000 }, async () => {
-    const call = await talk('77001');
-    const { endedBy, limit, reason, billSeconds } = await ended(call);
-    assert.deepEqual([endedBy, limit], ['holdfast', 'maxCallSeconds']);
-    assert.ok(billSeconds >= 6, `${billSeconds} s`);
-    assert.match(reason, /6 s/);
-  });
-
-  test('and was never answered is refused with 408, and its callee rings no more', { timeout: 60_000 }, async () => {
-    const caller = await alice.invite(farm.uri(neverAnswered));
-    const final = await caller.waitFor('a final response', () => caller.final, 30_000);
-    assert.equal(final.status, 408);
-    const callee = bob.calls.find(
-      call => call instanceof IncomingCall && call.invite.startLine.includes(neverAnswered),
-    );
-    assert.ok(callee instanceof IncomingCall);
-    await callee.cancelled();
-    const { endedBy, limit, outcome } = await recordOf(farm, caller.callId);
-    assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'maxSetupSeconds', 'no-answer']);
-  });
-
-  test('nor a call at all, only a bridge or a channel of nobody’s, is swept', { timeout: 90_000 }, async () => {
-    for (const name of ['call-1', 'conference-1']) {
-      const address = (await farm.status()).nodes.find(node => node.name === name)?.address ?? '';
-      await withAri(farm, name, address, async ari => {
-        await ari.bridges.createWithId({ bridgeId: 'stray-conf', type: 'mixing' });
-        if (name === 'conference-1') return;
-        const local = { endpoint: 'Local/s@echo/n', app: 'holdfast', appArgs: 'stray', channelId: 'stray-1' };
-        await ari.channels.originate(local);
-        // An originate is answered before its channel is in the application.
-        const isIn = async (): Promise<boolean> =>
-          ari.bridges.addChannel({ bridgeId: 'stray-conf', channel: 'stray-1' }).then(
-            () => true,
-            () => false,
-          );
-        await waitFor('the channel to be in the bridge', isIn);
-      });
-    }
-    const strays = async (): Promise<string[]> => (await leftovers(farm)).filter(one => one.includes('stray-'));
-    assert.deepEqual((await strays()).length, 4);
-    await waitFor('the strays to be gone', async () => (await strays()).length === 0, {
-      deadlineMs: 60_000,
-      everyMs: 500,
-      describe: async () => (await strays()).join('\n'),
+  describe('and whose node lives', { concurrency: true }, () => {
+    test('is ended at both sides when its callee sends no RTP any more', { timeout: 60_000 }, async () => {
+      const call = await talk('70001');
+      call.callee.audio.stop();
+      const { endedBy, limit, reason, outcome } = await ended(call);
+      assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'rtpTimeoutSeconds', 'answered']);
+      assert.match(reason, /no RTP from the callee for 4 s,/);
     });
+
+    test('is ended when its caller sends no RTP any more', { timeout: 60_000 }, async () => {
+      const call = await talk('70002');
+      call.caller.audio.stop();
+      const { limit, reason } = await ended(call);
+      assert.equal(limit, 'rtpTimeoutSeconds');
+      assert.match(reason, /no RTP from the caller/);
+    });
+
+    test('goes on while it is on hold and silent, for longer, and not for ever', { timeout: 60_000 }, async () => {
+      const call = await talk('70003');
+      await call.callee.reinvite({ direction: 'inactive' });
+      call.callee.audio.stop();
+      const { limit, answeredAt, endedAt } = await ended(call);
+      assert.equal(limit, 'rtpTimeoutOnHoldSeconds');
+      const lastedMs = Date.parse(endedAt) - Date.parse(answeredAt ?? '');
+      assert.ok(lastedMs >= 9_000, `${lastedMs} ms`);
+    });
+
+    test('is ended when it has lasted as long as its route allows', { timeout: 60_000 }, async () => {
+      const call = await talk('77001');
+      const { endedBy, limit, reason, billSeconds } = await ended(call);
+      assert.deepEqual([endedBy, limit], ['holdfast', 'maxCallSeconds']);
+      assert.ok(billSeconds >= 6, `${billSeconds} s`);
+      assert.match(reason, /6 s/);
+    });
+
+    test('and was never answered is refused with 408, and its callee rings no more', { timeout: 60_000 }, async () => {
+      const caller = await alice.invite(farm.uri(neverAnswered));
+      const final = await caller.waitFor('a final response', () => caller.final, 30_000);
+      assert.equal(final.status, 408);
+      const callee = bob.calls.find(
+        call => call instanceof IncomingCall && call.invite.startLine.includes(neverAnswered),
+      );
+      assert.ok(callee instanceof IncomingCall);
+      await callee.cancelled();
+      const { endedBy, limit, outcome } = await recordOf(farm, caller.callId);
+      assert.deepEqual([endedBy, limit, outcome], ['holdfast', 'maxSetupSeconds', 'no-answer']);
+    });
+
+    test('nor a call at all, only a bridge or a channel of nobody’s, is swept', { timeout: 90_000 }, async () => {
+      for (const name of ['call-1', 'conference-1']) {
+        const address = (await farm.status()).nodes.find(node => node.name === name)?.address ?? '';
+        await withAri(farm, name, address, async ari => {
+          await ari.bridges.createWithId({ bridgeId: 'stray-conf', type: 'mixing' });
+          if (name === 'conference-1') return;
+          const local = { endpoint: 'Local/s@echo/n', app: 'holdfast', appArgs: 'stray', channelId: 'stray-1' };
+          await ari.channels.originate(local);
+          // An originate is answered before its channel is in the application.
+          const isIn = async (): Promise<boolean> =>
+            ari.bridges.addChannel({ bridgeId: 'stray-conf', channel: 'stray-1' }).then(
+              () => true,
+              () => false,
+            );
+          await waitFor('the channel to be in the bridge', isIn);
+        });
+      }
+      const strays = async (): Promise<string[]> => (await leftovers(farm)).filter(one => one.includes('stray-'));
+      assert.deepEqual((await strays()).length, 4);
+      await waitFor('the strays to be gone', async () => (await strays()).length === 0, {
+        deadlineMs: 60_000,
+        everyMs: 500,
+        describe: async () => (await strays()).join('\n'),
+      });
+    });
+  });
+
+  test('and was recovered from the death of its node is ended by the same rules', { timeout: 90_000 }, async () => {
+    await farm.idle();
+    await farm.json('drain', 'call-2');
+    const [silent, long] = [await talk('70004'), await talk('78001')];
+    const sides = [silent, long].flatMap(({ caller, callee }) => [caller, callee]);
+    await farm.json('undrain', 'call-2');
+    await farm.kill('call-1');
+    await waitFor('every side to be re-INVITEd', () => sides.every(({ reinvites }) => reinvites.length > 0));
+    await Promise.all([silent.callee.audio.hears(440), long.callee.audio.hears(440)]);
+    const silentFromMs = Date.now();
+    silent.callee.audio.stop();
+    const [quiet, lasted] = await Promise.all([ended(silent), ended(long)]);
+    assert.deepEqual([quiet.endedBy, quiet.limit, quiet.recoveries], ['holdfast', 'rtpTimeoutSeconds', 1]);
+    assert.match(quiet.reason, /no RTP from the callee for 4 s,/);
+    assert.ok(Date.parse(quiet.endedAt) - silentFromMs >= 3_000, quiet.endedAt);
+    assert.deepEqual([lasted.endedBy, lasted.limit, lasted.recoveries], ['holdfast', 'maxCallSeconds', 1]);
+    assert.ok(lasted.billSeconds >= 15, `${lasted.billSeconds} s`);
+    assert.match(lasted.reason, /15 s/);
   });
 });
