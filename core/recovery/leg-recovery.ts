@@ -172,9 +172,14 @@ export class LegRecovery {
     return isOver ? { result: 'failed', reason } : this.#elsewhere(reason);
   }
 
-  #elsewhere(reason: string): LegOutcome {
+  /** As if nothing of it were on any node: it may run again. */
+  reset(): void {
     this.begun = false;
     this.#isRefused = false;
+  }
+
+  #elsewhere(reason: string): LegOutcome {
+    this.reset();
     return { result: 'again elsewhere', reason };
   }
 

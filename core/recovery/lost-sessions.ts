@@ -288,30 +288,40 @@ export class LostSessions {
   }
 
   async #run(pending: Pending, from: 'new' | 'under way' | 'up'): Promise<void> {
-    const { node, session, leg } = pending;
+    const { node, leg } = pending;
     if (node === undefined) return;
     const outcome = await leg.run(node, from);
     if (pending.abandoned) {
       const reason = outcome.result === 'gone' ? outcome.reason : abandonedReason;
-      const result = outcome.result === 'recovered' || outcome.result === 'gone' ? outcome.result : 'ended';
+      const isUp = outcome.result === 'recovered' && pending.node === node;
+      const result = isUp || outcome.result === 'gone' ? outcome.result : 'ended';
       await this.#settle(pending, { result, reason });
       return;
     }
-    if (outcome.result === 'again elsewhere') {
-      pending.node = undefined;
-      await this.schedule();
-      return;
-    }
-    if (outcome.result === 'recovered') {
-      try {
-        await leg.conferenceReady;
-        await this.#options.conferences.attach(session.callId, session.legId, from === 'new');
-      } catch (error) {
-        await this.#settle(pending, { result: 'failed', reason: `not back in its conference: ${messageOf(error)}` });
-        return;
-      }
-    }
-    await this.#settle(pending, outcome);
+    if (outcome.result === 'again elsewhere') return this.#again(pending);
+    if (outcome.result !== 'recovered') return this.#settle(pending, outcome);
+    const attached = await this.#attach(pending, from === 'new').then(
+      () => outcome,
+      (error: unknown): LegOutcome => ({
+        result: 'failed',
+        reason: `not back in its conference: ${messageOf(error)}`,
+      }),
+    );
+    // Its node died as it was up: the recovery of that node has left it to us.
+    if (pending.node !== node) return this.#again(pending);
+    await this.#settle(pending, attached);
+  }
+
+  async #attach({ session, leg }: Pending, isIn: boolean): Promise<void> {
+    await leg.conferenceReady;
+    await this.#options.conferences.attach(session.callId, session.legId, isIn);
+  }
+
+  async #again(pending: Pending): Promise<void> {
+    if (pending.abandoned) return this.#settle(pending, { result: 'ended', reason: abandonedReason });
+    pending.leg.reset();
+    pending.node = undefined;
+    await this.schedule();
   }
 
   async #settle(pending: Pending, outcome: LegOutcome): Promise<void> {

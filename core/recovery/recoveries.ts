@@ -1,5 +1,6 @@
 // What becomes of the calls of a dead node: which sessions are recovered and which end, and the record of it all.
 import type { CallEvent } from '../calls/call-machine.js';
+import { echoPeer } from '../calls/call-record.js';
 import { messageOf } from '../errors.js';
 import type { Dialog, OpenInvite } from '../ledger/dialog.js';
 import type { Logger } from '../log.js';
@@ -286,14 +287,17 @@ export class Recoveries {
 
   /** A leg that is not recovered. */
   #endLeg(epoch: string, planned: PlannedLeg, invites: readonly OpenInvite[]): void {
-    const { call, leg, reason } = planned;
+    const { call, leg, dialog, reason } = planned;
     const callId = this.#planner.callIdOf(leg);
     const invite = invites.find(one => one.callId === callId || (one.legId !== null && one.legId === leg.id));
     this.#farEnds.end(planned, invite);
     this.#log.info({ call: call.id, leg: leg.id, epoch, reason }, `leg ${leg.id} is not recovered: ${reason}`);
     this.#book.count(epoch, 'ended', null);
     const unanswered = leg.direction === 'inbound' && (leg.state !== 'confirmed' || invite !== undefined);
-    const ended = { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered, nodeDied: true } as const;
+    // As far as is known its far end has not hung up.
+    const isLost = leg.state === 'confirmed' && (dialog?.state === 'confirmed' || leg.peer === echoPeer);
+    const lost = isLost ? { lost: `not recovered, ${reason}` } : {};
+    const ended = { type: 'legEnded', leg: leg.id, sipStatus: 503, unanswered, nodeDied: true, ...lost } as const;
     this.#options.engine.tell(call.id, ended);
   }
 

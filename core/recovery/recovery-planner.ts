@@ -59,14 +59,20 @@ export class RecoveryPlanner {
 
   /** What can become of the node's sessions, but for those that are being recovered already. */
   async planned(node: string, isPending: (legId: string) => boolean): Promise<PlannedCall[]> {
-    const isLost = (leg: LegRecord): boolean => leg.node === node && !isPending(leg.id);
     const { engine, source, log } = this.#options;
     const calls = engine.book.withLegsOn(node);
+    // As it is now: who is on the way to another node may be there when the dialogs are known.
+    const legs = calls.flatMap(call => call.legs).filter(leg => leg.node === node && !isPending(leg.id));
+    const lost = new Set(legs.map(leg => leg.id));
     const dialogs = await source.dialogs(node).catch((error: unknown) => {
       log.error({ node, error }, `the dialogs of ${node} are not known: ${messageOf(error)}`);
       return new Map<string, Dialog>();
     });
-    const planned = planCalls(calls, isLost, leg => dialogs.get(this.callIdOf(leg) ?? ''));
+    const planned = planCalls(
+      calls,
+      leg => lost.has(leg.id),
+      leg => dialogs.get(this.callIdOf(leg) ?? ''),
+    );
     return planned.filter(one => one.legs.length > 0);
   }
 

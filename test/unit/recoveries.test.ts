@@ -53,20 +53,34 @@ function call(id: string): CallRecord {
 
 type Recover = (callId: string) => RecoverAnswer | undefined | Promise<RecoverAnswer | undefined>;
 
+interface Surroundings {
+  /** What the ledger knows of a node's dialogs, when it answers. */
+  readonly dialogs?: (node: string) => Promise<unknown>;
+  readonly attach?: (legId: string) => Promise<void>;
+  /** Sessions that are never up on a node, as `leg node`. */
+  readonly silent?: readonly string[];
+}
+
 /** call-1 with these calls is to die; call-2 and call-3 take every order and have it up at once. */
-function dying(ids: readonly string[], recover: Recover) {
+function dying(ids: readonly string[], recover: Recover = () => undefined, around: Surroundings = {}) {
+  const { dialogs = async () => undefined, attach = async () => undefined, silent = [] } = around;
   const calls = ids.map(call);
   const nodes = new NodeStates(silentLogger);
   for (const index of [2, 3]) {
     nodes.add({ name: `call-${index}`, farm: 'call', index, address: `192.0.2.${index}` });
     nodes.setHealth(`call-${index}`, 'up', 'it answers');
   }
+  const moveTo = (node: string, legId: string): void =>
+    calls.forEach((one, i) => {
+      calls[i] = { ...one, legs: one.legs.map(leg => (leg.id === legId ? { ...leg, node } : leg)) };
+    });
   const [sent, told, lines]: [string[], string[], string[]] = [[], [], []];
   let hear: (node: string, event: AriEvent) => boolean = () => false;
   const originate =
     (node: string) =>
     async ({ channelId }: { channelId: string }): Promise<void> => {
       sent.push(`${channelId} ${node}`);
+      if (silent.includes(`${channelId} ${node}`)) return;
       setImmediate(() => hear(node, { type: 'StasisStart', channel: { id: channelId } } as unknown as AriEvent));
     };
   const log = createLogger({
@@ -78,12 +92,13 @@ function dying(ids: readonly string[], recover: Recover) {
     engine: {
       onRecovering: (listener: typeof hear) => (hear = listener),
       save: async () => undefined,
-      tell: (_: string, event: CallEvent) =>
-        void ('legs' in event
-          ? event.legs.forEach(leg => told.push(`${event.type} ${leg}`))
-          : 'leg' in event && told.push(`${event.type} ${event.leg}`)),
+      tell: (_: string, event: CallEvent): void => {
+        if (event.type === 'legsMoved') for (const leg of event.legs) moveTo(event.node, leg);
+        const legs = 'legs' in event ? event.legs : 'leg' in event ? [event.leg] : [];
+        for (const leg of legs) told.push(`${event.type} ${leg}${'lost' in event ? `: ${event.lost}` : ''}`);
+      },
       book: {
-        withLegsOn: () => calls,
+        withLegsOn: (node: string) => calls.filter(one => one.legs.some(leg => leg.node === node)),
         liveLegsOn: () => [],
         record: (id: string) => calls.find(one => one.id === id),
         sipCallIdOf: () => undefined,
@@ -91,19 +106,22 @@ function dying(ids: readonly string[], recover: Recover) {
     },
     conferences: {
       ...{ mixedTogether: () => undefined, bridgeOf: () => undefined },
-      ...{ move: async () => undefined, attach: async () => undefined },
+      ...{ move: async () => undefined, attach: (_: string, legId: string) => attach(legId) },
     },
     asterisks: { node: (name: string) => ({ ari: { channels: { originate: originate(name) } } }) },
     source: {
       ...{ hasTraced: false, hold: () => undefined, release: () => undefined },
-      ...{ openInvites: async () => [], dialogs: async () => new Map() },
+      openInvites: async () => [],
+      dialogs: async (node: string) => (await dialogs(node), new Map()),
     },
     ...{ isEmergency: () => false, hasCredentials: () => false, mediaReady: async () => undefined },
     ...{ askRecover: async ({ id }: { id: string }) => recover(id), done: () => undefined },
   } as unknown as RecoveriesOptions;
   const recoveries = new Recoveries(options);
-  const died = (): Promise<void> =>
-    recoveries.nodeDied({ node: 'call-1', reason: 'killed', firstSignMs: 1_000, declaredMs: 1_000 });
+  const died = (node = 'call-1'): Promise<void> => {
+    if (node !== 'call-1') nodes.setHealth(node, 'dead', 'killed');
+    return recoveries.nodeDied({ node, reason: 'killed', firstSignMs: 1_000, declaredMs: 1_000 });
+  };
   return { recoveries, died, sent, told, lines };
 }
 
@@ -115,7 +133,10 @@ test('a call that a plugin vetoes ends on both sides, and the log says why', asy
   assert.deepEqual(sent, ['b-0 call-2', 'b-1 call-2']);
   assert.deepEqual(
     told.filter(one => /legEnded|legRecovered/.test(one)),
-    ['legEnded a-0', 'legEnded a-1', 'legRecovered b-0', 'legRecovered b-1'],
+    [
+      ...['a-0', 'a-1'].map(leg => `legEnded ${leg}: not recovered, a plugin says: a test`),
+      ...['legRecovered b-0', 'legRecovered b-1'],
+    ],
   );
   for (const leg of ['a-0', 'a-1'])
     assert.ok(lines.includes(`leg ${leg} is not recovered: a plugin says: a test`), lines.join('\n'));
@@ -160,5 +181,51 @@ test('the others set off without a call of which a plugin takes its time, which 
   assert.deepEqual(
     recoveries.list().map(({ done: isDone, sessions }) => [isDone, sessions.recovered]),
     [[true, 6]],
+  );
+});
+
+test('a session that was on its way to a node that dies too, and is on a third before its dialogs are known, is no loss of it', async () => {
+  let know: () => void = () => undefined;
+  const known = new Promise<void>(resolve => (know = resolve));
+  const { recoveries, died, sent, told } = dying(['a'], undefined, {
+    dialogs: async node => (node === 'call-2' ? known : undefined),
+    silent: ['a-1 call-2'],
+  });
+  const first = died();
+  await waitFor('one to be back', () => told.includes('legRecovered a-0') && sent.includes('a-1 call-2'));
+  const second = died('call-2');
+  await waitFor('the other one to be back', () => told.includes('legRecovered a-1'));
+  know();
+  await Promise.all([first, second]);
+  assert.deepEqual(sent, ['a-0 call-2', 'a-1 call-2', 'a-1 call-3', 'a-0 call-3']);
+  assert.deepEqual(
+    told.filter(one => one.startsWith('legEnded')),
+    [],
+  );
+  assert.deepEqual(
+    recoveries.list().map(({ node, sessions }) => [node, sessions.found, sessions.recovered]),
+    [
+      ['call-1', 2, 2],
+      ['call-2', 1, 1],
+    ],
+  );
+});
+
+test('a session whose node dies while it joins its conference there is recovered on another one', async () => {
+  let fail: (error: Error) => void = () => undefined;
+  const gone = new Promise<void>((_, reject) => (fail = reject));
+  let joins = 0;
+  const { recoveries, died, sent, told } = dying(['a'], undefined, {
+    attach: async legId => (legId === 'a-1' && ++joins === 1 ? gone : undefined),
+  });
+  const first = died();
+  await waitFor('both to be up', () => told.includes('legRecovered a-0') && joins === 1);
+  const second = died('call-2');
+  fail(new Error('call-2 is gone'));
+  await Promise.all([first, second]);
+  assert.deepEqual([...sent].sort(), ['a-0 call-2', 'a-0 call-3', 'a-1 call-2', 'a-1 call-3']);
+  assert.deepEqual(
+    recoveries.list().map(({ sessions }) => sessions.failed),
+    [0, 0],
   );
 });

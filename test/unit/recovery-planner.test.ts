@@ -116,7 +116,7 @@ function assigning(channels: Readonly<Record<string, number>>): RecoveryPlanner 
     nodes.add({ name, farm: 'call', index: i + 1, address: `192.0.2.${i + 1}` });
     nodes.setHealth(name, 'up', 'it answers');
   });
-  const book = { liveLegsOn: (node: string) => Array(channels[node] ?? 0) };
+  const book = { liveLegsOn: (node: string) => Array.from({ length: channels[node] ?? 0 }) };
   const conferences = { mixedTogether: (id: string) => (id.startsWith('r') ? 'room' : undefined) };
   return plannerWith(async () => undefined, { nodes, engine: { book }, conferences } as unknown as PlannerOptions);
 }
