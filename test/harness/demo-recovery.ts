@@ -1,7 +1,7 @@
 // `holdfast demo recovery`: calls with audio, the death of their node, and what the phones noticed of it, in order of time.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { callDaemon } from '../../core/control/control-client.js';
-import type { FarmStatus } from '../../core/control/views.js';
+import type { FarmStatus, RecoveryStatus } from '../../core/control/views.js';
 import type { DemoOptions, DemoStep, RecoveryDemoReport } from '../../core/cli/composition.js';
 import { HoldfastError } from '../../core/errors.js';
 import { subnetAddress } from '../../core/farm/farm-plan.js';
@@ -58,7 +58,7 @@ async function kill(
   const [victim = ''] = [...load].sort(([, a], [, b]) => b - a).map(([node]) => node);
   const pid = (await callDaemon(socket, 'status', {})).nodes.find(node => node.name === victim)?.pid;
   if (pid === null || pid === undefined) throw new HoldfastError('DAEMON_REFUSED', `${victim} has no process`);
-  const earlier = (await callDaemon(socket, 'recoveries', {})).length;
+  const earlier = new Set((await callDaemon(socket, 'recoveries', {})).map(({ epoch }) => epoch));
   const usual = Math.max(...phones.map(phone => phone.audio.report().largestGapMs));
   phones.forEach(phone => phone.audio.resetReport());
   const steps: DemoStep[] = [];
@@ -79,9 +79,8 @@ async function kill(
   await waitFor('every phone to hear again', () => phones.every(back), { everyMs: 1, deadlineMs: 15_000 });
   step('every phone hears the other one again');
   await sleep(300);
-  const recovery = await waitFor(
-    'the recovery to be done',
-    async () => (await callDaemon(socket, 'recoveries', {}))[earlier],
+  const recovery = await waitFor('the recovery to be done', async () =>
+    (await callDaemon(socket, 'recoveries', {})).find(one => !earlier.has(one.epoch) && isDone(one)),
   );
   return {
     victim,
@@ -91,6 +90,10 @@ async function kill(
     silencesMs: phones.map(phone => phone.audio.report().largestGapMs),
     alive: phones.filter(phone => phone.state === 'confirmed').length,
   };
+}
+
+function isDone({ sessions: { found, recovered, ended, failed } }: RecoveryStatus): boolean {
+  return found > 0 && recovered + ended + failed === found;
 }
 
 function refuseOthers(status: FarmStatus): void {
