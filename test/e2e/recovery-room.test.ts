@@ -130,11 +130,11 @@ describe('a room of four parties on two call nodes', () => {
   test('a call node dies with a party on hold: it is back as held, and resumes', { timeout: 60_000 }, async () => {
     const [holder, ...others] = calls;
     assert.ok(holder);
-    const theyHearAll = async (): Promise<void> => {
+    const theyHearEachOther = async (): Promise<void> => {
       await Promise.all(
         others.map((call, i) =>
           call.audio.hearsMix(
-            tones.filter((_, j) => j !== i + 1),
+            tones.filter((_, j) => j !== 0 && j !== i + 1),
             tones.filter((_, j) => j === i + 1),
           ),
         ),
@@ -143,12 +143,12 @@ describe('a room of four parties on two call nodes', () => {
     const hearsNothing = (): Promise<unknown> => waitFor('silence', () => holder.audio.heard() === undefined);
     const before = reinvites();
     assert.equal((await holder.reinvite({ direction: 'sendonly' })).status, 200);
-    await Promise.all([theyHearAll(), hearsNothing(), isKept(farm, holder)]);
+    await Promise.all([theyHearEachOther(), hearsNothing(), isKept(farm, holder)]);
     await kill('call-2');
     const all = (): boolean => reinvites().every((count, i) => count > (before[i] ?? 0));
     await waitFor('all to be re-INVITEd', all, { deadlineMs: 10_000, describe: () => reinvites().join() });
     await waitFor('RTP at the others', () => others.every(call => call.audio.report().packets > 10));
-    await Promise.all([theyHearAll(), hearsNothing()]);
+    await Promise.all([theyHearEachOther(), hearsNothing()]);
     assert.equal(parseSdp(holder.reinvites.at(-1)?.body ?? '').audio?.direction, 'recvonly', holder.ladder());
     assert.equal(holder.media.direction, 'sendonly');
     const resumed = async (): Promise<boolean> => (await holder.reinvite({ direction: 'sendrecv' })).status === 200;
