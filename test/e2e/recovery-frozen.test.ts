@@ -63,64 +63,52 @@ describe('a server freezes', () => {
     await next.hangup('caller');
   }
 
-  test('a call node: its calls are recovered, and when it wakes up it reaches nobody', { timeout: 90_000 }, async t => {
-    const pair = await PhonePair.call(farm, alice, bob);
-    const node = await pair.node(farm);
-    const pid = await farm.pid(node);
-    const address = (await farm.status()).nodes.find(({ name }) => name === node)?.address ?? '';
-    const { reinvites } = pair;
-    pair.calls.forEach(call => call.audio.resetReport());
-    process.kill(pid, 'SIGSTOP');
-    await pair.reinvited(reinvites);
-    await pair.soundsAgain();
-    t.diagnostic(`silences ${pair.calls.map(call => Math.round(call.audio.report().largestGapMs)).join(', ')} ms`);
-    pair.calls.forEach(call => call.audio.resetReport());
-    assert.deepEqual(await sentByZombie(node, [address]), []);
-    for (const call of pair.calls) assert.equal(call.audio.report().sources.length, 1);
-    assert.equal(await state(node), 'dead');
-    await pair.holdAndResume();
-    await pair.hangup('callee');
-    await farm.idle();
-    process.kill(pid, 'SIGKILL');
-    await become(node, 'up');
-    await nextCallWorks();
-    await farm.idle();
-  });
-
-  test(
-    'a call node is cut off, and lives: its calls are recovered, and what it says later reaches nobody',
-    {
-      timeout: 90_000,
-    },
-    async t => {
+  interface Silenced {
+    readonly pid: number;
+    readonly address: string;
+  }
+  for (const [what, silence] of [
+    [
+      'freezes: its calls are recovered, and when it wakes up it reaches nobody',
+      ({ pid }: Silenced) => {
+        process.kill(pid, 'SIGSTOP');
+        return () => void process.kill(pid, 'SIGCONT');
+      },
+    ],
+    [
+      'is cut off, and lives: its calls are recovered, and what it says later reaches nobody',
+      ({ address }: Silenced) => cut({ subnet: farm.subnet.cidr }, `ip saddr ${address}`, `ip daddr ${address}`),
+    ],
+  ] as const) {
+    test(`a call node ${what}`, { timeout: 90_000 }, async t => {
       const pair = await PhonePair.call(farm, alice, bob);
       const node = await pair.node(farm);
       const pid = await farm.pid(node);
       const address = (await farm.status()).nodes.find(({ name }) => name === node)?.address ?? '';
       const { reinvites } = pair;
       pair.calls.forEach(call => call.audio.resetReport());
-      const mend = cut({ subnet: farm.subnet.cidr }, `ip saddr ${address}`, `ip daddr ${address}`);
+      const wake = silence({ pid, address });
       try {
         await pair.reinvited(reinvites);
         await pair.soundsAgain();
         t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
         pair.calls.forEach(call => call.audio.resetReport());
-        assert.deepEqual(await sentAfter(mend, [address]), []);
+        assert.deepEqual(await sentAfter(wake, [address]), []);
       } finally {
-        mend();
+        wake();
       }
       for (const call of pair.calls) assert.equal(call.audio.report().sources.length, 1);
       assert.equal(await state(node), 'dead');
       assert.equal(await farm.pid(node), pid, 'it has lived all the time');
       await pair.holdAndResume();
-      await pair.hangup('caller');
+      await pair.hangup('callee');
       await farm.idle();
       process.kill(pid, 'SIGKILL');
       await become(node, 'up');
       await nextCallWorks();
       await farm.idle();
-    },
-  );
+    });
+  }
 
   test(
     'an RTPEngine: its media move to another, and when it wakes up it reaches nobody',
