@@ -5,7 +5,7 @@ import type { Logger } from '../log.js';
 import type { AriClient, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, Table } from '../store/store.js';
 import { parseNameAddr, splitOutside } from '../trace/sip-header.js';
-import { dialogSchema, type Dialog, type DialogFacts } from './dialog.js';
+import { dialogSchema, sdpDirection, type Dialog, type DialogFacts } from './dialog.js';
 
 /** The ledger in its thread. */
 export interface LedgerThread {
@@ -139,7 +139,11 @@ export async function readDialog(ari: AriClient, node: string, channelId: string
     await read('remote_tag'),
   ];
   if (callId === '' || localTag === '' || remoteTag === '' || (role !== 'uac' && role !== 'uas')) return undefined;
-  const origin = async (field: string): Promise<string | null> => (await read(field)) || null;
+  const sdp = async (side: 'local' | 'remote'): Promise<Dialog['localSdp']> => {
+    const origin = await read(`${side}_sdp_origin`);
+    const direction = sdpDirection.safeParse(await read(`${side}_sdp_direction`)).data;
+    return origin === '' || direction === undefined ? null : { origin, direction };
+  };
   return {
     ...{ callId, node, role, localTag, remoteTag },
     local: party(await read('local_uri')),
@@ -148,8 +152,8 @@ export async function readDialog(ari: AriClient, node: string, channelId: string
     localCseq: number(await read('local_cseq')),
     remoteCseq: number(await read('remote_cseq')),
     routeSet: splitOutside(await read('route_set'), ','),
-    localOrigin: await origin('local_sdp_origin'),
-    remoteOrigin: await origin('remote_sdp_origin'),
+    localSdp: await sdp('local'),
+    remoteSdp: await sdp('remote'),
     legId: channelId,
   };
 }

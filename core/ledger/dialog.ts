@@ -9,11 +9,13 @@ const party = z.object({
   tag: z.string().nullable(),
 });
 
+export const sdpDirection = z.enum(['sendrecv', 'sendonly', 'recvonly', 'inactive']);
+
 const sdp = z.object({
   /** Value of the `o=` line (RFC 4566 §5.2): user, session id, version, net type, address type, address. */
   origin: z.string(),
   /** Direction of the first audio stream (RFC 3264 §5.1). */
-  direction: z.enum(['sendrecv', 'sendonly', 'recvonly', 'inactive']),
+  direction: sdpDirection,
 });
 
 /** What of a dialog was not seen. `lost`: messages are missing, so that CSeqs and targets may be older than the truth. */
@@ -101,7 +103,7 @@ export interface DialogFacts {
   readonly localCseq: number | null;
   readonly remoteCseq: number | null;
   readonly routeSet: readonly string[];
-  readonly localOrigin: string | null;
-  readonly remoteOrigin: string | null;
+  readonly localSdp: Dialog['localSdp'];
+  readonly remoteSdp: Dialog['remoteSdp'];
   readonly legId: string | null;
 }

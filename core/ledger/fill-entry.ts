@@ -2,7 +2,7 @@
 import { cseqSpace, type CseqSpace } from './cseq-space.js';
 import type { DialogFacts } from './dialog.js';
 import { transactionMs, type Exchange, type LedgerEntry } from './ledger-entry.js';
-import { laterOrigin, type SdpFacts } from './sdp-facts.js';
+import { laterOrigin } from './sdp-facts.js';
 
 /**
  * What was asked before a message that has been seen since is older than what is known, and fills only what is not known
@@ -28,7 +28,7 @@ export function fillEntry(entry: LedgerEntry, facts: DialogFacts, nowMs: number)
   entry.exchanges = entry.exchanges.filter(one => isUnderWay(entry, one, nowMs));
   entry.doneByUs = Math.max(entry.doneByUs, entry.ours.highest ?? -1);
   entry.doneByThem = Math.max(entry.doneByThem, entry.theirs.highest ?? -1);
-  entry.holes.clear();
+  for (const hole of entry.holes) if (hole !== 'localSdp' && hole !== 'remoteSdp') entry.holes.delete(hole);
   fillSdp(entry, facts);
 }
 
@@ -38,22 +38,17 @@ function isUnderWay(entry: LedgerEntry, one: Exchange, nowMs: number): boolean {
   return one.isRequestSeen && one.cseq === highest && nowMs - one.atMs < transactionMs;
 }
 
-/** The direction is not said: of another SDP than the one that was seen, it is not known. */
-function fillSdp(entry: LedgerEntry, { localOrigin, remoteOrigin }: DialogFacts): void {
-  if (localOrigin !== null) {
-    const isSame = entry.localSdp?.origin === localOrigin || entry.localOrigin === localOrigin;
-    entry.localSdp = filledSdp(entry.localSdp, localOrigin);
-    entry.localOrigin = laterOrigin(entry.localOrigin, localOrigin);
-    if (!isSame) entry.holes.add('localSdp');
+/** Of an open offer its Asterisk tells before its outcome is seen: what is in force then is not known until it is. */
+function fillSdp(entry: LedgerEntry, facts: DialogFacts): void {
+  const isOpen = entry.exchanges.length > 0;
+  for (const side of ['localSdp', 'remoteSdp'] as const) {
+    const [known, said] = [entry[side], facts[side]];
+    if (!isOpen || known === null) {
+      entry[side] = said ?? known;
+      entry.holes.delete(side);
+    } else if (said && said.origin !== known.origin && said.origin !== entry.localOrigin) entry.holes.add(side);
   }
-  if (remoteOrigin !== null) {
-    if (entry.remoteSdp?.origin !== remoteOrigin) entry.holes.add('remoteSdp');
-    entry.remoteSdp = filledSdp(entry.remoteSdp, remoteOrigin);
-  }
-}
-
-function filledSdp(known: SdpFacts | null, origin: string): SdpFacts {
-  return { origin, direction: known?.direction ?? 'sendrecv' };
+  if (facts.localSdp) entry.localOrigin = laterOrigin(entry.localOrigin, facts.localSdp.origin);
 }
 
 function isBehind({ highest }: CseqSpace, said: number | null): boolean {

@@ -11,8 +11,11 @@ import { asteriskPrefix } from '../../asterisk/asterisk-prefix.js';
 import { freeSubnet, type Subnet } from '../harness/free-subnet.js';
 import { waitFor } from '../harness/wait-for.js';
 
-const fields = ['role', 'local_cseq', 'remote_cseq', 'route_set', 'local_sdp_origin', 'remote_sdp_origin'] as const;
-type Dialog = Record<(typeof fields)[number], string>;
+const fields = [
+  ...['role', 'local_cseq', 'remote_cseq', 'route_set'],
+  ...['local_sdp_origin', 'local_sdp_direction', 'remote_sdp_origin', 'remote_sdp_direction'],
+] as const;
+type Dialog = Readonly<Record<string, string>>;
 
 /** A message as SIPp traced it; `sent` by SIPp. */
 interface Traced {
@@ -58,19 +61,20 @@ describe('CHANNEL(pjsip,...) of our Asterisk', () => {
     const messages = await caller.messagesUntil(isAcknowledgedTwice);
     const channel = await theChannel();
     // What Asterisk does with an ACK is not to be seen from outside, so ask until it has.
-    await waitFor('the ACK to arrive', async () => (await readDialog(channel)).remote_cseq === '8');
+    await waitFor('the ACK to arrive', async () => (await readDialog(channel))['remote_cseq'] === '8');
     const dialog = await readDialog(channel);
     const reinvite = sentBySipp(messages, 'INVITE').at(-1);
     const answer = messages.filter(({ sent, text }) => !sent && text.startsWith('SIP/2.0 200')).at(-1);
-    assert.equal(dialog.role, 'uas');
-    assert.equal(dialog.local_cseq, '', 'Asterisk has sent no request yet');
-    assert.equal(dialog.remote_cseq, cseqNumber(reinvite));
-    assert.equal(dialog.remote_sdp_origin, originLine(reinvite));
-    assert.equal(dialog.local_sdp_origin, originLine(answer));
-    assert.equal(dialog.route_set, `<sip:edge,1@${sipp()};lr;hf=1.2~ab>,"a \\"b\\", c" <sip:${sipp()}:5060;lr>;x=y`);
+    assert.equal(dialog['role'], 'uas');
+    assert.equal(dialog['local_cseq'], '', 'Asterisk has sent no request yet');
+    assert.equal(dialog['remote_cseq'], cseqNumber(reinvite));
+    assert.equal(dialog['remote_sdp_origin'], originLine(reinvite));
+    assert.equal(dialog['local_sdp_origin'], originLine(answer));
+    assert.deepEqual(directions(dialog), ['recvonly', 'sendonly'], 'our answer, and the offer');
+    assert.equal(dialog['route_set'], `<sip:edge,1@${sipp()};lr;hf=1.2~ab>,"a \\"b\\", c" <sip:${sipp()}:5060;lr>;x=y`);
     await ari('DELETE', `channels/${channel}`);
     const bye = (await caller.ended()).find(({ text }) => text.startsWith('BYE'));
-    assert.equal(dialog.route_set, headers(bye, 'Route').join(','), 'the next request carries that very route set');
+    assert.equal(dialog['route_set'], headers(bye, 'Route').join(','), 'the next request carries that very route set');
   });
 
   it('tells the dialog of a call that went out, with the route set turned round', async () => {
@@ -79,19 +83,21 @@ describe('CHANNEL(pjsip,...) of our Asterisk', () => {
     assert.ok(originated.ok, await originated.text());
     const messages = await callee.messagesUntil(all => all.some(({ text }) => text.startsWith('ACK')));
     const channel = await theChannel();
-    await waitFor('the SDP answer', async () => (await readDialog(channel)).remote_sdp_origin !== '');
+    await waitFor('the SDP answer', async () => (await readDialog(channel))['remote_sdp_origin'] !== '');
     const dialog = await readDialog(channel);
     const invite = messages.find(({ text }) => text.startsWith('INVITE'));
-    assert.equal(dialog.role, 'uac');
-    assert.equal(dialog.local_cseq, cseqNumber(invite));
-    assert.equal(dialog.remote_cseq, '', 'the callee has sent no request');
-    assert.equal(dialog.local_sdp_origin, originLine(invite));
-    assert.equal(dialog.remote_sdp_origin, `callee 2890844527 3 IN IP4 ${sipp()}`);
-    assert.equal(dialog.route_set, `<sip:${sipp()}:5060;lr>,<sip:second@${sipp()}:5060;lr>`);
+    assert.equal(dialog['role'], 'uac');
+    assert.equal(dialog['local_cseq'], cseqNumber(invite));
+    assert.equal(dialog['remote_cseq'], '', 'the callee has sent no request');
+    assert.equal(dialog['local_sdp_origin'], originLine(invite));
+    assert.equal(dialog['remote_sdp_origin'], `callee 2890844527 3 IN IP4 ${sipp()}`);
+    // The answer says it for all streams.
+    assert.deepEqual(directions(dialog), ['sendonly', 'recvonly'], 'what the answer left of our offer, and the answer');
+    assert.equal(dialog['route_set'], `<sip:${sipp()}:5060;lr>,<sip:second@${sipp()}:5060;lr>`);
     await ari('DELETE', `channels/${channel}`);
     const bye = (await callee.ended()).find(({ text }) => text.startsWith('BYE'));
-    assert.equal(dialog.route_set, headers(bye, 'Route').join(','));
-    assert.equal(Number(cseqNumber(bye)), Number(dialog.local_cseq) + 1);
+    assert.equal(dialog['route_set'], headers(bye, 'Route').join(','));
+    assert.equal(Number(cseqNumber(bye)), Number(dialog['local_cseq']) + 1);
   });
 
   it('refuses a field that it does not know', async () => {
@@ -296,10 +302,15 @@ function originLine(message: Traced | undefined): string {
   return /^o=(.*?)\s*$/m.exec(message.text)![1]!;
 }
 
+const directions = (dialog: Dialog): (string | undefined)[] => [
+  dialog['local_sdp_direction'],
+  dialog['remote_sdp_direction'],
+];
+
 const message = (...lines: readonly string[]): string => `<![CDATA[\n${lines.join('\n')}\n]]>`;
 
-const sdp = (origin: string): string =>
-  `\nv=0\no=${origin}\ns=-\nc=IN IP4 ${sipp()}\nt=0 0\nm=audio 6000 RTP/AVP 0\na=rtpmap:0 PCMU/8000`;
+const sdp = (origin: string, { session = '', stream = '' } = {}): string =>
+  `\nv=0\no=${origin}\ns=-\nc=IN IP4 ${sipp()}\nt=0 0${session}\nm=audio 6000 RTP/AVP 0\na=rtpmap:0 PCMU/8000${stream}`;
 
 function callerScenario(): string {
   const request = (method: string, cseq: number, to: string, ...more: readonly string[]): string =>
@@ -314,19 +325,23 @@ function callerScenario(): string {
       'Max-Forwards: 70',
       ...more,
     );
-  const invite = (cseq: number, to: string, origin: string, ...more: readonly string[]): string =>
-    request('INVITE', cseq, to, ...more, 'Content-Type: application/sdp', 'Content-Length: [len]', sdp(origin));
+  const invite = (cseq: number, to: string, body: string, ...more: readonly string[]): string =>
+    request('INVITE', cseq, to, ...more, 'Content-Type: application/sdp', 'Content-Length: [len]', body);
   const routes = [
     `Record-Route: <sip:edge,1@${sipp()};lr;hf=1.2~ab>`,
     `Record-Route: "a \\"b\\", c" <sip:${sipp()}:5060;lr>;x=y`,
   ];
   const answered = '<recv response="100" optional="true"/><recv response="180" optional="true"/><recv response="200"/>';
+  const [first, hold] = [0, 1].map(n => `alice 4611731400430051336 173240000000${n} IN IP4 ${sipp()}`) as [
+    string,
+    string,
+  ];
   return `<?xml version="1.0" encoding="ISO-8859-1"?>
 <scenario name="caller">
-<send retrans="500">${invite(7, '', `alice 4611731400430051336 1732400000000 IN IP4 ${sipp()}`, ...routes)}</send>
+<send retrans="500">${invite(7, '', sdp(first), ...routes)}</send>
 ${answered}
 <send>${request('ACK', 7, '[peer_tag_param]', 'Content-Length: 0')}</send>
-<send retrans="500">${invite(8, '[peer_tag_param]', `alice 4611731400430051336 1732400000001 IN IP4 ${sipp()}`)}</send>
+<send retrans="500">${invite(8, '[peer_tag_param]', sdp(hold, { stream: '\na=sendonly' }))}</send>
 ${answered}
 <send>${request('ACK', 8, '[peer_tag_param]', 'Content-Length: 0')}</send>
 ${byeAnswered}
@@ -337,7 +352,8 @@ function calleeScenario(): string {
   const dialog = ['[last_Via:]', '[last_From:]', '[last_To:];tag=from-callee', '[last_Call-ID:]', '[last_CSeq:]'];
   const routes = [`Record-Route: <sip:second@${sipp()}:5060;lr>`, `Record-Route: <sip:${sipp()}:5060;lr>`];
   const contact = `Contact: <sip:callee@${sipp()}:5060>`;
-  const body = ['Content-Type: application/sdp', 'Content-Length: [len]', sdp(`callee 2890844527 3 IN IP4 ${sipp()}`)];
+  const answer = sdp(`callee 2890844527 3 IN IP4 ${sipp()}`, { session: '\na=recvonly' });
+  const body = ['Content-Type: application/sdp', 'Content-Length: [len]', answer];
   return `<?xml version="1.0" encoding="ISO-8859-1"?>
 <scenario name="callee">
 <recv request="INVITE"/>

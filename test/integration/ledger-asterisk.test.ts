@@ -21,6 +21,7 @@ import { waitFor } from '../harness/wait-for.js';
 const fields = [
   ...['call-id', 'local_tag', 'remote_tag', 'local_uri', 'remote_uri', 'target_uri', 'role'],
   ...['local_cseq', 'remote_cseq', 'route_set', 'local_sdp_origin', 'remote_sdp_origin'],
+  ...['local_sdp_direction', 'remote_sdp_direction'],
 ] as const;
 type Said = Readonly<Record<string, string>>;
 
@@ -97,6 +98,8 @@ function assertSame(dialog: Dialog | undefined, said: Said & { readonly node: st
       route_set: routeSet(dialog.routeSet.join(',')),
       local_sdp_origin: dialog.localSdp?.origin,
       remote_sdp_origin: dialog.remoteSdp?.origin,
+      local_sdp_direction: dialog.localSdp?.direction,
+      remote_sdp_direction: dialog.remoteSdp?.direction,
       holes: [],
     },
     {

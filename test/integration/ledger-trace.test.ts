@@ -134,8 +134,6 @@ describe("the trace's thread", () => {
         remoteTag: earlier.remote.tag!,
         remoteTarget: 'sip:moved@192.0.2.9',
         localCseq: 17_005,
-        localOrigin: earlier.localSdp!.origin,
-        remoteOrigin: earlier.remoteSdp!.origin,
       },
     ]);
     const { holes, remoteTarget, localCseq } = await known('long-lived');
