@@ -138,6 +138,8 @@ export function ariClient(requester: AriRequester): AriClient {
       transfer_progress: call('channels.transfer_progress', nothing),
       mute: call('channels.mute', nothing),
       unmute: call('channels.unmute', nothing),
+      hold: call('channels.hold', nothing),
+      unhold: call('channels.unhold', nothing),
       startMoh: call('channels.startMoh', nothing),
       stopMoh: call('channels.stopMoh', nothing),
       startSilence: call('channels.startSilence', nothing),

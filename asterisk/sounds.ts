@@ -1,4 +1,5 @@
 // The sounds that Holdfast brings along: music for those who wait, tones for who comes and goes. Made of sines, so that they are ours.
+import { silenceClass } from '../core/ports/asterisk.js';
 import type { NodeFile } from '../core/ports/node-host.js';
 import { encodeMuLaw } from './mu-law.js';
 
@@ -63,6 +64,7 @@ export function soundFiles(): readonly NodeFile[] {
   });
   return (rendered ??= [
     file('music/music', musicNotes(), 2 * chords.length * barSeconds),
+    file('silence/silence', [], 1),
     file('join', pair(523.25, 783.99), 0.35),
     file('leave', pair(783.99, 523.25), 0.35),
   ]);
@@ -75,5 +77,9 @@ export function renderMusicOnHold(folder: string): string {
 [default]
 mode = files
 directory = ${folder}/sounds/music
+
+[${silenceClass}]
+mode = files
+directory = ${folder}/sounds/silence
 `;
 }

@@ -238,7 +238,7 @@ export class ConferenceMembers {
     if (isTooMuch(conference, comers)) return this.#options.transitions.grow(conference, all);
     const joined = { ...conference, participants: all };
     await this.#book.save(joined);
-    await this.#attach(joined, comers.added);
+    await Promise.all([this.#attach(joined, comers.added), this.#options.inners.grown(conference, joined)]);
     return joined;
   }
 

@@ -13,6 +13,7 @@ import {
   type Participant,
 } from './conference-record.js';
 import type { Holds } from './holds.js';
+import type { PhoneHolds } from './phone-holds.js';
 import { hasSameInner, type BrokenInner } from './inner-leg-check.js';
 import { ignoreGone, type InnerLegs } from './inner-legs.js';
 
@@ -25,6 +26,7 @@ export interface ConferenceMovesOptions {
   readonly book: ConferenceBook;
   readonly inners: InnerLegs;
   readonly holds: Holds;
+  readonly phoneHolds: PhoneHolds;
   readonly lost: (callId: string, reason: string) => void;
   readonly placement: ConferencePlacement;
 }
@@ -152,7 +154,7 @@ export class ConferenceMoves {
   }
 
   async attach(callId: string, legId: string, isIn: boolean): Promise<void> {
-    const { book, asterisks, inners, holds } = this.#options;
+    const { book, asterisks, inners, holds, phoneHolds } = this.#options;
     const conference = book.ofCall(callId);
     const member = conference?.participants.find(one => one.legId === legId);
     if (!conference || !member) return;
@@ -165,11 +167,13 @@ export class ConferenceMoves {
     }
     if (conference.participants.some(one => one.onHold)) return holds.refresh(conference.id);
     holds.arrived(legId);
-    if (isIn) return;
-    const bridgeId = bridgeOnCallNode(conference, legId);
-    const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
-    // One that an earlier daemon asked for came into it by itself.
-    if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
+    if (!isIn) {
+      const bridgeId = bridgeOnCallNode(conference, legId);
+      const { channels } = await ari.bridges.createWithId({ bridgeId, type: 'mixing' });
+      // One that an earlier daemon asked for came into it by itself.
+      if (!channels.includes(legId)) await ari.bridges.addChannel({ bridgeId, channel: legId });
+    }
+    await phoneHolds.attached(conference, member);
   }
 
   async #reattach(before: ConferenceRecord, after: ConferenceRecord, now: Participant): Promise<boolean> {
@@ -179,13 +183,9 @@ export class ConferenceMoves {
     return this.#replaceInner(after, now, was ? [innerLegId(was)] : []);
   }
 
-  /**
-   * A new inner leg in the old one's place, in the bridge that the participant never left. With both in it, the new one would begin
-   * with sequence numbers of that bridge's mixing and go on with the phone's own: where those are lower, the conference node would
-   * take all that the phone says for late (main/translate.c), for minutes.
-   */
+  /** A new inner leg in the old one's place, in the bridge that the participant never left. */
   async #replaceInner(after: ConferenceRecord, now: Participant, old: readonly string[]): Promise<boolean> {
-    const { asterisks, inners, lost } = this.#options;
+    const { asterisks, inners, lost, phoneHolds } = this.#options;
     const { ari } = asterisks.node(now.callNode);
     const bridgeId = innerBridgeId(now.legId);
     try {
@@ -193,6 +193,7 @@ export class ConferenceMoves {
       const left = old.map(channel => ignoreGone(ari.bridges.removeChannel({ bridgeId, channel })));
       const [made] = await Promise.all([inners.make(after, now), ...left]);
       for (const channelId of old) void ignoreGone(ari.channels.hangup({ channelId }));
+      if (made) await phoneHolds.attached(after, now);
       return made;
     } catch (error) {
       lost(now.callId, `its leg could not join ${after.node}: ${messageOf(error)}`);

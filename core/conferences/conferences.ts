@@ -17,6 +17,7 @@ import { ConferenceTransitions } from './conference-transitions.js';
 import { Holds } from './holds.js';
 import { InnerLegs } from './inner-legs.js';
 import { NodeConferences, type ConferenceHoldings } from './node-conferences.js';
+import { PhoneHolds, type PhoneHoldsOptions } from './phone-holds.js';
 import { RoomDeadlines } from './room-deadlines.js';
 import type { Refusal } from './room-rules.js';
 import { Speakers, withSpeakers } from './speakers.js';
@@ -30,6 +31,8 @@ export interface ConferencesOptions extends ConferencePlacementOptions {
   /** Written with each change of a conference, in one transaction. */
   readonly writes: ConferenceWrites;
   readonly events: ConferenceMembersOptions['events'];
+  /** See PhoneHolds. */
+  readonly isHolding: PhoneHoldsOptions['isHolding'];
 }
 
 /** Every call is a conference: one call's own (two participants), or a room that many calls join. */
@@ -56,6 +59,7 @@ export class Conferences {
     const parts = {
       ...options,
       ...{ book: this.#book, placement: this.#placement, inners: this.#inners, holds: this.#holds },
+      phoneHolds: new PhoneHolds(options),
       lost: (callId: string, reason: string) => this.#lost(callId, reason),
     };
     this.#moves = new ConferenceMoves(parts);

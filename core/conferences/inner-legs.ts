@@ -8,7 +8,9 @@ import type { Logger } from '../log.js';
 import {
   bridgeVariable,
   conferenceHeader,
+  musicClassVariable,
   muteHeader,
+  silenceClass,
   stasisApp,
   type AriChannel,
   type AriClient,
@@ -68,6 +70,15 @@ export class InnerLegs {
     return (await this.unlessDead(ends, () => this.#originate(conference, participant).then(() => true))) ?? false;
   }
 
+  /** Others have come into a conference: what a phone that holds is heard with is for two alone. */
+  async grown(before: ConferenceRecord, after: ConferenceRecord): Promise<void> {
+    if (after.mixing !== 'conference-farm' || isHeardByMany(before) || !isHeardByMany(after)) return;
+    const set = { variable: musicClassVariable, value: silenceClass };
+    const quieten = (one: Participant): Promise<void> =>
+      ignoreGone(this.#ari(one.callNode).channels.setChannelVar({ channelId: innerLegId(one), ...set }));
+    await Promise.all(before.participants.map(quieten));
+  }
+
   /** See `unlessDead` of node-deaths.ts. */
   unlessDead<T>(names: readonly string[], work: () => Promise<T>): Promise<T | undefined> {
     return unlessDead(this.#options.nodes, names, work);
@@ -90,6 +101,7 @@ export class InnerLegs {
           [bridgeVariable]: innerBridgeId(participant.legId),
           [`PJSIP_HEADER(add,${conferenceHeader})`]: conference.id,
           ...(mute === '' ? {} : { [`PJSIP_HEADER(add,${muteHeader})`]: mute }),
+          ...(isHeardByMany(conference) ? { [musicClassVariable]: silenceClass } : {}),
         },
       }),
     );
@@ -201,6 +213,11 @@ function wantedAudio(conference: ConferenceRecord, participant: Participant): Pi
     ? conference
     : { ...conference, participants: [...conference.participants, participant] };
   return audioOf(entered, participant);
+}
+
+/** Music for a phone that holds is for whoever is in a call with it, and not for a room. */
+function isHeardByMany({ room, participants }: ConferenceRecord): boolean {
+  return room !== null || participants.length > 2;
 }
 
 async function say(ari: AriClient, channelId: string, command: AudioCommand): Promise<void> {

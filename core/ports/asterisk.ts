@@ -27,6 +27,10 @@ export const conferenceHeader = 'X-Holdfast-Conference';
 /** Bears which directions (`in`, `out`, `all`) of an inner leg's far end are muted before it enters that bridge. */
 export const muteHeader = 'X-Holdfast-Mute';
 
+/** The class of music on hold that is silence, and where a channel has its class. */
+export const silenceClass = 'silence';
+export const musicClassVariable = 'CHANNEL(musicclass)';
+
 /** Channel variables of header fields, kept and sent by our Asterisk (patches/0006): of the INVITE, and of what ends a session. */
 export const receivedInvite = 'PJSIP_RECEIVED_INVITE';
 export const receivedEnd = 'PJSIP_RECEIVED_END';
@@ -181,6 +185,9 @@ export interface AriClient {
     /** `in`: what the channel says, `out`: what it hears. */
     mute(params: { channelId: string; direction: 'in' | 'out' }): Promise<void>;
     unmute(params: { channelId: string; direction: 'in' | 'out' }): Promise<void>;
+    /** Tells the channel that the other side holds or is back: it hears music of its class until then. */
+    hold(params: { channelId: string }): Promise<void>;
+    unhold(params: { channelId: string }): Promise<void>;
     /** What the channel hears, in place of its bridge. */
     startMoh(params: { channelId: string; mohClass?: string }): Promise<void>;
     stopMoh(params: { channelId: string }): Promise<void>;

@@ -61,6 +61,7 @@ class Stage {
       writes: () => [],
       policyOf: async () => plainRoom,
       events: { created: () => undefined, ended: () => undefined },
+      isHolding: () => false,
     });
     this.#engine = new CallEngine({
       ...parts,

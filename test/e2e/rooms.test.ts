@@ -106,6 +106,32 @@ async function kill(node: string): Promise<void> {
   await farm.kill(node);
 }
 
+describe('a phone that holds in a room', () => {
+  after(async () => {
+    await Promise.all(parties.map(({ call }) => call.hangup()));
+    parties = [];
+    await nothingLeft(farm);
+  });
+
+  test(
+    'is silent there, over a refresh, and heard when it is back with a stream of its own',
+    { timeout: 60_000 },
+    async () => {
+      const [holder, ...others] = [await enter(0, '8001'), await enter(1, '8001'), await enter(2, '8001')] as const;
+      for (const { call } of others) call.audio.sendTone(0);
+      const hearHolder = (): Promise<unknown> => Promise.all(others.map(({ call }) => call.audio.hears(holder.hz)));
+      await hearHolder();
+      for (const _ of ['holds', 'refreshes']) {
+        assert.equal((await holder.call.reinvite({ direction: 'sendonly' })).status, 200);
+        await Promise.all(others.map(({ call }) => hearsSilence(call)));
+      }
+      assert.equal((await holder.call.reinvite({ direction: 'sendrecv' })).status, 200);
+      holder.call.audio.renumber(5_000);
+      await hearHolder();
+    },
+  );
+});
+
 describe('a room of five parties', () => {
   after(() => (parties = []));
 

@@ -37,7 +37,7 @@ export class RtpStream {
   #sender: SrtpSender | undefined;
   #receiver: SrtpReceiver | undefined;
   #timestamp = randomInt(2 ** 31);
-  readonly #ssrc = randomInt(1, 2 ** 32);
+  #ssrc = randomInt(1, 2 ** 32);
   #sent = 0;
   #isClosed = false;
 
@@ -114,6 +114,12 @@ export class RtpStream {
   /** Sequence number of the next packet. */
   get sequence(): number {
     return this.#sequence;
+  }
+
+  /** Counts on so many packets further back, under another SSRC: as a phone that begins a stream of its own after a hold. */
+  renumber(back: number): void {
+    this.#sequence = (this.#sequence - back) & 0xffff;
+    this.#ssrc = randomInt(1, 2 ** 32);
   }
 
   /** Sends from now on: silence, until there is a tone. */

@@ -94,6 +94,7 @@ describe('a server freezes while somebody joins', () => {
       ...{ store: openMemoryStore(), nodes: states, asterisks: asterisks(arrivals), arrivals, log: silentLogger },
       ...{ patienceMs: () => 0, place: async () => ({ mixing }), writes: () => [], policyOf: async () => plainRoom },
       events: { created: () => undefined, ended: () => undefined },
+      isHolding: () => false,
     });
   });
 

@@ -43,6 +43,10 @@ function conferences({ store, log }: Given, get: Get): Conferences {
       created: facts => plugins.emit('conference.created', facts),
       ended: facts => plugins.emit('conference.ended', facts),
     },
+    isHolding: (callId, legId) =>
+      get(tokens.engine)
+        .book.record(callId)
+        ?.legs.some(leg => leg.id === legId && leg.held) === true,
   });
   const sounds = new RoomSounds({
     asterisks: get(tokens.asterisks),
