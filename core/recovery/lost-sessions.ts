@@ -8,7 +8,7 @@ import type { Logger } from '../log.js';
 import type { AriEvent, AriSnapshot, AsteriskFarm } from '../ports/asterisk.js';
 import type { Store, StoreWrite, Table } from '../store/store.js';
 import { LegRecovery, type LegOutcome } from './leg-recovery.js';
-import { NodeQueues, type QueuedWork, type TrunkPace } from './node-queues.js';
+import { NodeQueues, type QueuedWork } from './node-queues.js';
 import type { RecoveryPolicy } from './recovery-facts.js';
 import type { CallToAssign } from './recovery-planner.js';
 import type { NodeDeath } from './recovery-ports.js';
@@ -65,7 +65,7 @@ export class LostSessions {
   readonly #table: Table<LostSession>;
   /** By leg. */
   readonly #pending = new Map<string, Pending>();
-  readonly #queues = new NodeQueues(inFlight);
+  readonly #queues: NodeQueues;
   #waitingTimer: NodeJS.Timeout | undefined;
   /** A call node has been up since the daemon started. */
   #hadNode = false;
@@ -75,6 +75,11 @@ export class LostSessions {
     this.#options = options;
     this.#log = options.log;
     this.#table = options.store.table('lost-sessions', lostSessionSchema);
+    this.#queues = new NodeQueues({
+      ...inFlight,
+      perSecond: () => options.policy()?.perSecond ?? Infinity,
+      trunkPerSecond: trunk => options.policy()?.trunkPerSecond(trunk) ?? Infinity,
+    });
   }
 
   get count(): number {
@@ -263,19 +268,16 @@ export class LostSessions {
     for (const one of legs) one.leg.conferenceReady = moved;
     this.#queues.add(
       node,
-      legs.map(one => this.#work(one)),
+      legs.map(one => this.#work(one, node)),
     );
   }
 
-  #work(pending: Pending): QueuedWork {
+  #work(pending: Pending, node: string): QueuedWork {
     const { legId, trunk, priority } = pending.session;
-    const policy = this.#options.policy();
-    const ofTrunk = (name: string): TrunkPace => ({ name, perSecond: policy?.trunkPerSecond(name) ?? Infinity });
     return {
       priority,
-      perSecond: policy?.perSecond ?? Infinity,
-      ...(trunk === null ? {} : { trunk: ofTrunk(trunk) }),
-      isWanted: node => pending.node === node && this.#pending.has(legId),
+      ...(trunk === null ? {} : { trunk }),
+      isWanted: () => pending.node === node && this.#pending.has(legId),
       run: () => this.#begin(pending),
     };
   }

@@ -12,6 +12,9 @@ import { Admission } from '../../core/trunks/admission.js';
 import { policyOf, recoveryConfig } from '../../plugins/session-recovery/recovery-config.js';
 import { waitFor } from '../harness/wait-for.js';
 
+/** Nodes and trunks that take whatever comes. */
+const unpaced = { perSecond: () => Infinity, trunkPerSecond: () => Infinity };
+
 const rules = {
   ...{ emergency: ['112'], expensive: [], limitsOf: () => undefined, identitiesOf: () => [] },
   numbersOf: () => ({ format: 'as-is' as const }),
@@ -41,11 +44,11 @@ async function orderOf(calls: readonly CallRecord[]): Promise<string> {
       return planner.decide({ call: one, legs }, { node: 'call-1', dryRun: false });
     }),
   );
-  const queues = new NodeQueues({ atOnce: 1, busyMs: 60_000 });
+  const queues = new NodeQueues({ ...unpaced, atOnce: 1, busyMs: 60_000 });
   const order: string[] = [];
   let free: (() => void) | undefined;
   const busy = new Promise<void>(resolve => (free = resolve));
-  const work = { perSecond: Infinity, isWanted: () => true };
+  const work = { isWanted: () => true };
   queues.add('call-2', [{ ...work, priority: 0, run: () => busy }]);
   const all = decided.map(({ call: { id }, priority }) => ({
     ...work,
@@ -72,18 +75,17 @@ test('emergency calls are recovered before all others, by what was dialled or by
 });
 
 test('who does not answer, or waits for the turn of a trunk, keeps nobody else waiting', async () => {
-  const queues = new NodeQueues({ atOnce: 2, busyMs: 20 });
+  const queues = new NodeQueues({ ...unpaced, atOnce: 2, busyMs: 20, trunkPerSecond: () => 1 });
   const order: string[] = [];
   const never = new Promise<void>(() => undefined);
   const work = (name: string, ends: Promise<void>): QueuedWork => ({
-    ...{ priority: 0, perSecond: Infinity, isWanted: () => true },
+    ...{ priority: 0, isWanted: () => true },
     run: () => {
       order.push(name);
       return ends;
     },
   });
-  const slow = { name: 'pbx', perSecond: 1 };
-  const paced = ['paced-1', 'paced-2'].map(name => ({ ...work(name, Promise.resolve()), trunk: slow }));
+  const paced = ['paced-1', 'paced-2'].map(name => ({ ...work(name, Promise.resolve()), trunk: 'pbx' }));
   const silent = ['silent-1', 'silent-2', 'silent-3', 'silent-4'].map(name => work(name, never));
   queues.add('call-2', [...paced, ...silent, work('last', Promise.resolve())]);
   await waitFor('the last one', () => order.includes('last'));
@@ -95,12 +97,12 @@ test('who does not answer, or waits for the turn of a trunk, keeps nobody else w
 });
 
 test('what was waiting for a node that is gone does not go there, and what comes for its next life does', async () => {
-  const queues = new NodeQueues({ atOnce: 1, busyMs: 60_000 });
+  const queues = new NodeQueues({ ...unpaced, atOnce: 1, busyMs: 60_000 });
   const order: string[] = [];
   let end: () => void = () => undefined;
   const first = new Promise<void>(resolve => (end = resolve));
   const work = (name: string, ends = Promise.resolve()): QueuedWork => ({
-    ...{ priority: 0, perSecond: Infinity, isWanted: () => true },
+    ...{ priority: 0, isWanted: () => true },
     run: () => {
       order.push(name);
       return ends;
