@@ -17,23 +17,26 @@ import { waitFor } from '../harness/wait-for.js';
 const realm = 'carrier.example';
 const ours = { username: 'us', password: 'ours' };
 
+/** Re-INVITEs a second: slow enough that an order can be seen, and the trunk slower than its share of the node's. */
+const paces = { node: 5, other: 2 };
+
 async function config(): Promise<string> {
   const text = await localConfig();
   const trunks = [
     `carrier: { sources: [.207], gateways: [.207:5060], credentials: { username: us, secret: ours } }`,
     `other: { sources: [.206], gateways: [.206:5060] }`,
   ];
-  return (
-    text
-      .replace('.200-.207', '.200-.205')
-      .replace('trunks:\n', `trunks:\n${trunks.map(trunk => `  ${trunk}\n`).join('')}`)
-      .replace(
-        '    routes:\n',
-        '    routes:\n      - { dial: 75xxx, to: [{ trunk: carrier }] }\n      - { dial: [76xxx, "112"], to: [{ trunk: other }] }\n',
-      )
-      // Slow enough that an order can be seen.
-      .replace('  session-recovery:', '  session-recovery: { recoveryPerSecond: 5 }')
-  );
+  return text
+    .replace('.200-.207', '.200-.205')
+    .replace('trunks:\n', `trunks:\n${trunks.map(trunk => `  ${trunk}\n`).join('')}`)
+    .replace(
+      '    routes:\n',
+      '    routes:\n      - { dial: 75xxx, to: [{ trunk: carrier }] }\n      - { dial: [76xxx, "112"], to: [{ trunk: other }] }\n',
+    )
+    .replace(
+      '  session-recovery:',
+      `  session-recovery: { recoveryPerSecond: ${paces.node}, trunks: { other: { recoveryPerSecond: ${paces.other} } } }`,
+    );
 }
 
 let farm: Farm;
@@ -126,18 +129,29 @@ describe('a call node dies, and a gateway challenges our re-INVITE', { concurren
       shared.scene(async death => {
         const pair = await shared.inTurn(call);
         pair.callee.onReinvite = behaviour;
+        const failed = async (): Promise<number> => (await farm.status()).recoveries.sessions.failed;
+        const failedBefore = await failed();
         await death();
         assert.equal((await pair.caller.ended(10_000)).by, 'them', pair.caller.ladder());
         assert.equal((await pair.callee.ended(10_000)).by, 'them', pair.callee.ladder());
         const record = await recordOf(farm, pair.caller.callId);
         assert.deepEqual([record.outcome, record.endedBy], ['answered', 'holdfast']);
         assert.match(record.reason, /the callee's session was lost: not recovered, the far end answered 407/);
+        assert.ok((await failed()) > failedBefore, 'the status counts it');
       }),
     );
   }
 });
 
-test('an emergency call is recovered before those that were there before it', { timeout: 90_000 }, async t => {
+/** None of these, which are in order, came before its turn; a pace lets a tenth of a second's worth pass at once. */
+function assertPaced(whose: string, perSecond: number, sinceDeathMs: readonly number[]): void {
+  // The clock of the capture is another one, and timers are rounded.
+  const earlyMs = 100 + 10;
+  const isLate = sinceDeathMs.every((ms, i) => ms >= ((i + 1) * 1000) / perSecond - earlyMs);
+  assert.ok(isLate, `${perSecond} a second ${whose}: ${sinceDeathMs.map(Math.round).join(' ')} ms after the death`);
+}
+
+test('an emergency call is recovered first, and none before its turn', { timeout: 90_000 }, async t => {
   const ordinary: PhonePair[] = [];
   const nodeOf = async (pair: PhonePair): Promise<string> => pair.node(farm);
   // Whichever node the emergency call is on, two others are there.
@@ -153,17 +167,26 @@ test('an emergency call is recovered before those that were there before it', { 
   const capture = await Capture.start(farm.subnet.cidr, 'udp port 5060');
   t.after(() => capture.close());
   const callNodes = (await farm.status()).nodes.filter(one => one.farm === 'call').map(({ address }) => address);
+  const killedMs = Date.now();
   await kill(node);
   const areBack = (): boolean => pairs.every(pair => pair.reinvites.every(count => count > 0));
   await waitFor('all to be back', areBack, { deadlineMs: 30_000 });
   // As the other node sent them: on their way one Kamailio may be later than the next.
-  const sent = (await capture.stop()).flatMap(({ source, payload }) => {
+  const sent = new Map<string, number>();
+  for (const { source, payload, atMs } of await capture.stop()) {
     const message = callNodes.includes(source) ? SipMessage.parse(payload) : undefined;
-    return message?.isRequest === true && message.method === 'INVITE' ? [message.callId] : [];
-  });
+    // The first of each: what is not answered at once is sent again.
+    if (message?.isRequest === true && message.method === 'INVITE' && !sent.has(message.callId))
+      sent.set(message.callId, atMs - killedMs);
+  }
+  const sentTo = (...sides: ('caller' | 'callee')[]): [callId: string, sinceDeathMs: number][] =>
+    [...sent].filter(([callId]) => pairs.some(pair => sides.some(side => pair[side].callId === callId)));
   for (const side of ['caller', 'callee'] as const) {
-    const order = sent.filter(callId => pairs.some(pair => pair[side].callId === callId));
+    const order = sentTo(side).map(([callId]) => callId);
     assert.equal(order[0], emergency[side].callId, `the emergency call is back first: ${order.join(' ')}`);
   }
+  const times = (all: [string, number][]): number[] => all.map(([, sinceDeathMs]) => sinceDeathMs);
+  assertPaced('to the node', paces.node, times(sentTo('caller', 'callee')));
+  assertPaced('to the trunk', paces.other, times(sentTo('callee')));
   await Promise.all([...ordinary, emergency].map(pair => pair.hangup('caller')));
 });
