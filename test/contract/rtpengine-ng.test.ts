@@ -2,27 +2,18 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { after, before, describe, it } from 'node:test';
-import { Client } from 'rtpengine-client';
 import { HoldfastError } from '../../core/errors.js';
 import type { FarmNode } from '../../core/farm/farm-plan.js';
 import { NgClient } from '../../rtpengine/ng-client.js';
 import { EnginePool } from '../../rtpengine/node-pool.js';
 import { FakeRtpengine } from '../fakes/fake-rtpengine.js';
 import { freeSubnet } from '../harness/free-subnet.js';
+import { makeSession } from '../harness/make-session.js';
 import { startRtpengine, type RtpengineServer } from '../harness/rtpengine-server.js';
 
 async function startFake(node: FarmNode): Promise<RtpengineServer> {
   const fake = await FakeRtpengine.start(node.address);
   return { stop: async () => fake.stop() };
-}
-
-/** What Kamailio does in a farm: makes a session. */
-async function offer(host: string, callId: string): Promise<void> {
-  const kamailio = new Client({ timeout: 5_000, rejectOnError: true });
-  kamailio.on('error', (error: Error) => assert.ifError(error));
-  const sdp = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n';
-  await kamailio.offer(2223, host, { 'call-id': callId, 'from-tag': 'alice', sdp, direction: ['ext', 'int'] });
-  kamailio.close();
 }
 
 for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengine] as const]) {
@@ -52,7 +43,7 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
 
     it('counts sessions, and the statistics asked for', async () => {
       const first = await client.statistics();
-      await offer(node.address, 'counted');
+      await makeSession(node.address, 'counted');
       const second = await client.statistics();
       assert.equal(second.sessions, first.sessions + 1);
       // A request whose answer is late is asked again.
@@ -62,7 +53,7 @@ for (const [kind, start] of [['fake', startFake] as const, ['real', startRtpengi
     });
 
     it('lists, queries and deletes a session by its Call-ID', async () => {
-      await offer(node.address, 'a@b;c');
+      await makeSession(node.address, 'a@b;c');
       assert.deepEqual(await client.list(10), ['a@b;c']);
       const found = await client.query('a@b;c');
       assert.ok(found && 'alice' in (found['tags'] as object));

@@ -8,6 +8,7 @@ import { Farm } from '../harness/farm.js';
 import { leftovers, withAri } from '../harness/leftovers.js';
 import { IncomingCall } from '../harness/incoming-call.js';
 import { localConfig } from '../harness/local-config.js';
+import { makeSession } from '../harness/make-session.js';
 import type { OutgoingCall } from '../harness/outgoing-call.js';
 import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
@@ -144,6 +145,25 @@ describe('a call that nobody hangs up', () => {
         everyMs: 500,
         describe: async () => (await strays()).join('\n'),
       });
+    });
+
+    test('is no stray: its media stay when those of nobody’s are swept', { timeout: 90_000 }, async () => {
+      const { caller, callee } = await talk('70006');
+      const engines = (await farm.status()).nodes.filter(node => node.farm === 'rtpengine');
+      for (const { address } of engines) await makeSession(address, 'of-nobody');
+      const sessionsOf = async (...callIds: string[]): Promise<string[]> =>
+        (await leftovers(farm)).filter(one => callIds.some(callId => one.endsWith(`: session ${callId}`)));
+      const ofCall = await sessionsOf(caller.callId, callee.callId);
+      assert.equal(ofCall.length, 2);
+      const ofNobody = async (): Promise<string[]> => sessionsOf('of-nobody');
+      assert.equal((await ofNobody()).length, engines.length);
+      // The engines themselves would keep them for hours.
+      await waitFor('the sessions of nobody’s to be gone', async () => (await ofNobody()).length === 0, {
+        deadlineMs: 60_000,
+        everyMs: 500,
+      });
+      assert.deepEqual(await sessionsOf(caller.callId, callee.callId), ofCall);
+      assert.equal(await caller.hangup(), 200);
     });
   });
 
