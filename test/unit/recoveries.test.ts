@@ -229,3 +229,14 @@ test('a session whose node dies while it joins its conference there is recovered
     [0, 0],
   );
 });
+
+test('a session that does not get back into its conference has failed, and is counted so', async () => {
+  const { recoveries, died, told } = dying(['a'], undefined, {
+    attach: async legId => {
+      if (legId === 'a-1') throw new Error('it is full');
+    },
+  });
+  await died();
+  assert.deepEqual(recoveries.list()[0]?.sessions, { found: 2, recovered: 1, ended: 0, failed: 1 });
+  assert.ok(told.includes('legEnded a-1: not recovered, not back in its conference: it is full'), told.join('\n'));
+});
