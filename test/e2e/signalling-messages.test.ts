@@ -29,6 +29,8 @@ async function config(): Promise<string> {
     '{ dial: 76xxx, to: [{ trunk: stranger }] }',
     '{ dial: 79xxx, to: [{ trunk: lab }, { trunk: stranger }] }',
     '{ dial: 78xxx, to: [{ trunk: lab }], redirects: refuse }',
+    '{ dial: 73xxx, to: [{ trunk: odd }] }',
+    '{ dial: 74xxx, to: [{ trunk: lab }], redirects: uri }',
     '{ dial: 77xxx, to: [{ trunk: lab }, { trunk: stranger }], atOnce: true }',
   ];
   return text
@@ -36,6 +38,7 @@ async function config(): Promise<string> {
       'trunks:\n',
       `passHeaders: [Diversion, History-Info, User-to-User, Subject, X-Account]
 trunks:
+  odd: { gateways: [.212:5060] }
   stranger: { sources: [.210], gateways: [.209:5060], trusted: false }
 `,
     )
@@ -48,6 +51,45 @@ function rewritten(text: string, change: (head: string, body: string) => readonl
   if (!text.startsWith('INVITE') || body === '') return text;
   const [newHead, newBody] = change(head, body);
   return `${newHead.replace(/Content-Length: \d+/, `Content-Length: ${newBody.length}`)}\r\n\r\n${newBody}`;
+}
+
+const compact: readonly (readonly [string, string])[] = [
+  ...[['Via', 'v'] as const, ['From', 'f'] as const, ['To', 't'] as const, ['Call-ID', 'i'] as const],
+  ...[['Contact', 'm'] as const, ['Content-Type', 'c'] as const, ['Content-Length', 'l'] as const],
+  ...[['Subject', 's'] as const, ['Supported', 'k'] as const],
+];
+const shorten = (text: string): string =>
+  compact.reduce((made, [long, short]) => made.replaceAll(`\r\n${long}: `, `\r\n${short}:`), text);
+
+/** Each name of a header as this makes it; the body stays. */
+const renamed = (text: string, name: (name: string) => string): string => {
+  const [head = '', body = ''] = text.split(/\r\n\r\n([\s\S]*)/);
+  return `${head.replace(/(?<=\r\n)[A-Za-z-]+(?=:)/g, name)}\r\n\r\n${body}`;
+};
+
+/** How callees may write what all write (RFC 3261 §7.3.1). */
+const oddHands: Readonly<Record<string, (text: string) => string>> = {
+  'compact names': shorten,
+  'names in lower case': text => renamed(text, name => name.toLowerCase()),
+  'names in upper case, and spaces before the colon': text => renamed(text, name => `${name.toUpperCase()} \t`),
+  'folded headers': text =>
+    text.replace(/\r\n(From|To|Contact|CSeq|Record-Route): /g, (_, name: string) => `\r\n${name}:\r\n \t `),
+  'all of Record-Route, and of Via, in one header': text =>
+    ['Record-Route', 'Via'].reduce((made, name) => joined(made, name), text),
+  'a display name and parameters in Contact': text =>
+    text.replace(
+      /\r\nContact: <([^>]*)>/,
+      '\r\nContact:"Odd, \\"very\\" <odd>"<$1>;+sip.instance="<urn:uuid:1>";q=0.5',
+    ),
+};
+
+/** The values of a header in one of that name. */
+function joined(text: string, name: string): string {
+  const lines = text.split('\r\n');
+  const values = lines.filter(line => line.startsWith(`${name}: `)).map(line => line.slice(name.length + 2));
+  const first = lines.findIndex(line => line.startsWith(`${name}: `));
+  const rest = lines.filter((line, i) => i === first || !line.startsWith(`${name}: `));
+  return rest.map((line, i) => (i === first ? `${name}: ${values.join(' , ')}` : line)).join('\r\n');
 }
 
 const reason = (message: SipMessage): readonly string[] => message.all('Reason');
@@ -217,11 +259,14 @@ describe('signalling: methods, statuses and headers', () => {
     }
   });
 
-  test('a phone that calls hears a status with its Reason too', async () => {
-    onCall = call => call.reject(603, undefined, [['Reason', 'Q.850;cause=21;text="no"']]);
-    const call = await phone.invite(farm.uri('70001'));
-    assert.equal(await call.rejected(), 603);
-    assert.deepEqual(call.final && reason(call.final), ['Q.850;cause=21;text="no"']);
+  test('a phone that calls hears each status with its Reason too', async () => {
+    for (const status of [404, 484, 486, 488, 600, 603]) {
+      const why = `Q.850;cause=21;text="no ${status}"`;
+      onCall = call => call.reject(status, undefined, [['Reason', why]]);
+      const call = await phone.invite(farm.uri('70001'));
+      assert.equal(await call.rejected(), status);
+      assert.deepEqual(call.final && reason(call.final), [why], call.ladder());
+    }
   });
 
   test('a redirection is followed to the number that it names, or refused, as the route says', async () => {
@@ -239,6 +284,42 @@ describe('signalling: methods, statuses and headers', () => {
     onCall = moved;
     const refused = await trunk.invite(farm.uri('78001'));
     assert.equal(await refused.rejected(), 480);
+  });
+
+  /** Calls 74001, whose route follows Contacts as they stand: who was rung for it, in which order, by user part. */
+  const followed = async (redirects: (user: string) => readonly string[]): Promise<readonly [number, string[]]> => {
+    const users: string[] = [];
+    onCall = call => {
+      const user = /^sip:([^@;]+)/.exec(call.invite.requestUri)?.[1] ?? '';
+      users.push(user);
+      const contacts = redirects(user).map((value): Header => ['Contact', value]);
+      return contacts.length === 0 ? call.reject(486) : call.reject(302, undefined, contacts);
+    };
+    const call = await trunk.invite(farm.uri('74001'));
+    return [await call.rejected(), users];
+  };
+
+  test('a redirection is followed to the very URI that it names, where the route says so', async () => {
+    const there = `sip:anybody@${stranger.address}:5060;x=1`;
+    onCall = call =>
+      call.invite.requestUri === there ? answer(call) : call.reject(302, undefined, [['Contact', `<${there}>`]]);
+    const call = await trunk.invite(farm.uri('74001'));
+    await call.answered();
+    const incoming = stranger.calls.at(-1);
+    assert.ok(incoming instanceof IncomingCall);
+    assert.equal(incoming.invite.requestUri, there);
+    await call.hangup();
+    await incoming.ended();
+  });
+
+  test('of one 3xx ten contacts are called, best first, and of one call five redirections are followed', async () => {
+    const at = (user: string, parameters = ''): string => `<sip:${user}@${callee.address}:5060>${parameters}`;
+    const many = Array.from({ length: 12 }, (_, i) => at(`c${i}`, `;q=0.${111 + i}`));
+    const best = Array.from({ length: 10 }, (_, i) => `c${11 - i}`);
+    assert.deepEqual(await followed(user => (user === '74001' ? many : [])), [486, ['74001', ...best]]);
+    // Each sends it on to the next one, and back to all before.
+    const next = (user: string): string[] => [at(user), at('74001'), at(`${user}x`)];
+    assert.deepEqual(await followed(next), [480, Array.from({ length: 6 }, (_, i) => `74001${'x'.repeat(i)}`)]);
   });
 
   test('a 6xx ends the search for somebody who answers', async () => {
@@ -399,6 +480,42 @@ describe('signalling: methods, statuses and headers', () => {
     await second.hangup();
   });
 
+  test('each value of Privacy hides what it names: the caller, by which way the call came, both, or nothing', async () => {
+    const [shown, hidden] = ['<sip:100@holdfast.test>', '"Anonymous" <sip:anonymous@anonymous.invalid>'];
+    const ways = [['<sip:555@x>;reason=unconditional', '<sip:556@x>;reason=no-answer'], ['<sip:1@x>;index=1']];
+    const nobody: readonly (readonly string[])[] = [[], []];
+    const cases: readonly (readonly [privacy: string, from: string, ways: readonly (readonly string[])[]])[] = [
+      ['user', hidden, ways],
+      ['session', hidden, ways],
+      ['header', hidden, nobody],
+      ['history', shown, nobody],
+      ['user;history', hidden, nobody],
+      ['none', shown, ways],
+    ];
+    const headers = asserted.filter(([name]) => name === 'Diversion' || name === 'History-Info');
+    for (const [privacy, from, kept] of cases) {
+      const options = { headers: [...headers, ['Privacy', privacy] as const] };
+      const [toTrusted, { invite }] = await talking(options);
+      assert.equal(fromOf(invite), from, privacy);
+      assert.deepEqual(
+        told(invite, 'P-Asserted-Identity', 'Privacy', 'Diversion', 'History-Info'),
+        [['<sip:100@holdfast.test>'], [privacy], ...ways],
+        privacy,
+      );
+      await toTrusted.hangup();
+      for (const [to, dialled] of [
+        [stranger, '76001'],
+        [phone, '1001'],
+      ] as const) {
+        const [call, rung] = await talking(options, trunk, to, dialled);
+        assert.equal(fromOf(rung.invite), from, privacy);
+        assert.deepEqual(told(rung.invite, 'Diversion', 'History-Info'), kept, privacy);
+        assert.deepEqual(told(rung.invite, 'P-Asserted-Identity', 'Privacy'), nobody, privacy);
+        await call.hangup();
+      }
+    }
+  });
+
   test('display names pass as they are: quoted, escaped, UTF-8, tokens, none', async () => {
     const names = ['"J\\"o\\\\e, Ünal"', '"日本語"', '"a;b<c>@d"', `"${'x'.repeat(80)}"`, 'Two Tokens', ''];
     for (const name of names) {
@@ -430,13 +547,6 @@ describe('signalling: methods, statuses and headers', () => {
   };
 
   test('compact names and folded headers are what they stand for', async () => {
-    const compact: readonly (readonly [string, string])[] = [
-      ...[['Via', 'v'] as const, ['From', 'f'] as const, ['To', 't'] as const, ['Call-ID', 'i'] as const],
-      ...[['Contact', 'm'] as const, ['Content-Type', 'c'] as const, ['Content-Length', 'l'] as const],
-      ...[['Subject', 's'] as const, ['Supported', 'k'] as const],
-    ];
-    const shorten = (text: string): string =>
-      compact.reduce((made, [long, short]) => made.replaceAll(`\r\n${long}: `, `\r\n${short}:`), text);
     const headers: readonly Header[] = [['Subject', 'short']];
     assert.equal((await calledBy(shorten, { headers })).get('Subject'), 'short');
 
@@ -452,6 +562,33 @@ describe('signalling: methods, statuses and headers', () => {
       [folded.get('Subject').replace(/\s+/g, ' '), folded.get('User-to-User')],
       ['one two', 'ff;encoding=hex'],
     );
+  });
+
+  test('a callee that writes its answers in its own way is in the call as any other', async () => {
+    onCall = answer;
+    for (const [what, writes] of Object.entries(oddHands)) {
+      const odd = await SipEndpoint.open({ address: farm.host(212), codecs: ['PCMA'], writes });
+      try {
+        odd.onInvite(answer);
+        const [call, incoming] = await talking({}, trunk, odd, '73001');
+        for (const [side, other] of [
+          [call, incoming],
+          [incoming, call],
+        ] as const) {
+          assert.equal((await side.request('OPTIONS')).status, 200, `${what}\n${side.ladder()}`);
+          assert.equal((await side.reinvite({ direction: 'sendrecv' })).status, 200, `${what}\n${side.ladder()}`);
+          other.audio.sendTone(440);
+          await side.audio.hears(440);
+        }
+        const press = ['Content-Type', 'application/dtmf-relay'] as const;
+        assert.equal((await call.request('INFO', [press], 'Signal=5\r\nDuration=160\r\n')).status, 200);
+        await incoming.waitFor('the digit', () => incoming.audio.report().digits === '5');
+        assert.equal(await call.hangup(), 200, what);
+        await incoming.ended();
+      } finally {
+        await odd.close();
+      }
+    }
   });
 
   test('long headers and many of them pass, up to what is kept of an INVITE', async () => {

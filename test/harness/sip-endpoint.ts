@@ -200,8 +200,7 @@ export class SipEndpoint implements SipTransport {
   /** REGISTER with this endpoint's Contact, unless `headers` have others; resolves with the final response. */
   async register(registrar: string, expiresSeconds = 60, options: RequestOptions = {}): Promise<SipMessage> {
     const { headers = [] } = options;
-    const contact: Header[] = headers.some(([name]) => name === 'Contact') ? [] : [['Contact', this.contact]];
-    const own: Header[] = [['To', `<${this.uri}>`], ...contact, ['Expires', `${expiresSeconds}`]];
+    const own: Header[] = [['To', `<${this.uri}>`], ...this.#contactBeside(headers), ['Expires', `${expiresSeconds}`]];
     return this.request('REGISTER', registrar, { ...options, headers: [...own, ...headers] });
   }
 
@@ -281,13 +280,18 @@ export class SipEndpoint implements SipTransport {
       [
         ...copied,
         ['To', toTag === '' || request.toTag !== '' ? to : `${to};tag=${toTag}`],
-        ['Contact', this.contact],
+        ...this.#contactBeside(headers),
         ...headers,
         ...(body === '' ? [] : [['Content-Type', 'application/sdp'] as const]),
       ],
       body,
     );
     return message;
+  }
+
+  /** Our Contact, where these headers have none: a redirection names others. */
+  #contactBeside(headers: readonly Header[]): readonly Header[] {
+    return headers.some(([name]) => name === 'Contact') ? [] : [['Contact', this.contact]];
   }
 
   get #user(): string {
