@@ -46,7 +46,7 @@ export interface AsteriskRendererOptions {
 
 const noTimeout = (): RtpTimeout => ({ seconds: 0, onHoldSeconds: 0 });
 
-const folders = ['run', 'log', 'lib', 'spool', 'spool/recording', 'sounds', 'sounds/music'];
+const folders = ['run', 'log', 'lib', 'spool', 'spool/recording', 'sounds', 'sounds/music', 'sounds/silence'];
 
 export class AsteriskRenderer implements NodeRenderer {
   readonly #options: AsteriskRendererOptions;

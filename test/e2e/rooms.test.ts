@@ -374,11 +374,10 @@ describe('a room of the config', () => {
       const [atOne, atElsewhere] = [listen(one), listen(elsewhere)];
       const other = await enterSilently(2, '8500');
       await hears('the sound of the second', atOne, low, high);
+      const heardMs = Date.now();
       await farm.json('conference', 'deafen', '8500', await idOf(0, '8500'));
-      other.audio.resetReport();
-      await waitFor('a second, in which one sound is enough', () => other.audio.report().packets > 55, {
-        deadlineMs: 15_000,
-      });
+      // By the clock that the daemon counts it by: RTP that a machine held back comes all at once.
+      await waitFor('a second, in which one sound is enough', () => Date.now() - heardMs > 1_000);
       const [atDeaf, atOther] = [listen(one), listen(other)];
       const third = await enterSilently(3, '8500');
       await hears('the sound of the third', atOther, low, high);

@@ -314,7 +314,7 @@ describe('signalling: methods, statuses and headers', () => {
 
   test('of one 3xx ten contacts are called, best first, and of one call five redirections are followed', async () => {
     const at = (user: string, parameters = ''): string => `<sip:${user}@${callee.address}:5060>${parameters}`;
-    const many = Array.from({ length: 12 }, (_, i) => at(`c${i}`, `;q=0.${111 + i}`));
+    const many = Array.from({ length: 12 }, (_, i) => at(`c${i}`, `;q=0.${String(5 + 10 * i).padStart(3, '0')}`));
     const best = Array.from({ length: 10 }, (_, i) => `c${11 - i}`);
     assert.deepEqual(await followed(user => (user === '74001' ? many : [])), [486, ['74001', ...best]]);
     // Each sends it on to the next one, and back to all before.

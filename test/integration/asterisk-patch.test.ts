@@ -136,7 +136,7 @@ async function readDialog(channel: string): Promise<Dialog> {
       return [field, ((await reply.json()) as { value: string }).value] as const;
     }),
   );
-  return Object.fromEntries(values) as Dialog;
+  return Object.fromEntries(values);
 }
 
 async function writeConfigs(): Promise<void> {
