@@ -70,10 +70,11 @@ bind = ${node.address}:${ports.sip}
 `;
 }
 
-/** Media are PCMU only inside; RTPEngine transcodes for the outside. */
+/** Media are one stream of PCMU inside; RTPEngine transcodes for the outside. */
 function media(node: FarmNode): string {
   return `disallow = all
 allow = ulaw
+max_video_streams = 0
 media_address = ${node.address}
 bind_rtp_to_media_address = yes
 direct_media = no

@@ -161,17 +161,12 @@ describe('Transactions', () => {
       await pair.reinvited([1, 1]);
       await pair.hear();
     }
-    // We made the Call-ID of the callee's dialog, not of the caller's. A message may take its time.
+    // We made the Call-ID of the callee's dialog, not of the caller's. A machine that stands still makes one later, and none earlier.
     const toCallees = pairs.map(({ callee }) => pauseOf(bob, callee));
-    assert.ok(
-      toCallees.every(ms => ms > 2_050 && ms < 4_500),
-      `to callees after ${toCallees.join()} ms`,
-    );
+    const earliest = Math.min(...toCallees);
+    assert.ok(earliest > 2_050 && earliest < 4_100, `to callees after ${toCallees.join()} ms`);
     const toCallers = pairs.map(({ caller }) => pauseOf(alice, caller));
-    assert.ok(
-      toCallers.every(ms => ms < 2_500),
-      `to callers after ${toCallers.join()} ms`,
-    );
+    assert.ok(Math.min(...toCallers) < 2_050, `to callers after ${toCallers.join()} ms`);
     for (const pair of pairs) await pair.hangup('callee');
     await farm.whole();
   });
@@ -203,7 +198,7 @@ describe('Transactions', () => {
     // Timer H ends it after 64 × T1; the next one would be due 3.5 s later.
     await unheard.waitFor('another refusal, had there been one', () => sinceFirst() > 38_000, 45_000);
     const lastMs = sinceFirst(refusals().at(-1)?.atMs);
-    assert.ok(lastMs > 27_000 && lastMs < 33_000, unheard.ladder());
+    assert.ok(lastMs > 27_000 && lastMs < 36_000, unheard.ladder());
     assert.equal(new Set(refusals().map(({ message }) => message.toString())).size, 1, unheard.ladder());
     assert.equal(responses(alice, cancelled, 487).length, 3, cancelled.ladder());
   });

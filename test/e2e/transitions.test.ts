@@ -227,7 +227,7 @@ for (const placement of ['call-node', 'conference-farm'] as const) {
       ['callee', 'caller'],
     ] as const) {
       test(
-        `while the ${role}'s phone holds, the other hears music: over refreshes of both, and the death of their node`,
+        `while the ${role}'s phone holds, the other hears music: over refreshes of both, and the deaths of their servers`,
         { timeout: 120_000 },
         async () => {
           const pair = await PhonePair.call(farm, alice, bob);
@@ -251,6 +251,13 @@ for (const placement of ['call-node', 'conference-farm'] as const) {
           assert.equal(offer.audio?.direction, 'recvonly', holder.ladder());
           assert.equal(holder.media.direction, 'sendonly');
           await isHeld();
+          await farm.whole();
+          if (placement === 'conference-farm') {
+            const [conference] = await farm.json<{ node: string }[]>('conferences');
+            await farm.kill(conference?.node ?? '');
+            await farm.whole();
+            await isHeld();
+          }
           const resumed = async (): Promise<boolean> =>
             (await holder.reinvite({ direction: 'sendrecv' })).status === 200;
           await waitFor('the call to be resumed', resumed, { everyMs: 100, describe: () => holder.ladder() });

@@ -54,6 +54,8 @@ export const inCall: Readonly<Record<string, Scene>> = {
 /** First offers of several streams, in an order that must be kept, and what the answer must have. */
 export const firstOffers: Readonly<Record<string, readonly [offer: string, answer: string]>> = {
   'audio, video, audio': [audioSdp({ after: [...video, ...secondAudio] }), 'm=audio [1-9].*m=video 0 .*m=audio 0 '],
+  'video, audio': [audioSdp({ before: video }), 'm=video 0 .*m=audio [1-9]'],
+  'audio, fax': [audioSdp({ after: fax }), 'm=audio [1-9].*m=image 0 '],
   'plain audio, SRTP': [audioSdp({ after: secureAudio }), 'm=audio [1-9][0-9]* RTP/AVP 8.*m=audio 0 '],
 };
 
