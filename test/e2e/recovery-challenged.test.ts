@@ -148,7 +148,10 @@ function assertPaced(whose: string, perSecond: number, sinceDeathMs: readonly nu
   // The clock of the capture is another one, and timers are rounded.
   const earlyMs = 100 + 10;
   const isNoneEarly = sinceDeathMs.every((ms, i) => ms >= ((i + 1) * 1000) / perSecond - earlyMs);
-  assert.ok(isNoneEarly, `${perSecond} a second ${whose}: ${sinceDeathMs.map(Math.round).join(' ')} ms after the death`);
+  assert.ok(
+    isNoneEarly,
+    `${perSecond} a second ${whose}: ${sinceDeathMs.map(Math.round).join(' ')} ms after the death`,
+  );
 }
 
 test('an emergency call is recovered first, and none before its turn', { timeout: 90_000 }, async t => {
