@@ -152,7 +152,7 @@ describe('a call that nobody hangs up', () => {
       const engines = (await farm.status()).nodes.filter(node => node.farm === 'rtpengine');
       for (const { address } of engines) await makeSession(address, 'of-nobody');
       const sessionsOf = async (...callIds: string[]): Promise<string[]> =>
-        (await leftovers(farm)).filter(one => callIds.some(callId => one.endsWith(`: session ${callId}`)));
+        (await leftovers(farm)).filter(one => callIds.some(callId => one.endsWith(`: session ${callId}`))).sort();
       const ofCall = await sessionsOf(caller.callId, callee.callId);
       assert.equal(ofCall.length, 2);
       const ofNobody = async (): Promise<string[]> => sessionsOf('of-nobody');
