@@ -41,6 +41,8 @@ export class EdgeSync {
   /** Pinned Call-ID → when its call was last seen unanswered. */
   readonly #pins = new Map<string, number>();
   #members: readonly FarmNode[] = [];
+  /** Kamailios that the others take things over from: they were told of them, as far as they answered. */
+  #introduced: ReadonlySet<string> = new Set();
   #rows = '';
   #pinArrivalsUntilMs = 0;
   #running: Promise<readonly InstanceReport[]> | undefined;
@@ -117,11 +119,13 @@ export class EdgeSync {
     }
   }
 
-  /** Puts exactly the Kamailios that are up behind the VIPs; where none is, those stay that were there and are not dead. */
+  /**
+   * Puts exactly the Kamailios behind the VIPs that are up and known to the others, which refuse what comes from a stranger; where none is, those stay that were there and are not dead.
+   */
   async balance(): Promise<void> {
     this.#balancing = this.#balancing.then(async () => {
       const { states, balancer, log } = this.#options;
-      const up = states.up('kamailio');
+      const up = states.up('kamailio').filter(({ name }) => this.#introduced.has(name));
       // All of them quiet at once is a busy machine, and a late answer is better than none.
       const members = up.length > 0 ? up : this.#members.filter(({ name }) => states.state(name) === 'suspect');
       const names = members.map(node => node.name);
@@ -165,6 +169,9 @@ export class EdgeSync {
       return reports;
     } finally {
       this.#pinArrivalsUntilMs = Date.now() + arrivalWindowMs;
+      const living = state.nodes.filter(node => node.farm === 'kamailio' && node.state !== 'dead');
+      this.#introduced = new Set(living.map(({ name }) => name));
+      void this.balance();
     }
   }
 

@@ -149,7 +149,13 @@ describe('phones and trunks on TCP and TLS', () => {
       ['CSeq', `${time * 10} REGISTER`],
     ] as const;
     const { status } = await one.register(farm.uri(user), 60, { headers });
-    assert.equal(status, 200, `disconnected: ${String(one.isDisconnected)}\n${one.ladder.print()}`);
+    const edges = async (): Promise<string> =>
+      JSON.stringify((await farm.json<NodeStatus[]>('nodes')).flatMap(({ name, counters = [] }) => [name, counters]));
+    assert.equal(
+      status,
+      200,
+      status === 200 ? '' : `disconnected: ${String(one.isDisconnected)}\n${one.ladder.print()}\n${await edges()}`,
+    );
     await isBound(user, one.contact.slice(1, -1));
   }
 

@@ -251,18 +251,23 @@ describe('the Kamailios behind the VIPs', () => {
     readonly equal: Set<string>;
     readonly unreached: Set<string>;
     readonly members: () => Promise<string>;
+    /** Has it take until the function is called that the instances are told of all that are up. */
+    readonly hold: () => () => void;
   }> {
     const states = new NodeStates(silentLogger);
     for (const node of plan.nodes) states.add(node);
     const equal = new Set(kamailios);
     const unreached = new Set<string>();
     let told = '';
+    let held = Promise.resolve();
     const edge: EdgeFarm = {
       ...recordingEdge().edge,
-      apply: async () =>
-        kamailios.map(instance =>
+      apply: async ({ nodes }) => {
+        if (kamailios.every(name => nodes.some(node => node.name === name && node.state === 'up'))) await held;
+        return kamailios.map(instance =>
           equal.has(instance) ? { instance, equal: true } : { instance, equal: false, error: 'it refused its list' },
-        ),
+        );
+      },
     };
     const apply = async (members: readonly FarmNode[]): Promise<void> =>
       void (told = members.map(one => one.name).join(' '));
@@ -281,14 +286,29 @@ describe('the Kamailios behind the VIPs', () => {
       forget: (instance: string) => void knowing.delete(instance),
     };
     const keeper = new EdgeKeeper({ sync, moved: rows, trusted: rows, states, log: silentLogger });
+    states.onChange('test', ({ node, to }) => {
+      void sync.balance();
+      void keeper.apply(`${node.name} is ${to}`);
+    });
     const members = async (): Promise<string> => {
       // The one that runs, and one that knows all that was heard.
       await keeper.tend();
       await keeper.tend();
+      if (!isHeld) await sync.settled();
       await sync.balance();
       return told;
     };
-    return { keeper, states, equal, unreached, members };
+    let isHeld = false;
+    const hold = (): (() => void) => {
+      isHeld = true;
+      let release = (): void => undefined;
+      held = new Promise(resolve => (release = resolve));
+      return () => {
+        isHeld = false;
+        release();
+      };
+    };
+    return { keeper, states, equal, unreached, members, hold };
   }
 
   test('are those that answer and were read back equal', async () => {
@@ -300,6 +320,21 @@ describe('the Kamailios behind the VIPs', () => {
     equal.add('kamailio-2');
     assert.equal(await members(), 'kamailio-1 kamailio-2');
     assert.match(states.reason('kamailio-2'), /holds what it should$/);
+  });
+
+  test('are none that the others have not been told of: they would refuse what it hands over', async () => {
+    const { keeper, states, members, hold } = await keptEdge();
+    for (const name of kamailios) keeper.heard(name, up);
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
+    keeper.forget('kamailio-2');
+    states.setHealth('kamailio-2', 'dead', 'test');
+    assert.equal(await members(), 'kamailio-1');
+    const release = hold();
+    keeper.heard('kamailio-2', up);
+    assert.equal(await members(), 'kamailio-1');
+    assert.equal(states.state('kamailio-2'), 'up');
+    release();
+    assert.equal(await members(), 'kamailio-1 kamailio-2');
   });
 
   test('are none that was not told which phones have moved', async () => {
@@ -321,10 +356,10 @@ describe('the Kamailios behind the VIPs', () => {
     const { keeper, states, equal, members } = await keptEdge();
     for (const name of kamailios) keeper.heard(name, up);
     assert.equal(await members(), 'kamailio-1 kamailio-2');
+    equal.delete('kamailio-1');
     keeper.heard('kamailio-1', suspect);
     assert.equal(await members(), 'kamailio-2');
     assert.equal(states.reason('kamailio-1'), 'SIP outside is silent');
-    equal.delete('kamailio-1');
     keeper.heard('kamailio-1', up);
     assert.equal(await members(), 'kamailio-2');
     equal.add('kamailio-1');
