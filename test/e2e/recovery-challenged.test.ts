@@ -137,7 +137,7 @@ describe('a call node dies, and a gateway challenges our re-INVITE', { concurren
         const record = await recordOf(farm, pair.caller.callId);
         assert.deepEqual([record.outcome, record.endedBy], ['answered', 'holdfast']);
         assert.match(record.reason, /the callee's session was lost: not recovered, the far end answered 407/);
-        assert.ok((await failed()) > failedBefore, 'the status counts it');
+        await waitFor('the status to count it', async () => (await failed()) > failedBefore);
       }),
     );
   }
