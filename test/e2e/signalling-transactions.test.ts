@@ -117,6 +117,77 @@ describe('Transactions', () => {
     await pair.hangup('caller');
   });
 
+  test('of phones whose network brings each datagram twice every call is one', async t => {
+    t.after(() => (alice.doubles = bob.doubles = false));
+    alice.doubles = bob.doubles = true;
+    const before = bob.calls.length;
+    const callers: OutgoingCall[] = [];
+    for (const who of ['caller', 'callee'] as const) {
+      const pair = await PhonePair.call(farm, alice, bob);
+      callers.push(pair.caller);
+      await pair.holdAndResume();
+      await pair.hangup(who);
+    }
+    const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
+    callers.push(caller);
+    callee.ring();
+    await caller.ringing();
+    await caller.cancel();
+    await callee.cancelled();
+    const refused = await alice.invite(farm.uri('12345'));
+    assert.equal(await refused.rejected(), 404, refused.ladder());
+    assert.equal(bob.calls.length - before, callers.length);
+    for (const call of [...callers, refused]) {
+      const answers = received(alice, call).flatMap(({ message }) => (message.status > 100 ? [message] : []));
+      const isFirst = (one: SipMessage): boolean =>
+        answers.find(({ cseq, method, status }) => cseq === one.cseq && method === one.method && status > 199) === one;
+      // An INVITE that comes again when its ACK has is refused: nobody waits for that any more.
+      const finals = answers.filter(one => one.status > 199 && isFirst(one));
+      const wrong = finals.filter(({ status }) => status !== 200 && status !== call.final?.status);
+      assert.deepEqual(wrong, [], call.ladder());
+      const first = answers.filter(({ method, cseq }) => method === 'INVITE' && cseq === call.invite.cseq);
+      const accepted = first.filter(({ status }) => status !== 500);
+      assert.equal(new Set(accepted.map(({ toTag }) => toTag)).size, 1, call.ladder());
+    }
+  });
+
+  test('an INVITE that overtakes the ACK to the one before is answered, and that ACK does no harm when it comes', async () => {
+    const late: { readonly from: SipEndpoint; readonly row: Omit<LadderRow, 'atMs'> }[] = [];
+    const overtakesAck = (from: SipEndpoint, { callId }: SipCall): void => {
+      from.loseNext(row => {
+        const { direction, message } = row;
+        const isIt = direction === 'sent' && message.method === 'ACK' && message.callId === callId;
+        if (isIt) late.push({ from, row });
+        return isIt;
+      });
+    };
+    const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
+    overtakesAck(alice, caller);
+    const [pair] = await Promise.all([
+      PhonePair.answer(caller, callee),
+      // Right behind the answer, when nobody has sent anything again.
+      caller.answered().then(async () => {
+        overtakesAck(alice, caller);
+        assert.equal((await caller.reinvite({ direction: 'sendrecv' })).status, 200, caller.ladder());
+        assert.equal((await caller.reinvite({ direction: 'sendrecv' })).status, 200, caller.ladder());
+      }),
+    ]);
+    overtakesAck(bob, callee);
+    for (const direction of ['sendonly', 'sendrecv'] as const)
+      assert.equal((await callee.reinvite({ direction })).status, 200, callee.ladder());
+    assert.equal(late.length, 3);
+    for (const { from, row } of late) await from.sendRaw(row.message.toString(), row.peer);
+    await pair.holdAndResume();
+    await pair.hangup('callee');
+    for (const [phone, call] of [
+      [alice, caller],
+      [bob, callee],
+    ] as const) {
+      const refused = received(phone, call).filter(({ message }) => message.status > 299);
+      assert.deepEqual(refused, [], call.ladder());
+    }
+  });
+
   test('CANCEL that comes twice cancels once, and a 487 is sent again until its ACK comes', async () => {
     const { caller, callee } = await PhonePair.ring(alice, bob, farm.uri('70001'));
     callee.ring();

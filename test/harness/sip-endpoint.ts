@@ -65,6 +65,8 @@ const reasons: Readonly<Record<number, string>> = {
 export class SipEndpoint implements SipTransport {
   readonly address: string;
   readonly ladder = new SipLadder();
+  /** Its network brings each datagram of its twice, the second one right behind the first; the ladder has them once. */
+  doubles = false;
   readonly #options: EndpointOptions;
   #wire: SipWire | undefined;
   readonly #clients = new Map<string, ClientTransaction>();
@@ -371,6 +373,7 @@ export class SipEndpoint implements SipTransport {
     const text = writes(message.toString());
     try {
       await this.#wire?.send(text, to);
+      if (this.doubles) await this.#wire?.send(text, to);
       return true;
     } catch (error) {
       row.lost = String(error);
