@@ -89,7 +89,7 @@ describe('the Debian package', () => {
     const patience = '[Service]\\nWatchdogSec=2s\\nTimeoutAbortSec=1s\\n';
     await machine.output(`mkdir -p ${folder} && printf '${patience}' > ${folder}/sooner.conf`);
     await machine.output('systemctl daemon-reload && systemctl restart holdfast', 150_000);
-    const demo = machine.run('holdfast demo call --calls 1 --seconds 60', 120_000);
+    const demo = machine.run('holdfast demo call --calls 1 --seconds 600', 160_000);
     const call = await waitFor('a call', confirmed, { deadlineMs: 30_000, everyMs: 200 });
     for (const command of [
       'systemctl kill --kill-whom=main --signal=KILL holdfast',
@@ -103,6 +103,7 @@ describe('the Debian package', () => {
       await waitFor(`another daemon after ${command}`, isAnother, { deadlineMs: 60_000, everyMs: 200 });
       await waitFor(`the call after ${command}`, async () => (await confirmed()) === call, { everyMs: 200 });
     }
+    await machine.output(`holdfast call hangup ${call}`);
     assert.match((await demo).stdout, /1 of 1 calls ok/);
   });
 

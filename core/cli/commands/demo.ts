@@ -17,7 +17,7 @@ export const demoCommand: Command = {
   ],
   examples: ['holdfast demo call', 'holdfast demo call --calls 1 --seconds 5', 'holdfast demo recovery'],
   async run([what], context) {
-    const [calls, seconds] = [context.count('calls', what === 'call' ? 3 : 5, 100), context.count('seconds', 2, 60)];
+    const [calls, seconds] = [context.count('calls', what === 'call' ? 3 : 5, 100), context.count('seconds', 2, 3600)];
     // Says that no daemon is up before anything is tried.
     const { subnet } = await context.ask('status', {});
     const composition = await context.composition();
