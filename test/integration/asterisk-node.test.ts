@@ -182,10 +182,6 @@ describe('An outgoing leg', () => {
     const [rung, early] = [await callIn(), await callIn()];
     await ari.channels.progress({ channelId: early.id });
     await ari.bridges.addChannel({ bridgeId: 'early-media', channel: early.id, create: 'mixing' });
-    // The request is answered before the channel's own thread has come in.
-    const isIn = async (): Promise<boolean> =>
-      (await ari.bridges.list()).some(({ channels }) => channels.includes(early.id));
-    await waitFor('it to be in the bridge', isIn);
     for (const { call, id } of [rung, early]) {
       const callee = await dial(`for-${id}`, { [ringVariable]: id });
       callee.ring();
