@@ -120,14 +120,17 @@ export class EdgeSync {
   }
 
   /**
-   * Puts exactly the Kamailios behind the VIPs that are up and known to the others, which refuse what comes from a stranger; where none is, those stay that were there and are not dead.
+   * Puts exactly the Kamailios behind the VIPs that are up and known to the others, which refuse what comes from a stranger: all that are up where no other is,
+   * and where none is up those that were there and are not dead.
    */
   async balance(): Promise<void> {
     this.#balancing = this.#balancing.then(async () => {
       const { states, balancer, log } = this.#options;
-      const up = states.up('kamailio').filter(({ name }) => this.#introduced.has(name));
+      const up = states.up('kamailio');
+      const known = up.filter(({ name }) => this.#introduced.has(name));
       // All of them quiet at once is a busy machine, and a late answer is better than none.
-      const members = up.length > 0 ? up : this.#members.filter(({ name }) => states.state(name) === 'suspect');
+      const quiet = this.#members.filter(({ name }) => states.state(name) === 'suspect');
+      const members = [known, up, quiet].find(({ length }) => length > 0) ?? [];
       const names = members.map(node => node.name);
       if (names.join() === this.#members.map(node => node.name).join()) return;
       try {

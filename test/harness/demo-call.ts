@@ -61,14 +61,14 @@ async function oneCall({ caller, edge, socket, seconds, names }: OneCall): Promi
   try {
     await call.answered();
     call.audio.sendTone(callerHz);
+    const own = (await callDaemon(socket, 'calls', {})).find(one => one.legs[0]?.callId === call.callId);
+    callIds.push(...(own?.legs.slice(1).map(leg => leg.callId) ?? []).filter(callId => callId !== ''));
     // Or until somebody else ends it, as `holdfast call hangup` does.
     const isOver = await call.ended(seconds * 1000).then(
       () => true,
       () => false,
     );
     heardHz = call.audio.heard()?.hz ?? null;
-    const own = (await callDaemon(socket, 'calls', {})).find(one => one.legs[0]?.callId === call.callId);
-    callIds.push(...(own?.legs.slice(1).map(leg => leg.callId) ?? []).filter(callId => callId !== ''));
     if (!isOver) await call.hangup();
     ok = heardHz !== null && Math.abs(heardHz - calleeHz) < 5;
   } catch {
