@@ -303,7 +303,7 @@ describe('A bridge that is made by those who are put into it', () => {
 
   it('may be made again, when all have left it', async () => {
     const { id } = await callIn();
-    // One in a few dozen is asked for again before the last one is quite gone.
+    // Now and then it is asked for again before the last one is quite gone.
     for (let i = 0; i < 100; i++) {
       await ari.bridges.addChannel({ bridgeId: 'come-and-go', channel: id, create: 'mixing', answer: true });
       // The last one may still be listed while it ends.
