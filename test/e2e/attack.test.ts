@@ -233,13 +233,21 @@ describe('a farm under attack', () => {
       const { total, successful, errors } = await honest.finished();
       assert.equal(successful, total, errors.slice(0, 2_000));
       await waitFor('it to end', async () => (await farm.status()).overload.length === 0, { deadlineMs: 30_000 });
-      const log = await readFile(join(farm.state, 'log/daemon.log'), 'utf8');
-      const lines = log.split('\n').filter(line => line.includes('takes all new calls again'));
+      // The daemon writes its log a moment after it has answered.
+      const logged = async (what: string): Promise<readonly string[]> =>
+        (await readFile(join(farm.state, 'log/daemon.log'), 'utf8')).split('\n').filter(line => line.includes(what));
+      const begun = await logged('others are refused, of');
+      const ends = async (): Promise<readonly string[]> => logged('takes all new calls again');
+      await waitFor('each end to be logged', async () => (await ends()).length === begun.length);
+      const lines = await ends();
       assert.ok(
-        lines.length > 0 && lines.every(line => !line.includes(`of trunk:lab@${farm.host(201)}`)),
+        lines.every(line => !line.includes(`of trunk:lab@${farm.host(201)}`)),
         lines.join(),
       );
-      assert.ok(lines.some(line => line.includes(`of trunk:lab@${farm.host(202)}`)));
+      assert.ok(
+        lines.some(line => line.includes(`of trunk:lab@${farm.host(202)}`)),
+        lines.join(),
+      );
       await uas.stop();
       await farm.idle();
       assert.deepEqual(await allPids(), pids, 'no process was restarted');
