@@ -10,8 +10,6 @@ import { tracedDialogs, type TracedFarm } from './traced-dialogs.js';
 export interface LedgerPort {
   dialogs(node: string): Promise<readonly Dialog[]>;
   openInvites(node: string): Promise<readonly OpenInvite[]>;
-  hold(mostMs: number): void;
-  release(): void;
 }
 
 export interface DialogSourceOptions {
@@ -28,13 +26,9 @@ export interface DialogSourceOptions {
 const tracedDeadlineMs = 60_000;
 /** Copies bear the clock of whoever sent them. */
 const clockSkewMs = 5_000;
-/** A new call's Call-ID is learnt from the copies: it must not wait for long. */
-const longestHoldMs = 3_000;
 
 export function dialogSource({ ledger, traceSource, tracedOnly, farm, log }: DialogSourceOptions): DialogSource {
   return {
-    hold: () => ledger()?.hold(longestHoldMs),
-    release: () => ledger()?.release(),
     openInvites: async node => (await ledger()?.openInvites(node)) ?? [],
     dialogs: async node => {
       const known = tracedOnly() ? [] : ((await ledger()?.dialogs(node)) ?? []);

@@ -22,12 +22,14 @@ import {
 } from './recovery-planner.js';
 import { epochOf, type NodeDeath, type StandInPort } from './recovery-ports.js';
 import type { LostSession, RecoveryRecord } from './recovery-record.js';
+import type { ReservedCores } from './reserved-cores.js';
 import { sessionLine, type SessionFacts, type SessionLine } from './session-line.js';
 
 export interface RecoveriesOptions extends PlannerOptions {
   readonly store: Store;
   readonly asterisks: AsteriskFarm;
   readonly standIn: StandInPort;
+  readonly cores: ReservedCores;
   readonly hasCredentials: (trunk: string) => boolean;
   readonly mediaReady: (dialog: Dialog) => Promise<void>;
   readonly done: (facts: RecoveryFacts) => void;
@@ -161,7 +163,7 @@ export class Recoveries {
     const { node } = death;
     this.#sessions.reassign(node);
     const [invites, planned] = await Promise.all([this.#planner.invitesOf(node), this.#planned(node)]);
-    this.#options.source.hold();
+    this.#options.cores.hold();
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const lacking = this.#lacking(planned);
@@ -307,7 +309,7 @@ export class Recoveries {
     if (this.#sessions.areOf(epoch)) return;
     const done = { ...record, done: true };
     this.#book.set(done);
-    if (this.#sessions.count === 0) this.#options.source.release();
+    if (this.#sessions.count === 0) this.#options.cores.release();
     for (const { level, fields, message } of this.#lines.splice(0)) this.#log[level](fields, message);
     const ended = this.#ended.filter(one => one.epoch === epoch);
     this.#ended = this.#ended.filter(one => one.epoch !== epoch);

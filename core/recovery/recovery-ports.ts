@@ -24,9 +24,6 @@ export interface DialogSource {
   /** The same of these Call-IDs as somebody else saw them, since `sinceMs` (ms since 1970): may take seconds. */
   traced(node: string, callIds: readonly string[], sinceMs: number): Promise<ReadonlyMap<string, Dialog>>;
   openInvites(node: string): Promise<readonly OpenInvite[]>;
-  /** The cores are needed for a recovery: what is seen from now on is read later, or when it is asked for. */
-  hold(): void;
-  release(): void;
 }
 
 /** Does in a dead Asterisk's stead what the phones wait for. */

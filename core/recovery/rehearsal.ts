@@ -79,6 +79,7 @@ class Stage {
       conferences: this.#conferences,
       source: this.#source(),
       standIn: { refuse: nothing, cancel: nothing, acknowledgeAndBye: nothing, bye: nothing },
+      cores: { hold: () => undefined, release: () => undefined },
       policy: () => policy,
       isEmergency: () => false,
       askRecover: nothing,
@@ -116,8 +117,7 @@ class Stage {
       const callIds = legs.map(leg => leg.sipCallId ?? wireCallId(leg.id));
       return new Map(callIds.map(callId => [callId, dialogOf(callId, node)]));
     };
-    const [hold, release] = [(): void => undefined, (): void => undefined];
-    return { dialogs, hold, release, hasTraced: false, traced: dialogs, openInvites: async () => [] };
+    return { dialogs, hasTraced: false, traced: dialogs, openInvites: async () => [] };
   }
 }
 

@@ -26,9 +26,9 @@ test('one that is told of the same death again, as the daemon before it hardly l
   const options = {
     ...{ store, nodes: new NodeStates(silentLogger), policy: () => undefined, log: silentLogger },
     engine: { onRecovering: () => undefined, save: async () => undefined, book: { withLegsOn: () => [] } },
+    cores: { hold: () => undefined, release: () => undefined },
     source: {
-      ...{ hasTraced: false, hold: () => undefined, release: () => undefined },
-      ...{ openInvites: async () => [], dialogs: async () => new Map() },
+      ...{ hasTraced: false, openInvites: async () => [], dialogs: async () => new Map() },
     },
     done: ({ epoch, sessions }: { epoch: string; sessions: { found: number } }) =>
       void told.push(`${epoch} ${sessions.found}`),
@@ -109,8 +109,9 @@ function dying(ids: readonly string[], recover: Recover = () => undefined, aroun
       ...{ move: async () => undefined, attach: (_: string, legId: string) => attach(legId) },
     },
     asterisks: { node: (name: string) => ({ ari: { channels: { originate: originate(name) } } }) },
+    cores: { hold: () => undefined, release: () => undefined },
     source: {
-      ...{ hasTraced: false, hold: () => undefined, release: () => undefined },
+      hasTraced: false,
       openInvites: async () => [],
       dialogs: async (node: string) => (await dialogs(node), new Map()),
     },

@@ -7,6 +7,7 @@ import { dialogSource } from '../../recovery/dialog-source.js';
 import { MediaRecovery } from '../../recovery/media-recovery.js';
 import { Recoveries } from '../../recovery/recoveries.js';
 import type { NodeDeath } from '../../recovery/recovery-ports.js';
+import { reservedCores } from '../../recovery/reserved-cores.js';
 import { StandIn } from '../../recovery/stand-in.js';
 import type { TracedFarm } from '../../recovery/traced-dialogs.js';
 import { traceFarmOf } from '../../trace/trace-farm.js';
@@ -50,6 +51,7 @@ function recoveries({ live, store, log }: Given, get: Get): Recoveries {
       log,
     }),
     standIn: get(tokens.standIn),
+    cores: reservedCores(() => get(tokens.daemon).trace),
     log,
     policy: () => plugins.service(recoveryPolicy),
     isEmergency: call => get(tokens.admission).isEmergencyCall(call),
