@@ -13,7 +13,8 @@ export function registrationRoutes(model: EdgeModel): string {
 
 /**
  * A phone is behind NAT where its packets come from elsewhere than it believes (RFC 3581 section 4). What is sent to it then goes where they
- * came from. A port of its own for sending is no NAT: only who asks for rport wants to be answered there.
+ * came from. A port of its own for sending is no NAT: only who asks for rport wants to be answered there. To a Contact with an IPv6 address there is
+ * no way from here: what is sent to it goes to where its Via is, if no proxy before it says where.
  */
 const flows = `route[NAT] {
   $var(flow) = "";
@@ -28,7 +29,11 @@ const flows = `route[NAT] {
 #!endif
   $var(port) = 5060;
   if ($sel(via[1].port) != $null) $var(port) = $(sel(via[1].port){s.int});
-  if ($sel(via[1].host) == $si && ($var(port) == $sp || $sel(via[1].params.rport) == $null)) return;
+  if ($sel(via[1].host) == $si && ($var(port) == $sp || $sel(via[1].params.rport) == $null)) {
+    if ($hdr(Contact) =~ "sips?:([^@>]*@)?[[]" && !is_present_hf("Record-Route") && !is_present_hf("Path"))
+      $var(flow) = $si + "~" + $var(port);
+    return;
+  }
   force_rport();
   $var(flow) = $si + "~" + $sp;
 }

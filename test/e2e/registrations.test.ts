@@ -404,6 +404,21 @@ describe('registrations', () => {
       await call.ended();
     });
 
+    test('a phone whose Contact has an IPv6 address is rung, talks and is hung up on where its Via says', async () => {
+      const writes = (text: string): string => text.replace(/^(Contact: <sip:[^@>]*@)[^:;>]*/m, '$1[2001:db8::7]');
+      const [caller, callee] = [await phone(210, '1001'), await phone(211, '1002', { writes })];
+      const response = await register(callee);
+      assert.match(response.get('Contact'), /sip:1002@\[2001:db8::7\]/);
+      assert.equal((await bound('1002', 1))[0]?.behindNat, `${callee.address}:5060`);
+      const incoming = callee.incoming();
+      const call = await caller.invite(farm.uri('1002'));
+      await (await call.reaches(incoming)).answer();
+      await call.answered();
+      assert.equal((await call.reinvite({ direction: 'sendonly' })).status, 200);
+      assert.equal(await call.hangup(), 200);
+      await (await incoming).ended();
+    });
+
     test('the way through the NAT is kept open', async () => {
       const callee = await natted(211, '1002', 40_003);
       await register(callee);

@@ -624,7 +624,10 @@ describe('signalling: methods, statuses and headers', () => {
     t.after(() => six.close());
     const [call, incoming] = await talking({}, six);
     assert.equal(parseSdp(incoming.invite.body).audio?.address.includes(':'), false);
-    assert.equal(await call.hangup(), 200);
+    incoming.audio.sendTone(440);
+    await call.audio.hears(440);
+    assert.equal(await incoming.hangup(), 200);
+    await call.ended();
   });
 
   test('of a body in parts the SDP is taken, and one without any is refused with 415', async t => {
