@@ -163,13 +163,13 @@ export class Recoveries {
     const { node } = death;
     this.#sessions.reassign(node);
     const [invites, planned] = await Promise.all([this.#planner.invitesOf(node), this.#planned(node)]);
-    this.#options.cores.hold();
     const epoch = epochOf(death);
     const found = planned.reduce((sum, one) => sum + one.legs.length, 0);
     const lacking = this.#lacking(planned);
     const before = this.#book.get(epoch);
     // An earlier daemon had begun it, and none has lived for long since.
     if (before?.done === true && found === 0) return;
+    this.#options.cores.hold();
     const record = { ...(before ?? newRecord(death)), done: false };
     record.sessions = { ...record.sessions, found: record.sessions.found + found };
     this.#book.set(record);

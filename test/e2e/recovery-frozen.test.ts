@@ -1,7 +1,8 @@
-// Servers that freeze under calls: found by their silence, fenced, recovered, and unable to hurt anybody when they wake up.
+// Servers that freeze under calls, or are cut off: found by their silence, fenced, recovered, and unable to hurt anybody when they wake up.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { nodeNamed } from '../../core/farm/farm-plan.js';
 import { readProcess, sessionOf, signal } from '../../core/host/process-table.js';
 import { closeAll } from '../harness/close-all.js';
 import { Farm } from '../harness/farm.js';
@@ -13,7 +14,7 @@ import type { SipCall } from '../harness/sip-call.js';
 import { SipEndpoint } from '../harness/sip-endpoint.js';
 import { waitFor } from '../harness/wait-for.js';
 
-describe('a server freezes', () => {
+describe('a server falls silent that lives on', () => {
   let farm: Farm;
   let alice: SipEndpoint;
   let bob: SipEndpoint;
@@ -45,17 +46,38 @@ describe('a server freezes', () => {
     assert.ok(leader, `${node} runs`);
     for (const { pid } of sessionOf(leader)) signal(pid, name);
   }
-  /** What the woken zombie sends in two seconds of calls that go on. */
-  const sentByZombie = (node: string, addresses: readonly string[]): Promise<readonly string[]> =>
-    sentAfter(() => signalAll(node, 'SIGCONT'), addresses);
-  async function sentAfter(wake: () => Promise<void> | void, addresses: readonly string[]): Promise<readonly string[]> {
+  /** How a server falls silent that lives on. Each gives its end. */
+  const silencings = [
+    {
+      what: 'freezes',
+      silence: async (node: string) => {
+        await signalAll(node, 'SIGSTOP');
+        return () => signalAll(node, 'SIGCONT');
+      },
+    },
+    {
+      what: 'is cut off',
+      silence: async (node: string) => {
+        const matches = addressesOf(node).flatMap(address => [`ip saddr ${address}`, `ip daddr ${address}`]);
+        const mend = cut({ subnet: farm.subnet.cidr }, ...matches);
+        return async () => mend();
+      },
+    },
+  ] as const;
+  /** Inside and outside, of those that have both. */
+  function addressesOf(node: string): readonly string[] {
+    const { address, external = [] } = nodeNamed(farm.subnet.cidr, node) ?? assert.fail(node);
+    return [address].concat(external);
+  }
+  /** What the zombie sends in two seconds of calls that go on, once nothing holds it back. */
+  async function sentByZombie(node: string, wake: () => Promise<void>): Promise<readonly string[]> {
     const capture = await Capture.start(farm.subnet.cidr);
     await wake();
     await sleep(2_000);
     const packets = await capture.stop();
     assert.ok(packets.length > 200, 'the calls themselves are captured');
     return packets
-      .filter(packet => addresses.includes(packet.source))
+      .filter(packet => addressesOf(node).includes(packet.source))
       .map(packet => `${packet.source}:${packet.sourcePort} > ${packet.destination}:${packet.destinationPort}`);
   }
   async function nextCallWorks(): Promise<void> {
@@ -63,39 +85,22 @@ describe('a server freezes', () => {
     await next.hangup('caller');
   }
 
-  interface Silenced {
-    readonly pid: number;
-    readonly address: string;
-  }
-  for (const [what, silence] of [
-    [
-      'freezes: its calls are recovered, and when it wakes up it reaches nobody',
-      ({ pid }: Silenced) => {
-        process.kill(pid, 'SIGSTOP');
-        return () => void process.kill(pid, 'SIGCONT');
-      },
-    ],
-    [
-      'is cut off, and lives: its calls are recovered, and what it says later reaches nobody',
-      ({ address }: Silenced) => cut({ subnet: farm.subnet.cidr }, `ip saddr ${address}`, `ip daddr ${address}`),
-    ],
-  ] as const) {
-    test(`a call node ${what}`, { timeout: 90_000 }, async t => {
+  for (const { what, silence } of silencings) {
+    test(`a call node ${what}: its calls are recovered, and it reaches nobody later`, { timeout: 90_000 }, async t => {
       const pair = await PhonePair.call(farm, alice, bob);
       const node = await pair.node(farm);
       const pid = await farm.pid(node);
-      const address = (await farm.status()).nodes.find(({ name }) => name === node)?.address ?? '';
       const { reinvites } = pair;
       pair.calls.forEach(call => call.audio.resetReport());
-      const wake = silence({ pid, address });
+      const wake = await silence(node);
       try {
         await pair.reinvited(reinvites);
         await pair.soundsAgain();
         t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
         pair.calls.forEach(call => call.audio.resetReport());
-        assert.deepEqual(await sentAfter(wake, [address]), []);
+        assert.deepEqual(await sentByZombie(node, wake), []);
       } finally {
-        wake();
+        await wake();
       }
       for (const call of pair.calls) assert.equal(call.audio.report().sources.length, 1);
       assert.equal(await state(node), 'dead');
@@ -108,92 +113,110 @@ describe('a server freezes', () => {
       await nextCallWorks();
       await farm.idle();
     });
-  }
 
-  test(
-    'an RTPEngine: its media move to another, and when it wakes up it reaches nobody',
-    { timeout: 90_000 },
-    async t => {
-      const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
-      const calls = pairs.flatMap(pair => pair.calls);
-      const frozen = calls[0]?.media.remote?.address === farm.host(81) ? 1 : 2;
-      const node = `rtpengine-${frozen}`;
-      const lost = calls.filter(call => call.media.remote?.address === farm.host(80 + frozen));
-      calls.forEach(call => call.audio.resetReport());
-      await signalAll(node, 'SIGSTOP');
-      await waitFor('its legs to be re-INVITEd', () => lost.every(call => call.reinvites.length > 0), {
-        deadlineMs: 10_000,
-        describe: () => lost.map(call => call.ladder()).join('\n'),
-      });
-      for (const pair of pairs) await pair.soundsAgain();
-      t.diagnostic(`${lost.length} legs lost; silences ${silences(calls).join(', ')} ms`);
-      const late = await PhonePair.call(farm, alice, bob);
-      const all = [...calls, ...late.calls];
-      const engines = new Set(all.map(call => call.media.remote?.address));
-      assert.deepEqual([...engines], [farm.host(80 + (3 - frozen))], 'nobody was offered the frozen one');
-      all.forEach(call => call.audio.resetReport());
-      assert.deepEqual(await sentByZombie(node, [farm.host(80 + frozen), farm.host(90 + frozen)]), []);
-      for (const call of all) assert.equal(call.audio.report().sources.length, 1);
-      assert.equal(await state(node), 'dead');
-      for (const pair of [...pairs, late]) await pair.holdAndResume();
-      for (const pair of [...pairs, late]) await pair.hangup('callee');
+    test(
+      `an RTPEngine ${what}: its media move to another, and it reaches nobody later`,
+      { timeout: 90_000 },
+      async t => {
+        const pairs = [await PhonePair.call(farm, alice, bob), await PhonePair.call(farm, alice, bob)];
+        const calls = pairs.flatMap(pair => pair.calls);
+        const silent = calls[0]?.media.remote?.address === farm.host(81) ? 1 : 2;
+        const node = `rtpengine-${silent}`;
+        const lost = calls.filter(call => call.media.remote?.address === farm.host(80 + silent));
+        calls.forEach(call => call.audio.resetReport());
+        const wake = await silence(node);
+        try {
+          await waitFor('its legs to be re-INVITEd', () => lost.every(call => call.reinvites.length > 0), {
+            deadlineMs: 10_000,
+            describe: () => lost.map(call => call.ladder()).join('\n'),
+          });
+          for (const pair of pairs) await pair.soundsAgain();
+          t.diagnostic(`${lost.length} legs lost; silences ${silences(calls).join(', ')} ms`);
+          const late = await PhonePair.call(farm, alice, bob);
+          pairs.push(late);
+          const all = pairs.flatMap(pair => pair.calls);
+          const engines = new Set(all.map(call => call.media.remote?.address));
+          assert.deepEqual([...engines], [farm.host(80 + (3 - silent))], 'nobody was offered the silent one');
+          all.forEach(call => call.audio.resetReport());
+          assert.deepEqual(await sentByZombie(node, wake), []);
+          for (const call of all) assert.equal(call.audio.report().sources.length, 1);
+        } finally {
+          await wake();
+        }
+        assert.equal(await state(node), 'dead');
+        for (const pair of pairs) await pair.holdAndResume();
+        for (const pair of pairs) await pair.hangup('callee');
+        await farm.idle();
+        await signalAll(node, 'SIGKILL');
+        await become(node, 'up');
+        await nextCallWorks();
+      },
+    );
+
+    test(
+      `a conference node ${what}, as a third one is put into it: all hear each other`,
+      { timeout: 60_000 },
+      async t => {
+        const pair = await PhonePair.call(farm, alice, bob);
+        const arriving = bob.incoming(10_000);
+        const added = farm.json('call', 'add', pair.caller.callId, '70002');
+        const third = await arriving;
+        // Of two that nobody is on the first one is taken.
+        const wake = await silence('conference-1');
+        try {
+          pair.calls.forEach(call => call.audio.resetReport());
+          await third.answer();
+          third.audio.sendTone(880);
+          await added;
+          const tones = [440, 660, 880];
+          const hears = async (call: SipCall, own: number): Promise<void> =>
+            call.audio.hearsMix(
+              tones.filter(hz => hz !== own),
+              [own],
+            );
+          await Promise.all([hears(pair.caller, 440), hears(pair.callee, 660), hears(third, 880)]);
+          t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
+          assert.deepEqual(await sentByZombie('conference-1', wake), []);
+        } finally {
+          await wake();
+        }
+        assert.equal(await state('conference-1'), 'dead');
+        assert.equal((await farm.json<{ node: string }[]>('conferences'))[0]?.node, 'conference-2');
+        assert.deepEqual(pair.reinvites, [0, 0]);
+        assert.equal(await third.hangup(), 200);
+        await pair.hangup('caller');
+        await farm.idle();
+        await signalAll('conference-1', 'SIGKILL');
+        await become('conference-1', 'up');
+      },
+    );
+
+    test(`a Kamailio ${what}: calls go on without it, and it reaches nobody later`, { timeout: 90_000 }, async () => {
+      const pair = await PhonePair.call(farm, alice, bob);
+      const wentOn = mediaOf(pair);
+      const wake = await silence('kamailio-1');
+      try {
+        await become('kamailio-1', 'dead');
+        await wentOn();
+        // By now nothing is sent to it: no request needs to be sent twice.
+        await pair.holdAndResume();
+        await nextCallWorks();
+        const goesOn = mediaOf(pair);
+        assert.deepEqual(await sentByZombie('kamailio-1', wake), []);
+        assert.equal(await state('kamailio-1'), 'dead');
+        await goesOn();
+      } finally {
+        await wake();
+      }
+      await signalAll('kamailio-1', 'SIGKILL');
+      await become('kamailio-1', 'up');
+      await pair.holdAndResume();
+      const { code, stdout } = await farm.cli(['dispatcher', 'diff']);
+      assert.equal(code, 0, stdout);
+      await pair.hangup('callee');
       await farm.idle();
-      await signalAll(node, 'SIGKILL');
-      await become(node, 'up');
-      await nextCallWorks();
-    },
-  );
-
-  test('a conference node, as a third one is put into it: all hear each other', { timeout: 60_000 }, async t => {
-    const pair = await PhonePair.call(farm, alice, bob);
-    const arriving = bob.incoming(10_000);
-    const added = farm.json('call', 'add', pair.caller.callId, '70002');
-    const third = await arriving;
-    // Of two that nobody is on the first one is taken.
-    await signalAll('conference-1', 'SIGSTOP');
-    pair.calls.forEach(call => call.audio.resetReport());
-    await third.answer();
-    third.audio.sendTone(880);
-    await added;
-    const tones = [440, 660, 880];
-    const hears = async (call: SipCall, own: number): Promise<void> =>
-      call.audio.hearsMix(
-        tones.filter(hz => hz !== own),
-        [own],
-      );
-    await Promise.all([hears(pair.caller, 440), hears(pair.callee, 660), hears(third, 880)]);
-    t.diagnostic(`silences ${silences(pair.calls).join(', ')} ms`);
-    assert.equal(await state('conference-1'), 'dead');
-    assert.equal((await farm.json<{ node: string }[]>('conferences'))[0]?.node, 'conference-2');
-    assert.deepEqual(pair.reinvites, [0, 0]);
-    assert.equal(await third.hangup(), 200);
-    await pair.hangup('caller');
-    await farm.idle();
-    await signalAll('conference-1', 'SIGKILL');
-    await become('conference-1', 'up');
-  });
-
-  test('a Kamailio: calls go on without it, and when it wakes up it reaches nobody', { timeout: 90_000 }, async () => {
-    const pair = await PhonePair.call(farm, alice, bob);
-    const wentOn = mediaOf(pair);
-    await signalAll('kamailio-1', 'SIGSTOP');
-    await become('kamailio-1', 'dead');
-    await wentOn();
-    // By now nothing is sent to it: no request needs to be sent twice.
-    await pair.holdAndResume();
-    await nextCallWorks();
-    const goesOn = mediaOf(pair);
-    assert.deepEqual(await sentByZombie('kamailio-1', [farm.host(11), farm.host(21)]), []);
-    assert.equal(await state('kamailio-1'), 'dead');
-    await goesOn();
-    await signalAll('kamailio-1', 'SIGKILL');
-    await become('kamailio-1', 'up');
-    await pair.holdAndResume();
-    const { code, stdout } = await farm.cli(['dispatcher', 'diff']);
-    assert.equal(code, 0, stdout);
-    await pair.hangup('callee');
-    await farm.idle();
-  });
+    });
+  }
 
   test('all servers of a host at once: every phone hears the other one again', { timeout: 90_000 }, async t => {
     const host = ['kamailio-1', 'call-1', 'conference-1', 'registrar-1', 'rtpengine-1'];

@@ -53,7 +53,7 @@ describe('Offers and answers', () => {
   const asCallee = async (scenario: SippScenario, host = 209): Promise<void> => {
     const party = await SippParty.callee(farm, scenario, { host });
     const call = await alice.invite(farm.uri('60001'));
-    await call.answered();
+    await party.during(call.answered());
     await through(party, call, 660);
   };
 
@@ -136,10 +136,10 @@ describe('Offers and answers', () => {
     };
     const scenario = SippScenario.callee('reliable 183')
       .respond(183, reliable)
-      .again()
       .expect('PRACK', { header: ['RAck', '7 [0-9]+ INVITE'] })
       .respond(200)
       .respond(183, reliable)
+      // A second PRACK would fail the call.
       .pause(600)
       .respond(200, { toInvite: true })
       .expect('ACK');
