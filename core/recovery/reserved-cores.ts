@@ -1,7 +1,7 @@
 // Leaves the cores to a recovery: what can wait until it is over, waits.
 import { setFlagsFromString } from 'node:v8';
 
-/** The cores are needed for a recovery: from `hold` until `release`, or for three seconds. */
+/** The cores are needed for a recovery: from `hold` until `release`, or for some seconds at most. */
 export interface ReservedCores {
   hold(): void;
   release(): void;
@@ -14,7 +14,9 @@ export interface HeldTrace {
 }
 
 /** A new call's Call-ID is learnt from the copies: it must not wait for long. */
-const longestMs = 3_000;
+const traceMs = 3_000;
+/** A recovery that takes longer is the faster for optimised code. */
+const optimiserMs = 500;
 
 /**
  * Holds back the trace, and V8's optimising compiler: what a recovery runs becomes hot in that very moment, and the threads
@@ -29,10 +31,10 @@ export function reservedCores(trace: () => HeldTrace | undefined, setFlags = set
   };
   return {
     hold: () => {
-      trace()?.hold(longestMs);
+      trace()?.hold(traceMs);
       setFlags('--no-turbofan');
       clearTimeout(timer);
-      timer = setTimeout(optimise, longestMs);
+      timer = setTimeout(optimise, optimiserMs);
     },
     release: () => {
       trace()?.release();
