@@ -1,7 +1,7 @@
 // Leaves the cores to a recovery: what can wait until it is over, waits.
 import { setFlagsFromString } from 'node:v8';
 
-/** The cores are needed for a recovery: from `hold` until `release`, or for some seconds at most. */
+/** The cores are needed for a recovery: from `hold` until `release`, at most for as long as each can wait. */
 export interface ReservedCores {
   hold(): void;
   release(): void;

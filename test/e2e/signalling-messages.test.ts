@@ -628,6 +628,9 @@ describe('signalling: methods, statuses and headers', () => {
     await call.audio.hears(440);
     assert.equal(await incoming.hangup(), 200);
     await call.ended();
+    const [another, answered] = await talking({}, six);
+    assert.equal(await another.hangup(), 200);
+    await answered.ended();
   });
 
   test('of a body in parts the SDP is taken, and one without any is refused with 415', async t => {

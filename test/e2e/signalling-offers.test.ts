@@ -126,7 +126,7 @@ describe('Offers and answers', () => {
     }
   });
 
-  test('a callee that sends its 183 reliably gets one PRACK, however often it comes', async () => {
+  test('a callee that sends its 183 reliably gets one PRACK, also when it comes again', async () => {
     const reliable = {
       ...{ toInvite: true, sdp: audioSdp() },
       headers: [

@@ -28,7 +28,9 @@ test('one that is told of the same death again, as the daemon before it hardly l
     engine: { onRecovering: () => undefined, save: async () => undefined, book: { withLegsOn: () => [] } },
     cores: { hold: () => undefined, release: () => undefined },
     source: {
-      ...{ hasTraced: false, openInvites: async () => [], dialogs: async () => new Map() },
+      hasTraced: false,
+      openInvites: async () => [],
+      dialogs: async () => new Map(),
     },
     done: ({ epoch, sessions }: { epoch: string; sessions: { found: number } }) =>
       void told.push(`${epoch} ${sessions.found}`),
