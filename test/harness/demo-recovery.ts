@@ -15,6 +15,8 @@ const calleeHz = 660;
 const dialled = '70001';
 const callerHost = 200;
 const calleeHost = 208;
+/** How long the callees wait for the end of their calls. */
+const endedMs = 3_000;
 
 /** Refuses (DAEMON_REFUSED) where others have calls on the farm, or only one call node is up. */
 export async function demoRecovery(options: DemoOptions, print: (line: string) => void): Promise<RecoveryDemoReport> {
@@ -43,6 +45,8 @@ export async function demoRecovery(options: DemoOptions, print: (line: string) =
     return await kill(socket, [...caller.calls, ...callee.calls], print);
   } finally {
     for (const call of caller.calls) if (call.state === 'confirmed') await call.hangup().catch(() => undefined);
+    // Who is gone before the other side's BYE comes leaves its media to the sweep.
+    await Promise.allSettled(callee.calls.map(call => call.ended(endedMs)));
     await Promise.allSettled([caller.close(), callee.close()]);
   }
 }
